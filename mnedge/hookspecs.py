@@ -1,0 +1,23 @@
+"""Every hook a plugin can implement: the whole list.
+
+A hook answers at once; whatever waits is a method of the object it returns. Adding an argument later breaks nobody, since
+pluggy passes only what an implementation names.
+"""
+
+import pluggy
+
+from mnedge.ports import Runner
+
+PROJECT = "mnedge"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def runners() -> list[Runner]:
+    """Return the runners this plugin brings.
+
+    Asked once, when a host opens. An empty list means "none on this machine". Names and `modules` must be unique over
+    all plugins; a clash, or an exception here, stops the start and names the plugin.
+    """
+    raise NotImplementedError

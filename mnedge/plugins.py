@@ -1,0 +1,61 @@
+"""Find plugins, name the bundled ones, and ask the hooks through typed functions."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import pluggy
+
+from mnedge import hookspecs
+from mnedge.errors import UsageError
+from mnedge.ports import Runner
+
+BUNDLED = ("mnedge_runners.host_local",)
+"""Modules under `plugins/`; the frozen binary is built from this same tuple."""
+
+
+class PluginInvalidError(UsageError):
+    """A plugin cannot be loaded: it does not import, names an unknown hook, or clashes with another one."""
+
+    code = "plugin.invalid"
+
+
+def load(extra: Sequence[str] = ()) -> pluggy.PluginManager:
+    """Return a manager with the bundled plugins and the `extra` modules that the operator named.
+
+    Raises: PluginInvalidError naming the plugin.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for name in (*BUNDLED, *extra):
+        if manager.has_plugin(name):
+            continue
+        try:
+            manager.register(import_module(name), name=name)
+        except ImportError as error:
+            raise PluginInvalidError(
+                f"plugin {name} cannot be imported: {error}",
+                hint="install it beside mnedge, or take its name out of the configuration",
+            ) from error
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginInvalidError(
+            f"plugin {error.plugin} implements an unknown hook: {error}",
+            hint="use a version of the plugin that fits this version of mnedge",
+        ) from error
+    return manager
+
+
+def runners(manager: pluggy.PluginManager) -> dict[str, Runner]:
+    """Return wire name (and short name) → runner.
+
+    Raises: PluginInvalidError if two runners share a name.
+    """
+    found: dict[str, Runner] = {}
+    for group in manager.hook.runners():
+        for runner in group:
+            for name in (runner.name, *runner.modules):
+                if name in found:
+                    raise PluginInvalidError(f"two runners are called {name!r}")
+                found[name] = runner
+    return found

@@ -1,0 +1,202 @@
+"""What the inside expects of the outside: stores, and what a plugin brings.
+
+One contract suite per port runs against every implementation (`mnedge.testing`).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct, field
+
+from mnedge.model.states import OutcomeStatus
+
+
+class Epoch(NamedTuple):
+    """Grows with every new holder of a claim; every write of a holder carries it."""
+
+    failover: int
+    counter: int
+
+
+class Row(NamedTuple):
+    """One record of the table. `version` starts at 1 and grows with each write."""
+
+    key: str
+    value: bytes
+    version: int
+
+
+class Table(Protocol):
+    """Small records by key."""
+
+    async def get(self, key: str) -> Row | None:
+        """Return the row, or None."""
+
+    async def put(self, key: str, value: bytes, *, if_version: int | None = None) -> int:
+        """Write and return the new version.
+
+        `if_version` 0: only if the key is new; n: only if that is its version; None: whatever is there.
+        Raises: ConflictError if the version is another.
+        """
+
+    async def delete(self, key: str, *, if_version: int | None = None) -> None:
+        """Forget the key; a key that is not there is no error.
+
+        Raises: ConflictError if the version is another.
+        """
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 500) -> list[Row]:
+        """Return rows whose key starts with `prefix` and is greater than `after`, in key order."""
+
+    def watch(self, prefix: str) -> AsyncIterator[list[Row]]:
+        """Yield at once all rows under the prefix, then whatever changed (by any process), in batches.
+
+        A batch never is empty except the first. Deletions are not reported. Intermediate versions may be skipped.
+        """
+
+
+class Claim(NamedTuple):
+    """A key that this process holds."""
+
+    key: str
+    holder: str
+    epoch: Epoch
+
+
+class Claims(Protocol):
+    """One holder per key, across processes."""
+
+    async def claim(self, key: str) -> Claim | None:
+        """Hold the key with a new, higher epoch; None if somebody living holds it."""
+
+    async def release(self, claim: Claim) -> None:
+        """Let go. A claim that is no longer ours is no error."""
+
+    async def holder(self, key: str) -> str | None:
+        """Return who holds the key and lives, for people."""
+
+
+class Journal(Protocol):
+    """The facts of each job, in order, numbered from 1 without gaps."""
+
+    async def append(
+        self, job_id: str, epoch: Epoch, first_seq: int, records: Sequence[bytes], *, sync: bool = True
+    ) -> None:
+        """Return when the records are durable (`sync=False`: when the next synced append is, soon).
+
+        Raises: ConflictError if the epoch is stale or `first_seq` is not the next number; UnavailableError if the
+        disk is full, read-only or failing (nothing of the batch is kept then).
+        """
+
+    async def read(self, job_id: str, *, after: int = 0, limit: int = 500) -> list[tuple[int, bytes]]:
+        """Return up to `limit` records numbered after `after`.
+
+        Raises: CorruptError if a record is damaged and good ones follow it. A torn tail was cut at opening.
+        """
+
+    async def snapshot(self, job_id: str, epoch: Epoch, seq: int, data: bytes) -> None:
+        """Keep the state after fact `seq`; the newest two are kept."""
+
+    async def latest_snapshot(self, job_id: str) -> tuple[int, bytes] | None:
+        """Return the newest good snapshot and its fact number."""
+
+    async def compact(self, job_id: str, epoch: Epoch, through: int) -> None:
+        """Forget records up to `through`, never past the newest good snapshot."""
+
+    async def forget(self, job_id: str) -> None:
+        """Drop all of a job's records and snapshots."""
+
+
+class Blobs(Protocol):
+    """Content by hash."""
+
+    async def put(self, content: bytes) -> str:
+        """Keep it durably (fsync before return); return its digest `sha256:<hex>`."""
+
+    async def put_file(self, path: str) -> str:
+        """As `put`, for a file too large to hold in memory."""
+
+    async def get(self, digest: str) -> bytes:
+        """Return the content, verified.
+
+        Raises: NotFoundError; CorruptError if the content no longer matches its hash.
+        """
+
+    async def path(self, digest: str) -> str:
+        """Return a path to read it from (never write to it)."""
+
+    async def has(self, digest: str) -> bool:
+        """Tell whether it is here."""
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """What a runner is asked to start: everything is staged, substituted and absolute.
+
+    Units: seconds, bytes.
+    """
+
+    token: str
+    """`<job>/<attempt>/<launch>`; stands in the process's environment as `MNEDGE_LAUNCH`."""
+    name: str
+    """Name of the run, for people and the result (`sandbox_name`)."""
+    command: tuple[str, ...] | str
+    """A list is executed directly; a string goes through `bash -lc`."""
+    workspace: str
+    workdir: str
+    environment: dict[str, str]
+    timeout_s: float | None = None
+    grace_s: float = 5.0
+    """Between SIGTERM and SIGKILL of the whole process tree."""
+    max_output_bytes: int = 1 << 20
+    """Per stream; the rest is dropped and marked."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """The agent's config, for keys that only this runner knows."""
+
+
+class Finished(Struct, frozen=True, kw_only=True):
+    """How a launch ended."""
+
+    status: OutcomeStatus
+    exit_code: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    error: str | None = None
+    """Why it is not an exit code: `host local command timed out`, `failed to invoke …: …`, …"""
+    elapsed_s: float = 0.0
+    rusage: dict[str, float] = field(default_factory=dict)
+    """`user_s`, `system_s`, `max_rss_bytes` where known."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Members that this runner adds to the result map."""
+
+
+LineSink = Callable[[bytes], bool]
+"""Called with each complete line of stdout (no newline); True removes it from the captured output."""
+
+
+class Runner(Protocol):
+    """Starts commands somewhere and brings back what they said."""
+
+    name: str
+    """Short name, also the `runner` member of results: `host_local`."""
+    modules: tuple[str, ...]
+    """Wire names that select it: `MirrorNeuron.Runner.HostLocal`, …"""
+    isolation: str
+    """`none`, `process`, `sandbox` or `vm`: what `sandbox.min_level` is compared with."""
+
+    def available(self) -> str | None:
+        """Return None if it can run here, else why not, for `doctor` and for refusals."""
+
+    async def run(self, launch: Launch, on_line: LineSink) -> Finished:
+        """Run to the end. Cancelled: the whole process tree is gone before this returns.
+
+        Never raises for what a command can do wrong; that is a `Finished`.
+        """
+
+    async def sweep(self, tokens: Mapping[str, str]) -> int:
+        """Kill what still runs under these launch tokens (token → job id) of a dead owner; return how many."""
+
+
+class Clock(Protocol):
+    """The date: seconds since 1970, UTC. Waiting uses trio's own clock."""
+
+    def __call__(self) -> float: ...
