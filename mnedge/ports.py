@@ -45,7 +45,7 @@ class Table(Protocol):
         Raises: ConflictError if the version is another.
         """
 
-    async def list(self, prefix: str, *, after: str = "", limit: int = 500) -> list[Row]:
+    async def scan(self, prefix: str, *, after: str = "", limit: int = 500) -> list[Row]:
         """Return rows whose key starts with `prefix` and is greater than `after`, in key order."""
 
     def watch(self, prefix: str) -> AsyncIterator[list[Row]]:

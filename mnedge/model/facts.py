@@ -11,7 +11,7 @@ from mnedge.model.message import Message
 from mnedge.model.states import OutcomeStatus, Verb
 
 
-class Fact(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+class Fact(Struct, frozen=True, kw_only=True, tag_field="fact", tag=True, omit_defaults=True):
     """Something that happened at job time `at`."""
 
     at: float
@@ -97,7 +97,7 @@ class AttemptEnded(Fact, frozen=True, tag="attempt_ended"):
     outcome: Outcome
 
 
-class DeliverLater(Struct, frozen=True, kw_only=True, tag="deliver_later"):
+class DeliverLater(Struct, frozen=True, kw_only=True, tag_field="action", tag="deliver_later"):
     """A module agent wants a message to itself after a delay."""
 
     delay_s: float
@@ -105,25 +105,25 @@ class DeliverLater(Struct, frozen=True, kw_only=True, tag="deliver_later"):
     body: Any = None
 
 
-class Emit(Struct, frozen=True, kw_only=True, tag="emit"):
+class Emit(Struct, frozen=True, kw_only=True, tag_field="action", tag="emit"):
     """A module agent emits."""
 
     emission: Emission
 
 
-class Tell(Struct, frozen=True, kw_only=True, tag="tell"):
+class Tell(Struct, frozen=True, kw_only=True, tag_field="action", tag="tell"):
     """A module agent publishes an event."""
 
     event: NamedEvent
 
 
-class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
+class Complete(Struct, frozen=True, kw_only=True, tag_field="action", tag="complete"):
     """A module agent completes its step or the run."""
 
     completion: Completion
 
 
-class Checkpoint(Struct, frozen=True, kw_only=True, tag="checkpoint"):
+class Checkpoint(Struct, frozen=True, kw_only=True, tag_field="action", tag="checkpoint"):
     """A module agent replaces the snapshot that is shown for it."""
 
     snapshot: dict[str, Any]
