@@ -25,6 +25,7 @@ run: setup ## run a first blueprint and see it complete
 	@$(BIN)/mnedge blueprint run message_routing_trace
 
 setup: $(VENV)/.ready ## make .venv with everything in requirements.lock, and mnedge itself
+	@:
 
 check: setup ## format, lint, types, floors: change nothing, say what is wrong
 	@$(BIN)/ruff format --check .
@@ -55,6 +56,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*) $(wildcard
 	@echo "setup: installing what requirements.lock names"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import mnedge.hot._native' 2>/dev/null || \
+		echo "setup: no compiled module (it takes gcc and Python.h); the plain-Python twins take over"
 	@touch $@
 
 $(VENV)/.python:
