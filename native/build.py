@@ -69,13 +69,20 @@ class BuildNative(build_ext):
 
 
 class BuildPackages(build_py):
-    """Copy `blueprints/` into the wheel as `mnedge/_blueprints`, so that an installation has them."""
+    """Copy `blueprints/` into the wheel as `mnedge/_blueprints`."""
+
+    def get_data_files_without_manifest(self) -> list[tuple[str, str, str, list[str]]]:
+        """Return what a source distribution carries: the packages' own files and the blueprints."""
+        return [*super().get_data_files_without_manifest(), self._blueprints()]
 
     def _get_data_files(self) -> list[tuple[str, str, str, list[str]]]:
+        return self.get_data_files_without_manifest()  # what setuptools asks when it makes a wheel
+
+    def _blueprints(self) -> tuple[str, str, str, list[str]]:
+        folder = ROOT / "blueprints"
         bundled = [
-            path.relative_to(ROOT / "blueprints").as_posix()
-            for path in sorted((ROOT / "blueprints").rglob("*"))
+            path.relative_to(folder).as_posix()
+            for path in sorted(folder.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         ]
-        target = str(Path(self.build_lib) / "mnedge" / "_blueprints")
-        return [*super()._get_data_files(), ("mnedge", "blueprints", target, bundled)]
+        return "mnedge", "blueprints", str(Path(self.build_lib) / "mnedge" / "_blueprints"), bundled
