@@ -1,0 +1,67 @@
+"""Every module has its test file, and every test file has its module."""
+
+from pathlib import Path
+
+from tests.house.tree import ROOT, modules, parsed
+
+NOT_MIRRORED = {
+    "bench": "measures, asserts nothing",
+    "binary": "drives the frozen executable",
+    "blueprints": "drives our own blueprints",
+    "contracts": "one suite per port, over all implementations",
+    "corpus": "drives real manifests",
+    "house": "the rules of the house",
+    "interop": "drives the published client",
+    "journals": "recorded jobs that replay for ever",
+    "live": "drives whole programs with real time",
+    "simulation": "drives many parts at once",
+}
+"""Folders of tests/ that follow no package, and what they do instead."""
+
+
+def needs_no_test(module: Path) -> bool:
+    """A package's own file holds a docstring; `__main__` is one call that tests/live drives."""
+    return module.name in ("__init__.py", "__main__.py")
+
+
+def test_file_of(module: Path) -> Path:
+    inside = module.relative_to("mnedge") if module.parts[0] == "mnedge" else module
+    return Path("tests") / inside.with_name(f"test_{module.name.lstrip('_')}")
+
+
+def mirrored_tests() -> list[Path]:
+    found = (path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
+    return [path for path in found if path.parts[1] not in NOT_MIRRORED]
+
+
+def holds_a_test(test_file: Path) -> bool:
+    return any(
+        getattr(node, "name", "").startswith("test_")
+        or getattr(node, "name", "").startswith("Test")
+        for node in parsed(test_file).body
+    )
+
+
+def test_every_module_has_its_test_file():
+    untested = [
+        f"{module} → {test_file_of(module)}"
+        for module in modules()
+        if not needs_no_test(module) and not (ROOT / test_file_of(module)).is_file()
+    ]
+    assert not untested, "\n".join(untested)
+
+
+def test_every_test_file_has_its_module():
+    expected = {test_file_of(module) for module in modules()}
+    orphans = [str(path) for path in mirrored_tests() if path not in expected]
+    assert not orphans, "\n".join(orphans)
+
+
+def test_every_test_file_holds_a_test():
+    hollow = [str(path) for path in mirrored_tests() if not holds_a_test(path)]
+    assert not hollow, "\n".join(hollow)
+
+
+def test_every_folder_that_follows_no_package_is_really_none():
+    packages = {path.parent.name for path in (ROOT / "mnedge").glob("*/__init__.py")}
+    assert not packages & set(NOT_MIRRORED)
