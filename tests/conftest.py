@@ -1,4 +1,4 @@
-"""What every test gets: its own home, two hypothesis profiles, and a look at what it left behind."""
+"""What every test gets: its own home, hypothesis profiles, and a look at what it left behind."""
 
 import os
 import threading
@@ -27,7 +27,7 @@ def soak() -> bool:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The folder of real manifests beside the repository; the test is skipped where there is none."""
+    """The real manifests beside the repository; the test is skipped where there are none."""
     folder = ROOT.parent / "shared" / "corpus"
     if not folder.is_dir():
         pytest.skip("no corpus beside the repository")
@@ -49,7 +49,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     threads_before = set(threading.enumerate())
     children_before = set(psutil.Process().children()) if live else set()
     yield
-    threads = [t for t in set(threading.enumerate()) - threads_before if not _idle_worker(t)]
+    threads = [t for t in set(threading.enumerate()) - threads_before if not _idle_worker(t.name)]
     for thread in threads:
         thread.join(timeout=2)
     left = [t.name for t in threads if t.is_alive()]
@@ -60,6 +60,6 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         assert not alive, f"processes left behind: {alive}"
 
 
-def _idle_worker(thread: threading.Thread) -> bool:
+def _idle_worker(thread_name: str) -> bool:
     """trio keeps idle worker threads for ten seconds, under this name."""
-    return thread.name.startswith("Trio thread ")
+    return thread_name.startswith("Trio thread ")

@@ -12,7 +12,10 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
-    code = "import sys; sys.path[:0] = ['.', 'plugins']; from importlinter.cli import lint_imports_command as c; c()"
+    code = (
+        "import sys; sys.path[:0] = ['.', 'plugins']\n"
+        "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    )
     return subprocess.run(
         [sys.executable, "-c", code, "--no-cache", "--config", "pyproject.toml"],
         cwd=root,

@@ -24,9 +24,7 @@ def test_a_hook_is_explained(name):
     explained = inspect.getdoc(SPECS[name]) or ""
     first, _, rest = explained.partition("\n")
     assert first.endswith(".")
-    assert rest.strip(), (
-        "it says who asks, when, what an empty answer means, what an exception does"
-    )
+    assert rest.strip(), "it says who asks, when, what empty means, what an exception does"
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -1,4 +1,4 @@
-"""One word for one thing: banned names, units on numbers, clocks in their place, nothing unfinished."""
+"""One word for one thing: banned names, units on numbers, clocks in place, nothing unfinished."""
 
 import ast
 import re
@@ -12,7 +12,8 @@ BANNED_NAMES = {
     "managers", "misc", "util", "utils",
 }  # fmt: skip
 MEASURED = {
-    "backoff", "delay", "duration", "elapsed", "grace", "interval", "period", "size", "timeout", "ttl",
+    "backoff", "delay", "duration", "elapsed", "grace", "interval", "period", "size",
+    "timeout", "ttl",
 }  # fmt: skip
 ALLOWED_IN = {
     "asyncio": (),
