@@ -24,7 +24,7 @@ def needs_no_test(module: Path) -> bool:
     return module.name in ("__init__.py", "__main__.py")
 
 
-def test_file_of(module: Path) -> Path:
+def place_of_test(module: Path) -> Path:
     inside = module.relative_to("mnedge") if module.parts[0] == "mnedge" else module
     return Path("tests") / inside.with_name(f"test_{module.name.lstrip('_')}")
 
@@ -44,15 +44,15 @@ def holds_a_test(test_file: Path) -> bool:
 
 def test_every_module_has_its_test_file():
     untested = [
-        f"{module} → {test_file_of(module)}"
+        f"{module} → {place_of_test(module)}"
         for module in modules()
-        if not needs_no_test(module) and not (ROOT / test_file_of(module)).is_file()
+        if not needs_no_test(module) and not (ROOT / place_of_test(module)).is_file()
     ]
     assert not untested, "\n".join(untested)
 
 
 def test_every_test_file_has_its_module():
-    expected = {test_file_of(module) for module in modules()}
+    expected = {place_of_test(module) for module in modules()}
     orphans = [str(path) for path in mirrored_tests() if path not in expected]
     assert not orphans, "\n".join(orphans)
 

@@ -12,7 +12,7 @@ BANNED_NAMES = {
     "managers", "misc", "util", "utils",
 }  # fmt: skip
 MEASURED = {
-    "backoff", "delay", "duration", "elapsed", "grace", "interval", "period", "size",
+    "backoff", "delay", "duration", "elapsed", "grace", "interval", "period",
     "timeout", "ttl",
 }  # fmt: skip
 ALLOWED_IN = {
