@@ -1,0 +1,80 @@
+"""Settings: environment and flags → one frozen `Config`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from mnedge.errors import UsageError
+
+DURABILITIES = ("FULL", "NORMAL")
+
+
+class SettingInvalidError(UsageError):
+    """A setting has a value that mnedge does not know."""
+
+    code = "config.invalid"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything this process was told. `environ` is the host's environment, for workers' allow-list."""
+
+    data_dir: Path
+    runs_root: Path
+    home: Path
+    environ: Mapping[str, str]
+    node: str = "localhost"
+    durability: str = "FULL"
+    """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the process."""
+    inherit_environment: bool = False
+    """Give workers the whole environment of the host instead of the allow-list."""
+    openshell_fallback: bool = True
+    keep_workspaces: bool = False
+    plugins: tuple[str, ...] = ()
+    """Modules of third-party plugins that the operator trusts."""
+
+
+def read_config(
+    environ: Mapping[str, str], *, node: str = "localhost", data_dir: str | None = None
+) -> Config:
+    """Return the settings of this process.
+
+    Raises: SettingInvalidError naming the variable.
+    """
+    home = _folder(environ.get("MN_HOME"), Path(environ.get("HOME") or "/") / ".mn")
+    return Config(
+        home=home,
+        data_dir=_folder(data_dir or environ.get("MNEDGE_DATA_DIR"), home / "mnedge"),
+        runs_root=_folder(environ.get("MN_RUNS_ROOT"), home / "runs"),
+        environ=dict(environ),
+        node=environ.get("MNEDGE_NODE") or node,
+        durability=_choice(environ, "MNEDGE_DURABILITY", DURABILITIES, "FULL"),
+        inherit_environment=_switch(environ, "MNEDGE_INHERIT_ENVIRONMENT"),
+        openshell_fallback=_switch(environ, "MNEDGE_OPENSHELL_FALLBACK", default=True),
+        keep_workspaces=_switch(environ, "MNEDGE_KEEP_WORKSPACES"),
+        plugins=tuple(name for name in environ.get("MNEDGE_PLUGINS", "").split(",") if name),
+    )
+
+
+def _folder(text: str | None, default: Path) -> Path:
+    return Path(text).expanduser().absolute() if text else default.absolute()
+
+
+def _choice(environ: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
+    value = environ.get(name, "").upper() or default
+    if value not in known:
+        raise SettingInvalidError(
+            f"{name} is {environ[name]!r}", hint=f"set it to one of {', '.join(known)}"
+        )
+    return value
+
+
+def _switch(environ: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    value = environ.get(name, "").lower()
+    if not value:
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise SettingInvalidError(f"{name} is {environ[name]!r}", hint="set it to 1 or 0")

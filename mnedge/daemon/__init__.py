@@ -1,0 +1,1 @@
+"""Every part built and joined by hand."""

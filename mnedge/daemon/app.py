@@ -1,0 +1,78 @@
+"""A node, built and joined by hand: every part on one screen."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import SystemRandom
+
+import trio
+from msgspec import Struct
+
+from mnedge import plugins
+from mnedge.bus import Bus
+from mnedge.config import Config
+from mnedge.daemon.clock import wall_clock
+from mnedge.errors import ConflictError
+from mnedge.execution.attempt import Executor
+from mnedge.part import running
+from mnedge.runtime.host import Host
+from mnedge.store.sqlite import SqliteStore
+
+DAEMON = "daemon"
+"""Claim of the one process that adopts jobs of a data directory."""
+
+
+class DaemonRunningError(ConflictError):
+    """Another daemon already serves this data directory."""
+
+    code = "daemon.running"
+
+
+class Node(Struct, frozen=True):
+    """What runs in this process."""
+
+    config: Config
+    store: SqliteStore
+    bus: Bus
+    host: Host
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[SqliteStore]:
+    """Have the node's store open: enough to read, and to ask an owner for something."""
+    async with running(SqliteStore(config.data_dir, durability=config.durability)) as store:
+        yield store
+
+
+@asynccontextmanager
+async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]:
+    """Have a node running in this process; it owns only what it is asked to.
+
+    `adopting`: it takes up every job without an owner; one node per data directory may.
+    Raises: DaemonRunningError if another one does.
+    """
+    runners = plugins.runners(plugins.load(config.plugins))
+    bus = Bus()
+    async with opened_store(config) as store, _role(store, config, adopting=adopting):
+        executor = Executor(config, runners, store.blobs, random=SystemRandom(), now=wall_clock)
+        host = Host(store, config, executor, bus, now=wall_clock, adopting=adopting)
+        async with running(host):
+            yield Node(config=config, store=store, bus=bus, host=host)
+
+
+@asynccontextmanager
+async def _role(store: SqliteStore, config: Config, *, adopting: bool) -> AsyncIterator[None]:
+    if not adopting:
+        yield
+        return
+    claim = await store.claims.claim(DAEMON)
+    if claim is None:
+        holder = await store.claims.holder(DAEMON)
+        raise DaemonRunningError(
+            f"a daemon already serves {config.data_dir} ({holder})",
+            hint="stop it, or give this one a data directory of its own with --data-dir",
+        )
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await store.claims.release(claim)

@@ -1,0 +1,1 @@
+"""From a submitted bundle to a finished job: owners, coordinators, timers."""

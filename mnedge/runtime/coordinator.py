@@ -1,0 +1,427 @@
+"""One job: takes facts from its inbox, applies them, journals them, and only then acts.
+
+The state in memory never runs ahead of the disk: if the journal refuses a batch, the state is thrown away and read again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import assert_never
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from mnedge import faults
+from mnedge.bus import Bus, Published
+from mnedge.engine import apply as engine
+from mnedge.engine.compile import CompiledJob, compile_job
+from mnedge.engine.state import JobState, new_state, restore, snapshot
+from mnedge.errors import UnavailableError
+from mnedge.model.body import INLINE_LIMIT_BYTES
+from mnedge.model.codec import decode_fact, encode_fact
+from mnedge.model.commands import (
+    AnyCommand,
+    CallModule,
+    ClearTimer,
+    FinishJob,
+    RunAttempt,
+    SetTimer,
+    StopAttempt,
+)
+from mnedge.model.events import Event
+from mnedge.model.facts import (
+    AnyFact,
+    AttemptEnded,
+    Continued,
+    ModuleAnswered,
+    OperatorAsked,
+    Recovered,
+    Submitted,
+    TimerFired,
+)
+from mnedge.model.manifest import JobSpec
+from mnedge.model.records import JobRecord, OperatorRequest
+from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.ports import Claim, Clock
+from mnedge.runtime import jobs
+from mnedge.runtime.inbox import Inbox
+from mnedge.runtime.timers import Timers
+from mnedge.runtime.workplace import Workplace
+from mnedge.store.runs import RunFolder
+
+BATCH = 256
+"""Facts in one transaction at most, so that one job cannot keep the writer to itself."""
+SNAPSHOT_AT_LEAST_BYTES = 4 << 20
+READ = 500
+RETRY_S = 1.0
+"""Between two tries while the disk is full or read-only."""
+
+Apply = Callable[
+    [CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]
+]
+
+
+class Applied(Struct):
+    """What a batch came to in memory, before anything of it is on disk."""
+
+    first_seq: int
+    facts: list[AnyFact]
+    commands: list[AnyCommand]
+    events: list[Event]
+    poison: "PoisonError | None" = None
+
+
+class PoisonError(Exception):
+    """`apply` raised: the fact with this number cannot be applied."""
+
+    def __init__(self, seq: int, cause: Exception) -> None:
+        super().__init__(f"fact {seq}: {type(cause).__name__}: {cause}")
+        self.seq = seq
+
+
+class Coordinator:
+    """Runs one claimed job until it is finished, faulted, or its owner stops."""
+
+    def __init__(
+        self,
+        record: JobRecord,
+        spec: JobSpec,
+        claim: Claim,
+        *,
+        stores: jobs.Stores,
+        folder: RunFolder,
+        workplace: Workplace,
+        bus: Bus,
+        now: Clock,
+        node: str = "",
+        apply: Apply = engine.apply,
+    ) -> None:
+        self.record = record
+        self._job = compile_job(spec, revision=record.engine_revision)
+        self._claim = claim
+        self._stores = stores
+        self._folder = folder
+        self._workplace = workplace
+        self._bus = bus
+        self._now = now
+        self._node = node
+        self._apply = apply
+        self._state = new_state(self._job, record.job_id)
+        self._inbox = Inbox()
+        self._timers = Timers(self.job_time, self._timer_due)
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._asked: dict[str, OperatorRequest] = {}
+        self._since_snapshot_bytes = 0
+        self._snapshot_bytes = 0
+        self._snapshot_seq = 0
+        self._finish: FinishJob | None = None
+        self._base = (0.0, 0.0)
+
+    @property
+    def state(self) -> JobState:
+        """The committed state; read it, never change it."""
+        return self._state
+
+    def job_time(self) -> float:
+        """Return the wall clock as it was when the job was opened, plus what trio's clock counted since."""
+        opened_at, clock = self._base
+        return opened_at + (trio.current_time() - clock)
+
+    async def run(self) -> JobRecord:
+        """Carry the job to its end and return its final record.
+
+        Raises: ConflictError if somebody else owns the job by now.
+        """
+        try:
+            await self._open()
+            if self._finish is None:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._timers.run)
+                    nursery.start_soon(self._watch_asks)
+                    await self._serve(nursery)
+                    nursery.cancel_scope.cancel()
+            if self._finish is not None:
+                await self._conclude(self._finish)
+        finally:
+            self._folder.close()
+        return self.record
+
+    # ---- opening ----
+
+    async def _open(self) -> None:
+        watermark = self._folder.open()
+        events = await self._read_again()
+        if watermark > self._state.event_seq:
+            self._folder.cut(self._state.event_seq)
+        await self._publish([event for event in events if event.seq > watermark])
+        self._base = (max(self._now(), self._state.at), trio.current_time())
+        self._finish = engine.finish_of(self._state)
+        if self._finish is not None:
+            return
+        for request in await jobs.waiting_asks(self._stores, self.record.job_id):
+            self._take_ask(request)
+        at = self.job_time()
+        if self._state.last_seq == 0:
+            self._inbox.put(Submitted(at=at, node=self._node))
+            return
+        await self._workplace.sweep()
+        self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
+        if self._state.wants_more:
+            self._inbox.put(Continued(at=at))
+
+    async def _read_again(self) -> list[Event]:
+        """Make the state what the journal says, and return the events since its snapshot."""
+        journal, job_id = self._stores.journal, self.record.job_id
+        kept = await journal.latest_snapshot(job_id)
+        if kept is None:
+            self._state = new_state(self._job, job_id)
+        else:
+            self._snapshot_seq, content = kept
+            self._state = restore(self._job, content)
+            self._snapshot_bytes = len(content)
+        events: list[Event] = []
+        while batch := await journal.read(job_id, after=self._state.last_seq, limit=READ):
+            for seq, content in batch:
+                events.extend(self._apply(self._job, self._state, decode_fact(content), seq)[1])
+        return events
+
+    # ---- serving ----
+
+    async def _serve(self, nursery: trio.Nursery) -> None:
+        while self._finish is None and self.record.status is not JobStatus.FAULTED:
+            await self._step(await self._inbox.take(BATCH), nursery)
+
+    async def _step(self, facts: list[AnyFact], nursery: trio.Nursery) -> None:
+        unsafe = faults.flag("journal_first_off")
+        applied = await self._applied(facts)
+        if unsafe:
+            self._act(applied.commands, nursery)
+        await self._append(applied)
+        faults.hit("coordinator.commands.before")
+        if not unsafe:
+            self._act(applied.commands, nursery)
+        if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
+            self._folder.merge_worker_files()
+        await self._publish(applied.events)
+        await self._answer_asks(applied.facts)
+        await self._keep_record(applied.poison)
+        await self._keep_snapshot()
+        if self._state.wants_more:
+            self._inbox.put(Continued(at=self.job_time()))
+
+    async def _applied(self, facts: list[AnyFact]) -> Applied:
+        """Apply the facts in memory; at one that cannot be applied, keep those before it."""
+        first_seq = self._state.last_seq + 1
+        try:
+            return self._apply_all(first_seq, facts)
+        except PoisonError as poison:
+            await self._insist(self._read_again)
+            applied = self._apply_all(first_seq, facts[: poison.seq - first_seq])
+            applied.poison = poison
+            return applied
+
+    def _apply_all(self, first_seq: int, facts: list[AnyFact]) -> Applied:
+        applied = Applied(first_seq, facts, [], [])
+        for seq, fact in enumerate(facts, first_seq):
+            try:
+                faults.hit("coordinator.apply")
+                commands, events = self._apply(self._job, self._state, fact, seq)
+            except Exception as error:
+                raise PoisonError(seq, error) from error
+            applied.commands += commands
+            applied.events += events
+        return applied
+
+    async def _append(self, applied: Applied) -> None:
+        """Make the batch durable, however long the disk is full; memory never runs ahead of it."""
+        if not applied.facts:
+            return
+        records = [encode_fact(fact) for fact in applied.facts]
+        last_seq = applied.first_seq + len(records) - 1
+        while True:
+            try:
+                await self._stores.journal.append(
+                    self.record.job_id, self._claim.epoch, applied.first_seq, records
+                )
+                break
+            except UnavailableError:
+                await trio.sleep(RETRY_S)
+            await self._insist(self._read_again)
+            if self._state.last_seq >= last_seq:
+                break  # it was kept after all; only the answer was lost
+            self._apply_all(applied.first_seq, applied.facts)
+        self._since_snapshot_bytes += sum(map(len, records))
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+
+        async def publish() -> None:
+            self._folder.publish(events)
+
+        await self._insist(publish)
+        self._bus.publish(Published(self.record.job_id, events))
+
+    async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do it, trying again while the disk is full, read-only or failing."""
+        while True:
+            try:
+                await act()
+                return
+            except UnavailableError:
+                await trio.sleep(RETRY_S)
+
+    async def _keep_record(self, poison: PoisonError | None) -> None:
+        """Let the record follow the state; it changes only with the status."""
+        status = JobStatus.FAULTED if poison is not None else self._state.status
+        if status is self.record.status or status in TERMINAL:
+            return
+        self.record = msgspec.structs.replace(
+            self.record,
+            status=status,
+            updated_at=max(self.job_time(), self.record.updated_at),
+            started_at=self.record.started_at or self.job_time(),
+            events=self._state.event_seq,
+            fault=poison and {"fact_seq": poison.seq, "error": str(poison)},
+        )
+        await self._insist(lambda: jobs.write_job(self._stores, self.record))
+
+    async def _keep_snapshot(self) -> None:
+        if self._since_snapshot_bytes < max(SNAPSHOT_AT_LEAST_BYTES, self._snapshot_bytes):
+            return
+        content = snapshot(self._state)
+        job_id, epoch, seq = self.record.job_id, self._claim.epoch, self._state.last_seq
+        self._since_snapshot_bytes = 0
+        try:
+            self._folder.sync()  # events before the snapshot can not be derived again
+            await self._stores.journal.snapshot(job_id, epoch, seq, content)
+            # The facts since the snapshot before stay: should this one be damaged, that one serves.
+            await self._stores.journal.compact(job_id, epoch, self._snapshot_seq)
+        except UnavailableError:
+            return  # no snapshot is no loss; the journal has it all
+        self._snapshot_seq, self._snapshot_bytes = seq, len(content)
+
+    # ---- acting ----
+
+    def _act(self, commands: Sequence[AnyCommand], nursery: trio.Nursery) -> None:
+        over = self._state.status in TERMINAL
+        for command in commands:
+            match command:
+                case FinishJob():
+                    self._finish = command
+                case StopAttempt():
+                    self._stop(command.attempt_id)
+                case ClearTimer():
+                    self._timers.clear(command.timer_id)
+                case _ if over:
+                    pass
+                case SetTimer():
+                    self._timers.set(command.timer_id, command.due_at)
+                case RunAttempt():
+                    nursery.start_soon(self._attempt, command, self._scope(command.attempt_id))
+                case CallModule():
+                    nursery.start_soon(self._call, command, self._scope(command.call_id))
+                case _:
+                    assert_never(command)
+
+    def _scope(self, work_id: str) -> trio.CancelScope:
+        self._stop(work_id)
+        scope = self._scopes[work_id] = trio.CancelScope()
+        return scope
+
+    def _stop(self, work_id: str) -> None:
+        scope = self._scopes.pop(work_id, None)
+        if scope is not None:
+            scope.cancel()
+
+    async def _attempt(self, command: RunAttempt, scope: trio.CancelScope) -> None:
+        with scope:
+            outcome = await self._workplace.run(command, self._inbox.note, self.job_time)
+            faults.hit("attempt.answered")
+            self._inbox.put(
+                AttemptEnded(
+                    at=self.job_time(),
+                    attempt_id=command.attempt_id,
+                    launch=command.launch,
+                    outcome=outcome,
+                )
+            )
+        self._forget(command.attempt_id, scope)
+
+    async def _call(self, command: CallModule, scope: trio.CancelScope) -> None:
+        with scope:
+            answer = await self._workplace.call(command, self._inbox.note, self.job_time)
+            faults.hit("attempt.answered")
+            self._inbox.put(
+                ModuleAnswered(
+                    at=self.job_time(),
+                    call_id=command.call_id,
+                    launch=command.launch,
+                    actions=answer.actions,
+                    state=answer.state,
+                    error=answer.error,
+                    crash=answer.crash,
+                )
+            )
+        self._forget(command.call_id, scope)
+
+    def _forget(self, work_id: str, scope: trio.CancelScope) -> None:
+        if self._scopes.get(work_id) is scope:
+            del self._scopes[work_id]
+
+    def _timer_due(self, timer_id: str) -> None:
+        self._inbox.put(TimerFired(at=self.job_time(), timer_id=timer_id))
+
+    # ---- what people ask ----
+
+    async def _watch_asks(self) -> None:
+        async for rows in self._stores.table.watch(f"{jobs.ASKS}{self.record.job_id}/"):
+            for row in rows:
+                self._take_ask(jobs.decode_ask(row.value))
+
+    def _take_ask(self, request: OperatorRequest) -> None:
+        if request.request_id in self._asked:
+            return
+        self._asked[request.request_id] = request
+        self._inbox.put(
+            OperatorAsked(
+                at=self.job_time(),
+                request_id=request.request_id,
+                verb=request.verb,
+                by=request.by,
+                reason=request.reason,
+            )
+        )
+
+    async def _answer_asks(self, facts: Sequence[AnyFact]) -> None:
+        for fact in facts:
+            if isinstance(fact, OperatorAsked):
+                request = self._asked[fact.request_id]
+                await self._insist(lambda request=request: jobs.answered(self._stores, request))
+
+    # ---- the end ----
+
+    async def _conclude(self, finish: FinishJob) -> None:
+        """Leave the run folder and the record complete; repeated after a crash, it does the same."""
+        ended_at = self._state.at
+        result = await self._workplace.plain(finish.result)
+
+        async def conclude() -> None:
+            self._folder.merge_worker_files()
+            self._folder.finish(finish.status, result, finish.error, ended_at=ended_at)
+
+        await self._insist(conclude)
+        small = len(msgspec.json.encode(result)) <= INLINE_LIMIT_BYTES
+        self.record = msgspec.structs.replace(
+            self.record,
+            status=finish.status,
+            result=result if small else None,
+            error=finish.error,
+            updated_at=max(ended_at, self.record.updated_at),
+            ended_at=ended_at,
+            events=self._state.event_seq,
+            fault=None,
+        )
+        await self._insist(lambda: jobs.write_job(self._stores, self.record))
+        for request in await jobs.waiting_asks(self._stores, self.record.job_id):
+            await jobs.answered(self._stores, request)
+        await self._workplace.clear()

@@ -1,0 +1,261 @@
+"""What people do with jobs: submit, find, ask. Everything goes through the store, so any process can do it."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from random import SystemRandom
+from typing import Protocol
+
+import msgspec
+import trio
+
+from mnedge.bundle.load import Bundle
+from mnedge.bundle.pack import pack
+from mnedge.config import Config
+from mnedge.engine.apply import CURRENT_REVISION
+from mnedge.errors import ConflictError, MnedgeError, NotFoundError
+from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
+from mnedge.model.codec import decode_spec, encode_spec
+from mnedge.model.ids import job_id_for
+from mnedge.model.manifest import JobSpec
+from mnedge.model.records import JobRecord, OperatorRequest
+from mnedge.model.states import TERMINAL, JobStatus, Verb
+from mnedge.ports import Blobs, Claims, Clock, Journal, Table
+
+JOBS = "job/"
+SPECS = "spec/"
+ASKS = "ask/"
+
+_random = SystemRandom()
+_encode = msgspec.msgpack.Encoder().encode
+_decode_job = msgspec.msgpack.Decoder(JobRecord).decode
+_decode_ask = msgspec.msgpack.Decoder(OperatorRequest).decode
+
+
+class JobNotFoundError(NotFoundError):
+    """No job has this id, nor an id that begins with it."""
+
+    code = "job.not_found"
+
+
+class JobStatusError(ConflictError):
+    """The job's status does not allow what was asked."""
+
+    code = "job.status"
+
+
+class JobUnsettledError(MnedgeError):
+    """The owner of the job has not acted within the time given; the request stands."""
+
+    code = "job.unsettled"
+
+
+class Stores(Protocol):
+    """The four stores of a node, whichever kind they are."""
+
+    @property
+    def table(self) -> Table:
+        """Small records."""
+
+    @property
+    def journal(self) -> Journal:
+        """Facts."""
+
+    @property
+    def claims(self) -> Claims:
+        """Who owns what."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """Content by hash."""
+
+
+async def submit(
+    stores: Stores, config: Config, bundle: Bundle, *, now: Clock, job_id: str | None = None
+) -> JobRecord:
+    """Keep the bundle and a pending job; the record comes last, so what can be seen is whole.
+
+    The caller has checked that the bundle may run here.
+    """
+    spec = bundle.require_spec()
+    at = now()
+    job_id = job_id or job_id_for(spec.graph_id, int(at * 1000), f"{_random.getrandbits(48):012x}")
+    digest = await stores.blobs.put(await trio.to_thread.run_sync(pack, bundle.root))
+    spec = msgspec.structs.replace(spec, seeds=await _light_seeds(stores.blobs, spec))
+    record = JobRecord(
+        job_id=job_id,
+        graph_id=spec.graph_id,
+        job_name=spec.job_name,
+        blueprint_id=spec.blueprint_id,
+        status=JobStatus.PENDING,
+        submitted_at=at,
+        updated_at=at,
+        job_type=spec.job_type,
+        recovery_mode=spec.recovery_mode,
+        engine_revision=CURRENT_REVISION,
+        bundle_digest=digest,
+        bundle_source=str(bundle.source),
+        run_folder=str(config.runs_root / job_id),
+        agents=len(spec.agents),
+    )
+    await stores.table.put(SPECS + job_id, encode_spec(spec), if_version=0)
+    await stores.table.put(JOBS + job_id, _encode(record), if_version=0)
+    return record
+
+
+async def _light_seeds(blobs: Blobs, spec: JobSpec) -> dict[str, list[object]]:
+    seeds: dict[str, list[object]] = {}
+    for agent_id, bodies in spec.seeds.items():
+        seeds[agent_id] = [await _light(blobs, body) for body in bodies]
+    return seeds
+
+
+async def _light(blobs: Blobs, body: object) -> object:
+    encoded = msgspec.json.encode(body)
+    if len(encoded) <= INLINE_LIMIT_BYTES:
+        return body
+    return BlobRef(await blobs.put(encoded), len(encoded))
+
+
+async def read_job(stores: Stores, job_id: str) -> JobRecord:
+    """Return the record with exactly this id.
+
+    Raises: JobNotFoundError.
+    """
+    row = await stores.table.get(JOBS + job_id)
+    if row is None:
+        raise JobNotFoundError(f"no job is called {job_id!r}", hint="`mnedge job list` shows them")
+    return _decode_job(row.value)
+
+
+async def write_job(stores: Stores, record: JobRecord) -> None:
+    """Replace the record; only the owner of the job does."""
+    await stores.table.put(JOBS + record.job_id, _encode(record))
+
+
+async def read_spec(stores: Stores, job_id: str) -> JobSpec:
+    """Return the lowered manifest that the job runs on."""
+    row = await stores.table.get(SPECS + job_id)
+    if row is None:
+        raise JobNotFoundError(f"the specification of job {job_id!r} is missing")
+    return decode_spec(row.value)
+
+
+async def find_job(stores: Stores, wanted: str) -> JobRecord:
+    """Return the job with this id, the only one whose id begins with it, or the newest for `last`.
+
+    Raises: JobNotFoundError with near matches.
+    """
+    row = await stores.table.get(JOBS + wanted)
+    if row is not None:
+        return _decode_job(row.value)
+    records = await list_jobs(stores, limit=None)
+    if wanted == "last" and records:
+        return records[0]
+    begin = [record for record in records if record.job_id.startswith(wanted)]
+    if len(begin) == 1:
+        return begin[0]
+    ids = [record.job_id for record in begin or records]
+    near = ids[:5] if begin else get_close_matches(wanted, ids, n=3, cutoff=0.5)
+    what = "several jobs begin" if begin else "no job begins"
+    raise JobNotFoundError(
+        f"{what} with {wanted!r}",
+        hint="did you mean " + " or ".join(near) + "?" if near else "`mnedge job list` shows them",
+        details={"near": near},
+    )
+
+
+async def list_jobs(
+    stores: Stores, *, limit: int | None = 50, statuses: Collection[JobStatus] | None = None
+) -> list[JobRecord]:
+    """Return records, most recently updated first."""
+    found: list[JobRecord] = []
+    after = ""
+    while rows := await stores.table.scan(JOBS, after=after):
+        after = rows[-1].key
+        found.extend(
+            record
+            for record in map(_decode_job, (row.value for row in rows))
+            if statuses is None or record.status in statuses
+        )
+    found.sort(key=lambda record: (record.updated_at, record.job_id), reverse=True)
+    return found[:limit]
+
+
+_ALLOWED = {
+    Verb.PAUSE: frozenset({JobStatus.RUNNING}),
+    Verb.RESUME: frozenset({JobStatus.PAUSED}),
+    Verb.CANCEL: frozenset(JobStatus) - TERMINAL,
+}
+_WANTED = {
+    Verb.PAUSE: frozenset({JobStatus.PAUSED}) | TERMINAL,
+    Verb.RESUME: frozenset({JobStatus.RUNNING}) | TERMINAL,
+    Verb.CANCEL: TERMINAL,
+}
+_REFUSALS = {
+    Verb.PAUSE: "job is not running",
+    Verb.RESUME: "job is not paused",
+    Verb.CANCEL: "job is already in a terminal state",
+}
+
+
+async def ask(
+    stores: Stores, job_id: str, verb: Verb, *, now: Clock, by: str = "", reason: str = ""
+) -> OperatorRequest:
+    """Leave a request for the owner of the job.
+
+    Raises: JobStatusError if the job's status does not allow it.
+    """
+    record = await read_job(stores, job_id)
+    if record.status not in _ALLOWED[verb]:
+        raise JobStatusError(
+            f"{_REFUSALS[verb]}: {job_id} is {record.status}", details={"status": record.status}
+        )
+    request = OperatorRequest(
+        request_id=f"{int(now() * 1000):014d}-{_random.getrandbits(32):08x}",
+        job_id=job_id,
+        verb=verb,
+        asked_at=now(),
+        by=by,
+        reason=reason,
+    )
+    await stores.table.put(f"{ASKS}{job_id}/{request.request_id}", _encode(request), if_version=0)
+    return request
+
+
+async def waiting_asks(stores: Stores, job_id: str) -> list[OperatorRequest]:
+    """Return the requests nobody has acted on, oldest first."""
+    rows = await stores.table.scan(f"{ASKS}{job_id}/")
+    return [_decode_ask(row.value) for row in rows]
+
+
+def decode_ask(value: bytes) -> OperatorRequest:
+    """Return the request a row holds."""
+    return _decode_ask(value)
+
+
+def decode_job(value: bytes) -> JobRecord:
+    """Return the record a row holds."""
+    return _decode_job(value)
+
+
+async def answered(stores: Stores, request: OperatorRequest) -> None:
+    """Take a request away that its owner has journaled."""
+    await stores.table.delete(f"{ASKS}{request.job_id}/{request.request_id}")
+
+
+async def settled(stores: Stores, request: OperatorRequest, *, timeout_s: float) -> JobRecord:
+    """Wait until the owner acted on the request; return the job as it is then.
+
+    Raises: JobUnsettledError after `timeout_s`; the request stands.
+    """
+    wanted = _WANTED[request.verb]
+    with trio.move_on_after(timeout_s):
+        async for rows in stores.table.watch(JOBS + request.job_id):
+            for row in rows:
+                record = _decode_job(row.value)
+                if record.job_id == request.job_id and record.status in wanted:
+                    return record
+    raise JobUnsettledError(
+        f"job {request.job_id} has not acted on {request.verb} within {timeout_s:g} s",
+        hint="is its owner alive? `mnedge job recover` adopts jobs whose owner is gone",
+    )

@@ -1,0 +1,44 @@
+"""What a job looks like inside, for people: its journal replayed, without disturbing its owner."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from mnedge.engine import apply as engine
+from mnedge.engine.compile import compile_job
+from mnedge.engine.inspect import AgentView, agent_views
+from mnedge.engine.state import new_state, restore
+from mnedge.model.codec import decode_fact
+from mnedge.model.records import JobRecord
+from mnedge.runtime import jobs
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """A job with its agents, as committed at the moment of asking."""
+
+    record: JobRecord
+    agents: list[AgentView]
+    last_fact: int
+    events: int
+    holder: str | None
+    """The living process that owns it."""
+
+
+async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
+    """Return the job as its journal has it; works with and without an owner."""
+    record = await jobs.read_job(stores, job_id)
+    job = compile_job(await jobs.read_spec(stores, job_id), revision=record.engine_revision)
+    kept = await stores.journal.latest_snapshot(job_id)
+    state = new_state(job, job_id) if kept is None else restore(job, kept[1])
+    while batch := await stores.journal.read(job_id, after=state.last_seq):
+        for seq, content in batch:
+            engine.apply(job, state, decode_fact(content), seq)
+    return JobView(
+        record=record,
+        agents=agent_views(job, state),
+        last_fact=state.last_seq,
+        events=state.event_seq,
+        holder=await stores.claims.holder(jobs.JOBS + job_id),
+    )
+
+
