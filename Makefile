@@ -70,7 +70,7 @@ $(VENV)/.python:
 		|| missing="$$missing python$$version-dev"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "setup: apt-get install$$missing"; \
-		apt-get -q update && apt-get -q install -y --no-install-recommends $$missing; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	elif [ -n "$$missing" ]; then \
 		echo "setup: missing:$$missing (as root: apt-get install$$missing)" >&2; \
 	fi; \
@@ -85,7 +85,7 @@ $(VENV)/.ready-test: Makefile | $(VENV)/.ready
 	for pair in $(TEST_PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "setup: apt-get install$$missing"; \
-		apt-get -q update && apt-get -q install -y --no-install-recommends $$missing; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	elif [ -n "$$missing" ]; then \
 		echo "setup: tests that need these are skipped:$$missing" >&2; \
 	fi; \
