@@ -55,7 +55,7 @@ binary: setup ## freeze one executable and run its self-test
 $(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*) $(wildcard plugins/*/__init__.py) | $(VENV)/.python
 	@echo "setup: installing what requirements.lock names"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import mnedge.hot._native' 2>/dev/null || \
 		echo "setup: no compiled module (it takes gcc and Python.h); the plain-Python twins take over"
 	@touch $@
