@@ -6,7 +6,7 @@ pluggy passes only what an implementation names.
 
 import pluggy
 
-from mnedge.ports import Runner
+from mnedge.ports import Runner, Spawner
 
 PROJECT = "mnedge"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -14,10 +14,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def runners() -> list[Runner]:
+def runners(spawner: Spawner) -> list[Runner]:
     """Return the runners this plugin brings.
 
-    Asked once, when a host opens. An empty list means "none on this machine". Names and `modules` must be unique over
-    all plugins; a clash, or an exception here, stops the start and names the plugin.
+    Asked once, when a host opens. Whoever starts processes on this machine does it through
+    `spawner`, for the whole life of the host: it finds them again when their owner died. An empty
+    list means "none on this machine". Names and `modules` must be unique over all plugins; a clash,
+    or an exception here, stops the start and names the plugin.
     """
     raise NotImplementedError

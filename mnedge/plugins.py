@@ -7,7 +7,7 @@ import pluggy
 
 from mnedge import hookspecs
 from mnedge.errors import UsageError
-from mnedge.ports import Runner
+from mnedge.ports import Runner, Spawner
 
 BUNDLED = ("mnedge_runners.host_local",)
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
@@ -46,13 +46,13 @@ def load(extra: Sequence[str] = ()) -> pluggy.PluginManager:
     return manager
 
 
-def runners(manager: pluggy.PluginManager) -> dict[str, Runner]:
+def runners(manager: pluggy.PluginManager, spawner: Spawner) -> dict[str, Runner]:
     """Return wire name (and short name) → runner.
 
     Raises: PluginInvalidError if two runners share a name.
     """
     found: dict[str, Runner] = {}
-    for group in manager.hook.runners():
+    for group in manager.hook.runners(spawner=spawner):
         for runner in group:
             for name in (runner.name, *runner.modules):
                 if name in found:

@@ -3,7 +3,7 @@
 One contract suite per port runs against every implementation (`mnedge.testing`).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -129,6 +129,69 @@ class Blobs(Protocol):
         """Tell whether it is here."""
 
 
+class Exit(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    """As a shell says it: 128 + the signal's number if one killed it."""
+    signal: int | None
+    user_s: float
+    system_s: float
+    max_rss_bytes: int
+    """0 if unknown."""
+
+
+class Process(Protocol):
+    """A command that was started, and everything that descends from it.
+
+    The descriptors are non-blocking; `end` closes them.
+    """
+
+    pid: int
+    exit_fd: int
+    """Readable once the command itself has ended (what it started may go on)."""
+    stdin: int | None
+    stdout: int
+    stderr: int
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its process group; nothing happens if it is gone."""
+
+    async def exited(self) -> None:
+        """Return when the command itself has ended; its process id stays its own until `end`."""
+
+    async def end(self) -> Exit:
+        """Kill what is left of the tree, also what left its group; return how the command ended.
+
+        Not cancelled half-way. A second call returns the same.
+        """
+
+
+class Spawner(Protocol):
+    """Starts processes that do not outlive their owner unnoticed."""
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        *,
+        token: str,
+        environment: Mapping[str, str],
+        directory: str,
+        with_stdin: bool = False,
+    ) -> Process:
+        """Start a command; the first argument is looked up on the PATH of `environment`.
+
+        stdin is /dev/null unless asked for. `token` is added to the environment as `MNEDGE_LAUNCH`.
+        Raises: OSError if it cannot be started (no such program, no such directory, …).
+        """
+
+    async def sweep(self, tokens: Collection[str]) -> int:
+        """Kill what runs under these tokens and is not ours; return how many processes that was.
+
+        A token that ends in `/` stands for all that start with it.
+        """
+
+
 class Launch(Struct, frozen=True, kw_only=True):
     """What a runner is asked to start: everything is staged, substituted and absolute.
 
@@ -193,7 +256,10 @@ class Runner(Protocol):
         """
 
     async def sweep(self, tokens: Mapping[str, str]) -> int:
-        """Kill what still runs under these launch tokens (token → job id) of a dead owner; return how many."""
+        """Kill what still runs under launch tokens of a dead owner; return how many.
+
+        `tokens`: launch token → job id. A token that ends in `/` stands for all that start with it.
+        """
 
 
 class Clock(Protocol):

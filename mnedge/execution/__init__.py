@@ -1,0 +1,1 @@
+"""Physical work: slots, workspaces, processes, and what comes back from them."""
