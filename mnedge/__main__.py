@@ -1,0 +1,8 @@
+"""`python -m mnedge`; the frozen executable enters here too."""
+
+import sys
+
+from mnedge.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

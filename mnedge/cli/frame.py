@@ -1,0 +1,239 @@
+"""The picture of a running job: a few aligned lines, however many agents it has.
+
+Pure: progress in, lines out.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.text import Text
+
+from mnedge.cli.progress import AgentProgress, JobProgress, StepProgress, Trouble
+from mnedge.cli.show import BAD, NOTE, STYLES, Cell, clock, columns, counted, duration, shortened
+
+GROUP_FROM = 5
+"""So many agents of one kind whose names differ by a number share a line."""
+BAR_CELLS = 20
+MOST_TROUBLES = 5
+LEAST_ROWS = 4
+_NUMBERED = re.compile(r"(?P<stem>.*?)[ _.:-]*\d+$")
+_MARKS = {
+    "failed": (BAD, "bold red"),
+    "running": ("●", "cyan"),
+    "waiting": ("○", "yellow"),
+    "done": ("✓", "green"),
+    "idle": ("·", "dim"),
+}
+
+
+class Row(NamedTuple):
+    """What shares a line: one agent, or many alike."""
+
+    members: Sequence[AgentProgress]
+
+    @property
+    def label(self) -> str:
+        """The name, or the first and the last of them."""
+        first, last = self.members[0].agent_id, self.members[-1].agent_id
+        return first if first == last else f"{first} … {last}"
+
+    @property
+    def state(self) -> str:
+        """The most urgent state of all members; `done` only if all are."""
+        states = [member.state for member in self.members]
+        for state in ("failed", "running", "waiting"):
+            if state in states:
+                return state
+        return "idle" if "idle" in states else "done"
+
+
+def frame(
+    job: JobProgress, title: str, elapsed_s: float, *, width: int, height: int, notice: str = ""
+) -> list[Text]:
+    """Return the lines, at most `height` of them."""
+    lines = [_heading(job, title, elapsed_s), Text()]
+    tail = [*_footer(job), *_troubles(job.troubles, width)]
+    if notice:
+        tail.append(Text.assemble((NOTE, "bold yellow"), " ", (notice, "yellow")))
+    room = max(height - len(lines) - len(tail) - 1, LEAST_ROWS)
+    lines += _steps(job.steps.values(), width) if job.steps else _agents(job, width, room)
+    return lines + tail
+
+
+def rows(agents: Iterable[AgentProgress]) -> list[Row]:
+    """Return one row per agent, in order; many alike share the place of their first."""
+    alike: dict[tuple[str, str], list[AgentProgress]] = {}
+    for agent in agents:
+        match = _NUMBERED.fullmatch(agent.agent_id)
+        stem = match["stem"] if match else agent.agent_id
+        alike.setdefault((agent.kind, stem), []).append(agent)
+    found: list[Row] = []
+    for members in alike.values():
+        if len(members) >= GROUP_FROM:
+            found.append(Row(members))
+        else:
+            found += [Row([member]) for member in members]
+    return found
+
+
+def brief(job: JobProgress) -> str:
+    """Return how far the job is, in half a line."""
+    parts = []
+    if job.steps:
+        done = sum(step.status in _STEP_DONE for step in job.steps.values())
+        parts.append(f"{done} of {counted(len(job.steps), 'step')} done")
+    received = sum(agent.received for agent in job.agents.values())
+    parts.append(counted(received, "message") + " handled")
+    if job.finished or job.running or job.waiting:
+        parts.append(f"{job.finished} finished, {job.running} running, {job.waiting} waiting")
+    if job.errors:
+        parts.append(counted(job.errors, "error"))
+    return ", ".join(parts)
+
+
+def trouble_line(trouble: Trouble, width: int | None = None) -> Text:
+    """Return one line about something that went wrong."""
+    bad = trouble.severity == "error"
+    who = f"{trouble.agent_id}  " if trouble.agent_id else ""
+    text = f"{clock(trouble.at)}  {who}{trouble.text}"
+    return Text.assemble(
+        (BAD, "bold red") if bad else (NOTE, "bold yellow"),
+        " ",
+        shortened(text, width - 2) if width else text,
+    )
+
+
+def _heading(job: JobProgress, title: str, elapsed_s: float) -> Text:
+    return Text.assemble(
+        (title, "bold"),
+        "  ",
+        (job.status, STYLES.get(job.status, "")),
+        (f"  {duration(elapsed_s)}  {counted(job.events, 'event')}", "dim"),
+    )
+
+
+def _footer(job: JobProgress) -> list[Text]:
+    in_use = {pool: slots for pool, slots in job.slots.items() if slots}
+    parts = [f"{counted(slots, 'slot')} of {pool} in use" for pool, slots in in_use.items()]
+    if job.waiting:
+        parts.append(f"{job.waiting} waiting for one")
+    if job.lost:
+        parts.append(f"{counted(job.lost, 'event')} not shown")
+    return [Text(), Text("  " + ", ".join(parts), "dim")] if parts else []
+
+
+def _troubles(troubles: Sequence[Trouble], width: int) -> list[Text]:
+    if not troubles:
+        return []
+    hidden = len(troubles) - MOST_TROUBLES
+    lines = [Text(), *(trouble_line(trouble, width) for trouble in troubles[-MOST_TROUBLES:])]
+    if hidden > 0:
+        lines.insert(1, Text(f"  {hidden} earlier", "dim"))
+    return lines
+
+
+def _agents(job: JobProgress, width: int, room: int) -> list[Text]:
+    every = rows(job.agents.values())
+    shown, hidden = _most_telling(every, room)
+    cells = [_row(row) for row in shown]
+    lines = columns(cells, width=width)
+    if hidden:
+        lines.append(Text(f"  and {counted(len(hidden), 'more agent')}", "dim"))
+    return lines
+
+
+def _most_telling(every: list[Row], room: int) -> tuple[list[Row], list[Row]]:
+    """Return what fits, in order, preferring what is at work; and the rest."""
+    if len(every) <= room:
+        return every, []
+    urgency = list(_MARKS)
+    ranked = sorted(range(len(every)), key=lambda i: (urgency.index(every[i].state), i))
+    kept = set(ranked[: room - 1])
+    return (
+        [row for i, row in enumerate(every) if i in kept],
+        [row for i, row in enumerate(every) if i not in kept],
+    )
+
+
+def _row(row: Row) -> list[Cell]:
+    mark, style = _MARKS[row.state]
+    dim = "dim" if row.state == "idle" else ""
+    if len(row.members) == 1:
+        agent = row.members[0]
+        kind, done, note = agent.kind, _done(agent), _note(agent)
+    else:
+        kind, done, note = _together(row.members)
+    return [
+        Cell(mark, style),
+        Cell(row.label, dim),
+        Cell(kind, "dim"),
+        Cell(done, dim),
+        Cell(note, "dim"),
+    ]
+
+
+def _done(agent: AgentProgress) -> str:
+    if agent.kind == "executor":
+        if agent.received > agent.finished:
+            return f"{agent.finished} of {agent.received} done"
+        return f"{agent.finished} done" if agent.finished else ""
+    if agent.kind in ("aggregator", "sensor"):
+        return f"{agent.finished} collected" if agent.finished else ""
+    return f"{agent.received} handled" if agent.received else ""
+
+
+def _note(agent: AgentProgress) -> str:
+    parts = []
+    if agent.running:
+        parts.append("running" if agent.running == 1 else f"{agent.running} running")
+    if agent.waiting:
+        parts.append("waiting for a slot")
+    if agent.restarts:
+        parts.append(counted(agent.restarts, "restart"))
+    if agent.completed:
+        parts.append("ended the job")
+    if agent.note:
+        parts.append(agent.note)
+    return "  ".join(parts)
+
+
+def _together(members: Sequence[AgentProgress]) -> tuple[str, str, str]:
+    done = sum(member.state == "done" for member in members)
+    parts = []
+    for state in ("running", "waiting", "failed"):
+        count = sum(member.state == state for member in members)
+        if count:
+            parts.append(f"{count} {state}")
+    restarts = sum(member.restarts for member in members)
+    if restarts:
+        parts.append(counted(restarts, "restart"))
+    kind = f"{len(members)} {members[0].kind}s" if members[0].kind else ""
+    return kind, f"{bar(done, len(members))} {done} of {len(members)}", "  ".join(parts)
+
+
+def bar(done: int, whole: int, cells: int = BAR_CELLS) -> str:
+    """Return a bar that is full only when all is done."""
+    filled = done * cells // whole if whole else 0
+    return "━" * filled + "┄" * (cells - filled)
+
+
+_STEP_DONE = frozenset({"completed", "partial", "skipped"})
+_STEP_MARKS = {
+    "completed": _MARKS["done"],
+    "partial": _MARKS["done"],
+    "skipped": _MARKS["idle"],
+    "failed": _MARKS["failed"],
+    "running": _MARKS["running"],
+}
+
+
+def _steps(steps: Iterable[StepProgress], width: int) -> list[Text]:
+    cells = []
+    for step in steps:
+        mark, style = _STEP_MARKS.get(step.status, _MARKS["waiting"])
+        attempts = f"attempt {step.attempts}" if step.attempts > 1 else ""
+        cells.append(
+            [Cell(mark, style), Cell(step.step_id), Cell(step.status, "dim"), Cell(attempts, "dim")]
+        )
+    return columns(cells, width=width)

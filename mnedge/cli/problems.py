@@ -1,0 +1,108 @@
+"""Findings of the validator as people read them: grouped by file, warnings in short.
+
+Pure. Takes the records of bundle format 8.1, so it shows those inside an error's details as well.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+from mnedge.cli.show import BAD, NOTE, counted, one_line
+
+Record = Mapping[str, Any]
+
+MOST_IN_SHORT = 12
+VALUE_WIDTH = 100
+
+
+def report(records: Sequence[Record], *, every_warning: bool = False) -> list[Text]:
+    """Return the lines: all errors, then warnings (one per rule unless all are wanted)."""
+    errors = [record for record in records if record["severity"] == "error"]
+    warnings = [record for record in records if record["severity"] != "error"]
+    lines = list(_in_full(errors))
+    if every_warning:
+        lines += _in_full(warnings)
+    elif warnings:
+        lines += _in_short(warnings)
+    return lines
+
+
+def totals(records: Iterable[Record]) -> str:
+    """Return `2 errors, 1 warning`, or `no problems`."""
+    severities = [record["severity"] for record in records]
+    errors = severities.count("error")
+    warnings = len(severities) - errors
+    parts = [counted(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    return ", ".join(parts) or "no problems"
+
+
+def place(record: Record) -> str:
+    """Return `nodes[3].config`, or `line 7, column 3` of a file that cannot be read, or nothing."""
+    location = record.get("location") or {}
+    if location.get("path"):
+        return str(location["path"])
+    if location.get("line") is not None:
+        return f"line {location['line']}, column {location['column']}"
+    return ""
+
+
+def _in_full(records: Sequence[Record]) -> Iterator[Text]:
+    width = max((len(str(record["rule"])) for record in records), default=0)
+    for source, group in groupby(sorted(records, key=_source), key=_source):
+        yield Text(source, "bold")
+        for record in group:
+            yield from _entry(record, width)
+
+
+def _entry(record: Record, width: int) -> Iterator[Text]:
+    is_error = record["severity"] == "error"
+    yield Text.assemble(
+        "  ",
+        (BAD, "bold red") if is_error else (NOTE, "bold yellow"),
+        " ",
+        (str(record["rule"]).ljust(width), "dim"),
+        "  ",
+        (place(record), "cyan"),
+        "  " if place(record) else "",
+        str(record["message"]),
+    )
+    margin = " " * (width + 6)
+    compared = []
+    if record.get("expected") not in (None, ""):
+        compared.append(f"expected {one_line(record['expected'], VALUE_WIDTH)}")
+    if record.get("actual") is not None:
+        compared.append(f"found {one_line(record['actual'], VALUE_WIDTH)}")
+    if compared:
+        yield Text(margin + ", ".join(compared), "dim")
+    if record.get("help"):
+        yield Text(margin + str(record["help"]), "dim")
+
+
+def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
+    by_rule: dict[str, list[Record]] = {}
+    for record in warnings:
+        by_rule.setdefault(str(record["rule"]), []).append(record)
+    width = max(map(len, by_rule))
+    yield Text("warnings", "bold")
+    for rule, records in list(by_rule.items())[:MOST_IN_SHORT]:
+        first = records[0]
+        where = " ".join(filter(None, (_source(first), place(first))))
+        more = f" (and {len(records) - 1} more)" if len(records) > 1 else ""
+        yield Text.assemble(
+            "  ",
+            (NOTE, "bold yellow"),
+            " ",
+            (rule.ljust(width), "dim"),
+            "  ",
+            one_line(str(first["message"]), VALUE_WIDTH),
+            (f"  {where}{more}", "dim"),
+        )
+    hidden = len(by_rule) - MOST_IN_SHORT
+    if hidden > 0:
+        yield Text(f"  {counted(hidden, 'more rule')}; -v shows every warning", "dim")
+
+
+def _source(record: Record) -> str:
+    return str((record.get("location") or {}).get("source") or "")

@@ -1,0 +1,31 @@
+"""`mnedge` itself: the list of nouns, each imported when it is used."""
+
+import click
+
+import mnedge
+from mnedge.cli.verbs import LazyNoun
+
+NOUNS = {
+    "blueprint": ("mnedge.cli.blueprint:blueprint", "List, validate and run blueprints."),
+    "job": ("mnedge.cli.job:job", "Look at jobs, steer them, recover them."),
+    "run": ("mnedge.cli.run:run", "Look at the run folders that jobs leave behind."),
+    "doctor": ("mnedge.cli.doctor:doctor", "Say what is present, what is missing, how to mend it."),
+    "docs": ("mnedge.cli.docs:docs", "Read the manual."),
+    "daemon": ("mnedge.cli.daemon:daemon", "Run jobs for ever, and adopt unfinished ones."),
+}
+
+
+@click.group(
+    "mnedge",
+    cls=LazyNoun,
+    children=NOUNS,
+    epilog=(
+        "A first run:\n\n"
+        "\b\n  mnedge blueprint list\n  mnedge blueprint run message_routing_trace\n"
+        "  mnedge job show last\n  mnedge docs quickstart\n\n"
+        "Exit codes: 0 good, 1 failed, 2 usage, 13 not allowed, 130 interrupted."
+    ),
+)
+@click.version_option(mnedge.__version__, "-V", "--version", message="%(prog)s %(version)s")
+def root() -> None:
+    """Run MirrorNeuron blueprints durably on this machine."""

@@ -1,0 +1,177 @@
+"""How things look: words for times, sizes and statuses, aligned columns, bounded JSON.
+
+Pure: nothing here prints, and nothing reads a clock.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from mnedge.model.body import BlobRef
+
+STYLES = {
+    "completed": "green",
+    "running": "cyan",
+    "pending": "dim",
+    "validated": "dim",
+    "scheduled": "dim",
+    "paused": "yellow",
+    "failed": "red",
+    "faulted": "red",
+    "cancelled": "yellow",
+    "error": "red",
+    "warning": "yellow",
+}
+"""How a status is coloured; whatever is not listed is plain."""
+
+GOOD, BAD, NOTE = "✓", "✗", "!"
+
+
+class Cell(NamedTuple):
+    """A piece of text in a column."""
+
+    text: str
+    style: str = ""
+    right: bool = False
+
+
+def status(word: str) -> Text:
+    """Return a status in its colour."""
+    return Text(word, STYLES.get(word, ""))
+
+
+def duration(seconds: float) -> str:
+    """Return `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`, `5 d 3 h`."""
+    seconds = max(seconds, 0.0)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count_bytes: float) -> str:
+    """Return `512 B`, `1.2 KiB`, `3.0 GiB`."""
+    if count_bytes < 1024:
+        return f"{int(count_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count_bytes /= 1024
+        if count_bytes < 1024:
+            return f"{count_bytes:.1f} {unit}"
+    return f"{count_bytes / 1024:.1f} TiB"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return `1 agent`, `3 agents`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def moment(at: float, zone: tzinfo | None = None) -> str:
+    """Return local date and time to the second."""
+    return datetime.fromtimestamp(at, tz=UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(at: float, zone: tzinfo | None = None) -> str:
+    """Return local time to the millisecond."""
+    return datetime.fromtimestamp(at, tz=UTC).astimezone(zone).strftime("%H:%M:%S.%f")[:-3]
+
+
+def ago(at: float, now: float) -> str:
+    """Return `just now`, `5 s ago`, `3 min ago`, `2 h ago`, `4 d ago`."""
+    seconds = now - at
+    if seconds < 2:
+        return "just now"
+    for below_s, one_s, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < below_s:
+            return f"{int(seconds // one_s)} {unit} ago"
+    return f"{int(seconds // 86400)} d ago"
+
+
+def one_line(value: Any, width: int = 100) -> str:
+    """Return any value as one line of at most `width` cells."""
+    text = value if isinstance(value, str) else as_line(value)
+    return shortened(" ".join(text.split()), width)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return the text cut to `width` cells, with an ellipsis where something is missing."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…" if width > 0 else ""
+
+
+def columns(
+    rows: Sequence[Sequence[Cell | str]], *, gap: int = 2, width: int | None = None
+) -> list[Text]:
+    """Return aligned lines without trailing blanks; `width` cuts the last column to fit."""
+    cells = [[Cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    widths = [
+        max((cell_len(cell.text) for cell in column if cell is not None), default=0)
+        for column in zip_longest(*cells)
+    ]
+    return [_line(row, widths, gap, width) for row in cells]
+
+
+def _line(row: Sequence[Cell], widths: Sequence[int], gap: int, width: int | None) -> Text:
+    line = Text()
+    for index, cell in enumerate(row):
+        last = index == len(row) - 1
+        shown = cell.text
+        if last and width is not None and index == len(widths) - 1:
+            shown = shortened(shown, max(width - line.cell_len, 8))
+        padding = " " * (widths[index] - cell_len(shown))
+        if cell.right:
+            line.append(padding)
+        line.append(shown, cell.style)
+        if not last:
+            line.append(("" if cell.right else padding) + " " * gap)
+    line.rstrip()
+    return line
+
+
+def fields(pairs: Iterable[tuple[str, str | Text]], *, indent: int = 2) -> list[Text]:
+    """Return one aligned line per pair, names dimmed; pairs with an empty value are left out."""
+    kept = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    lines = []
+    for name, value in kept:
+        line = Text(" " * indent)
+        line.append(name.ljust(width + 2), "dim")
+        line.append_text(value if isinstance(value, Text) else Text(value))
+        lines.append(line)
+    return lines
+
+
+def bounded(value: Any, *, lines: int = 40, width: int = 160) -> tuple[list[str], int]:
+    """Return the first lines of the value as indented JSON, and how many are missing."""
+    text = value if isinstance(value, str) else as_document(value)
+    every = text.splitlines()
+    return [shortened(line, width) for line in every[:lines]], max(len(every) - lines, 0)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BlobRef):
+        return {"blob": value.digest, "size_bytes": value.size_bytes}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)
+
+
+def as_line(value: Any) -> str:
+    """Return the value as one line of JSON."""
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def as_document(value: Any) -> str:
+    """Return the value as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2).decode()
