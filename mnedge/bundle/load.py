@@ -1,0 +1,318 @@
+"""A path to a bundle: opened, checked by every rule, lowered.
+
+`open_bundle` never stops at the first problem and never raises for what a bundle holds; `require`
+turns its errors into one.
+"""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mnedge.bundle import bindings, lower
+from mnedge.bundle.archive import is_archive, unpack
+from mnedge.bundle.config import Resolved, for_run, resolve
+from mnedge.bundle.files import Files, FolderFiles
+from mnedge.bundle.fingerprint import directory_digest
+from mnedge.bundle.generation import SUPPORTED, Generation, detect
+from mnedge.bundle.inputs import ResolvedInputs, resolve_inputs
+from mnedge.bundle.json_text import JsonInvalidError, read
+from mnedge.bundle.problem import BundleInvalidError, Problem, Severity, invalid
+from mnedge.bundle.rules.all import RULES
+from mnedge.bundle.rules.registry import PROFILES, run
+from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping, objects
+from mnedge.errors import NotFoundError, UsageError
+from mnedge.model.manifest import JobSpec
+
+__all__ = ["Bundle", "BundleInvalidError", "open_bundle", "require", "valid_text"]
+
+
+class Bundle:
+    """An opened bundle, and everything that is wrong with it.
+
+    A bundle that came from an archive lives in a temporary folder until `close`.
+    """
+
+    def __init__(self, label: str, root: Path, subject: Subject, problems: list[Problem]) -> None:
+        self.label = label
+        self.root = root
+        self.subject = subject
+        self.problems = problems
+        self.manifest: JsonObject = subject.manifest
+        self.generation = subject.generation
+        self.config: JsonObject = {}
+        self.config_sources: list[str] = []
+        self.inputs = ResolvedInputs()
+        self.launch_problems: list[Problem] = []
+        """What only matters to a run: outside config layers, input sources, input rules."""
+        self.fingerprint = ""
+        self.spec: JobSpec | None = None
+        self._remove: weakref.finalize[Any, Any] | None = None
+
+    @property
+    def blueprint_id(self) -> str:
+        """The id its metadata declares, else its folder's name."""
+        return _blueprint_id(self.subject)
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that refuse the bundle."""
+        return [problem for problem in self.problems if problem.severity is Severity.ERROR]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """The problems that do not."""
+        return [problem for problem in self.problems if problem.severity is Severity.WARNING]
+
+    @property
+    def files(self) -> Files:
+        """Its files."""
+        return self.subject.files
+
+    def spec_for(self, run_id: str, runs_root: str) -> JobSpec:
+        """Return the job of one run, the launcher's values in its config and bound into its agents.
+
+        Raises: BundleInvalidError if the bundle has errors.
+        """
+        require(self)
+        return _lowered(self, for_run(self.config, run_id, runs_root))
+
+    def close(self) -> None:
+        """Remove what was unpacked for it."""
+        if self._remove is not None:
+            self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_bundle(
+    path: str | Path,
+    *,
+    profile: str = "default",
+    overrides: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    expected_id: str | None = None,
+) -> Bundle:
+    """Return the bundle at a folder or archive, with every problem the rules find.
+
+    `overrides` is a config layer, `settings` are texts `a.b=c`, `inputs` replaces the input
+    payload. `expected_id` is the id to hold it to where the folder's name means nothing.
+    Raises: NotFoundError if nothing is there; ArchiveUnsafeError, ArchiveInvalidError;
+    ConfigInvalidError for a bad setting.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise NotFoundError(
+            f"no bundle at '{path}'",
+            hint="name a folder with a manifest.json, or an archive of one",
+        )
+    remove = None
+    if place.is_file():
+        place, expected_id, remove = _unpacked(place, expected_id)
+    elif expected_id is None:
+        expected_id = place.resolve().name
+    try:
+        bundle = open_files(
+            FolderFiles(place),
+            label=str(path),
+            root=place,
+            expected_id=expected_id,
+            catalogue=_catalogue(place) if remove is None else None,
+            profile=profile,
+            overrides=overrides,
+            settings=settings,
+            inputs=inputs,
+            environ=environ,
+        )
+    except BaseException:
+        if remove is not None:
+            remove()
+        raise
+    if remove is not None:
+        bundle._remove = weakref.finalize(bundle, remove)
+    return bundle
+
+
+def open_files(
+    files: Files,
+    *,
+    label: str,
+    root: Path,
+    expected_id: str | None = None,
+    catalogue: Document | None = None,
+    profile: str = "default",
+    overrides: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Return the bundle that these files make."""
+    if profile not in PROFILES:
+        raise UsageError(f"no profile is called {profile!r}", hint=f"use {' or '.join(PROFILES)}")
+    subject = _subject(files, expected_id, catalogue)
+    bundle = Bundle(label, root, subject, run(RULES, subject, profile))
+    resolved = _config(subject, overrides, settings, environ)
+    bundle.config = resolved.config
+    bundle.config_sources = resolved.sources
+    bundle.inputs = resolve_inputs(
+        resolved.config,
+        files,
+        scenario=subject.scenario_document.members,
+        given=inputs,
+        environ=environ,
+    )
+    bundle.launch_problems = [*resolved.problems, *bundle.inputs.problems]
+    bundle.fingerprint = directory_digest(files)
+    refused = [problem for problem in bundle.errors if not problem.strict]
+    if not refused and subject.generation in SUPPORTED:
+        bundle.spec = _lowered(bundle, bundle.config)
+    return bundle
+
+
+def require(bundle: Bundle) -> Bundle:
+    """Return the bundle.
+
+    Raises: BundleInvalidError with every problem if it has errors.
+    """
+    if bundle.errors or bundle.spec is None:
+        raise invalid(bundle.label, bundle.problems)
+    return bundle
+
+
+def valid_text(bundle: Bundle) -> str:
+    """Return what a successful validation says."""
+    return f"Job bundle at '{bundle.label}' is valid."
+
+
+def document(files: Files, name: str) -> Document:
+    """Return a JSON file of the bundle, read, or why it cannot be."""
+    if not files.is_file(name):
+        return Document(name=name)
+    return parsed(name, files.read(name))
+
+
+def parsed(name: str, content: bytes | None) -> Document:
+    """Return this content as a document."""
+    if content is None:
+        return Document(name=name, present=True, error=JsonInvalidError("cannot be read"))
+    try:
+        value, duplicates = read(content)
+    except JsonInvalidError as error:
+        return Document(name=name, present=True, error=error)
+    return Document(name=name, present=True, value=value, duplicates=duplicates)
+
+
+def _subject(files: Files, expected_id: str | None, catalogue: Document | None) -> Subject:
+    manifest = document(files, "manifest.json")
+    default = document(files, "config/default.json")
+    generation = detect(manifest.members) if manifest.members else Generation.UNKNOWN
+    subject = Subject(
+        files=files,
+        manifest_document=manifest,
+        config_document=default,
+        overwrite_document=document(files, "config/overwrite.json"),
+        scenario_document=document(files, "scenario.json"),
+        generation=generation,
+        expected_id=expected_id,
+        catalogue=catalogue,
+        config=default.members,
+    )
+    if generation is Generation.A:
+        subject.agents = lower.agent_entries(manifest.members)
+        subject.edges = list(objects(manifest.members.get("edges")))
+    return subject
+
+
+def _config(
+    subject: Subject,
+    overrides: Mapping[str, Any] | None,
+    settings: Sequence[str],
+    environ: Mapping[str, str] | None,
+) -> Resolved:
+    name = subject.manifest.get("name") or subject.metadata.get("name")
+    blueprint_id = _blueprint_id(subject)
+    return resolve(
+        blueprint_id,
+        name if is_text(name) else blueprint_id,
+        [
+            (layer.name, layer.members)
+            for layer in (subject.config_document, subject.overwrite_document)
+            if layer.present
+        ],
+        overrides=overrides,
+        settings=settings,
+        environ=environ,
+    )
+
+
+def _blueprint_id(subject: Subject) -> str:
+    for name in (
+        subject.metadata.get("blueprint_id"),
+        mapping(subject.config.get("identity")).get("blueprint_id"),
+        subject.expected_id,
+        subject.manifest.get("graph_id"),
+    ):
+        if is_text(name):
+            return str(name)
+    return ""
+
+
+def _lowered(bundle: Bundle, config: JsonObject) -> JobSpec:
+    manifest = bindings.applied(bundle.manifest, config)
+    scenario = bundle.subject.scenario_document
+    return lower.job_spec(
+        manifest,
+        lower.agent_entries(manifest),
+        blueprint_id=bundle.blueprint_id,
+        config=config,
+        inputs=bundle.inputs.payload,
+        fingerprint=bundle.fingerprint,
+        scenario=scenario.members if scenario.present else None,
+    )
+
+
+def _unpacked(archive: Path, expected_id: str | None) -> tuple[Path, str | None, Any]:
+    if not is_archive(archive):
+        raise UsageError(
+            f"expected a job folder, got file {archive}",
+            hint="name the folder that holds manifest.json, or a .tar.gz, .tgz, .tar or .zip of it",
+        )
+    outer = Path(tempfile.mkdtemp(prefix="mnedge-bundle-"))
+
+    def remove() -> None:
+        shutil.rmtree(outer, ignore_errors=True)
+
+    try:
+        unpack(archive, outer / "bundle")
+    except BaseException:
+        remove()
+        raise
+    root = outer / "bundle"
+    inner = [entry for entry in sorted(root.iterdir()) if entry.name != "__MACOSX"]
+    if not (root / "manifest.json").exists() and len(inner) == 1 and inner[0].is_dir():
+        return inner[0], expected_id or inner[0].name, remove
+    return root, expected_id, remove
+
+
+def _catalogue(root: Path) -> Document | None:
+    index = root.resolve().parent / "index.json"
+    if not index.is_file() or (root / "index.json") == index:
+        return None
+    try:
+        return parsed("index.json", index.read_bytes())
+    except OSError:
+        return None

@@ -1,0 +1,157 @@
+"""How a rule is declared, and how all of them are run.
+
+A rule is one generator function under `@rule(...)`. It is handed a `Subject` and yields a `Found`
+for every place that breaks it. Rules never see each other; a rule that meets a value of the wrong
+type leaves it to the rule about that type.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from mnedge.bundle.problem import At, Problem, Severity
+from mnedge.bundle.subject import Subject
+
+ERROR = "E"
+"""An error in every profile."""
+STRICT = "E/s"
+"""The standard says must, but published bundles differ: an error only in `strict`."""
+WARNING = "W"
+"""A warning in every profile."""
+RUN = "X"
+"""A warning when validating, an error when the bundle is to run."""
+
+GROUPS = {
+    "bundle": "Files of the bundle",
+    "manifest": "Root of the manifest",
+    "metadata": "Metadata",
+    "graph": "Entrypoints, edges and seeds",
+    "agent": "Agents",
+    "template": "Agent templates",
+    "completion": "Completion",
+    "runtime": "Runtime declarations",
+    "config": "Configuration",
+    "input": "Inputs",
+    "run": "Running here",
+}
+PROFILES = ("default", "strict")
+
+Check = Callable[[Subject], Iterator["Found"]]
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """One place that breaks a rule. What is left out comes from the rule."""
+
+    at: At = ()
+    message: str = ""
+    help: str = ""
+    file: str = "manifest.json"
+    expected: Any = None
+    actual: Any = None
+    severity: str = ""
+    """When this place weighs more or less than the rule usually does."""
+    line: int | None = None
+    column: int | None = None
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """A declared rule."""
+
+    rule_id: str
+    severity: str
+    generations: str
+    """Letters of the generations it looks at."""
+    code: str
+    gist: str
+    help: str
+    check: Check
+
+    @property
+    def group(self) -> str:
+        """First part of the code."""
+        return self.code.partition(".")[0]
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(
+    rule_id: str,
+    severity: str,
+    generations: str,
+    code: str,
+    gist: str,
+    *,
+    help: str,  # noqa: A002
+) -> Callable[[Check], Check]:
+    """Declare the decorated generator as a rule. `*` stands for all generations."""
+
+    def declare(check: Check) -> Check:
+        if rule_id in _RULES:
+            raise ValueError(f"two rules are called {rule_id}")
+        letters = "ABCS" if generations == "*" else generations
+        declared = Rule(
+            rule_id=rule_id,
+            severity=severity,
+            generations=letters,
+            code=code,
+            gist=gist,
+            help=help,
+            check=check,
+        )
+        if declared.group not in GROUPS:
+            raise ValueError(f"rule {rule_id}: no group is called {declared.group}")
+        _RULES[rule_id] = declared
+        return check
+
+    return declare
+
+
+def declared() -> list[Rule]:
+    """Return every rule that has been imported, in the order of groups, then of declaration."""
+    order = list(GROUPS)
+    return sorted(_RULES.values(), key=lambda item: order.index(item.group))
+
+
+def run(rules: list[Rule], subject: Subject, profile: str) -> list[Problem]:
+    """Return what the rules find, errors first, then in the order of the rules."""
+    letter = subject.generation.letter
+    problems = [
+        as_problem(item, found, profile)
+        for item in rules
+        if letter in item.generations
+        for found in item.check(subject)
+    ]
+    return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)
+
+
+def as_problem(item: Rule, found: Found, profile: str) -> Problem:
+    """Return what is shown for one finding."""
+    weight = found.severity or item.severity
+    is_error = weight == ERROR or (weight == STRICT and profile == "strict")
+    return Problem(
+        rule=item.rule_id,
+        code=item.code,
+        severity=Severity.ERROR if is_error else Severity.WARNING,
+        message=found.message or item.gist,
+        help=found.help or item.help,
+        file=found.file,
+        at=found.at,
+        expected=found.expected,
+        actual=bounded(found.actual),
+        line=found.line,
+        column=found.column,
+        strict=weight == STRICT,
+    )
+
+
+def bounded(value: Any) -> Any:
+    """Return the value if it is small, else only what kind of thing it is."""
+    if isinstance(value, dict):
+        return f"an object with {len(value)} members"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str) and len(value) > 200:
+        return value[:200] + "…"
+    return value
