@@ -59,3 +59,14 @@ def test_a_hook_has_a_test_named_after_it(name):
 def test_every_bundled_plugin_loads():
     manager = plugins.load()
     assert [name for name, _ in manager.list_name_plugin()] == list(plugins.BUNDLED)
+
+
+def test_the_smallest_plugin_of_the_readme_loads(tmp_path, monkeypatch):
+    example = (ROOT / "plugins" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "echo_runner.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    manager = plugins.load(["echo_runner"])
+    echo = import_module("echo_runner")
+    assert manager.get_plugin("echo_runner") is echo
+    (runner,) = echo.runners()
+    assert isinstance(runner, echo.Echo)
