@@ -4,8 +4,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from mnedge.model.body import filled
 from mnedge.model.ids import derived_id
-from mnedge.model.message import Message
+from mnedge.model.message import Message, summary, wire
+
+SHOWN_ITEMS = 1000
+"""Of a list that an aggregator gathered, an event shows this many."""
 
 
 class Event(Struct, frozen=True, gc=False, array_like=True):
@@ -16,10 +20,24 @@ class Event(Struct, frozen=True, gc=False, array_like=True):
     type: str
     agent_id: str | None
     payload: dict[str, Any] | Message
-    """A `Message` stands for its summary and is rendered only when somebody reads it."""
+    """A `Message` stands for its summary, one inside for its normal form; rendered only when somebody reads it."""
     step_id: str | None = None
 
 
 def event_id(job_id: str, seq: int) -> str:
     """Return the id of a job's `seq`th event; the same after every replay."""
     return "evt_" + derived_id(f"{job_id}:{seq}", size_bytes=12)
+
+
+def payload_of(event: Event, job_id: str) -> dict[str, Any]:
+    """Return the event's payload as plain JSON values; references are described, not loaded."""
+    if isinstance(event.payload, Message):
+        return _plain(summary(event.payload))
+    return {
+        key: _plain(wire(value, job_id) if isinstance(value, Message) else value)
+        for key, value in event.payload.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    return filled(value, {}, most_items=SHOWN_ITEMS)
