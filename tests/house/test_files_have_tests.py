@@ -1,5 +1,6 @@
 """Every module has its test file, and every test file has its module."""
 
+import ast
 from pathlib import Path
 
 from tests.house.tree import ROOT, modules, parsed
@@ -20,8 +21,21 @@ NOT_MIRRORED = {
 
 
 def needs_no_test(module: Path) -> bool:
-    """A package's own file holds a docstring; `__main__` is one call that tests/live drives."""
-    return module.name in ("__init__.py", "__main__.py")
+    """A module that only declares has nothing to test; tests/live drives `__main__`, one call."""
+    return module.name == "__main__.py" or not any(
+        does_something(node)
+        for node in ast.walk(parsed(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def does_something(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Tell whether the body is more than a docstring, `...` or `raise NotImplementedError`."""
+    return any(
+        not (isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant))
+        and ast.unparse(step) not in ("raise NotImplementedError", "pass")
+        for step in function.body
+    )
 
 
 def place_of_test(module: Path) -> Path:
