@@ -52,7 +52,7 @@ binary: setup ## freeze one executable and run its self-test
 	@packaging/build.sh
 
 # Each step leaves a stamp in .venv, so a second call starts nothing.
-$(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*) $(wildcard plugins/*/__init__.py) | $(VENV)/.python
+$(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*.py native/*.[ch]) $(wildcard plugins/*/__init__.py) | $(VENV)/.python
 	@echo "setup: installing what requirements.lock names"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
