@@ -1,6 +1,7 @@
 """Committed events, for whoever watches.
 
-Nobody who publishes ever waits: a subscriber that is full loses the oldest batch, and learns how many it lost. What must not
+Nobody who publishes ever waits: a subscriber that is full loses the oldest batch, and learns how
+many it lost. What must not
 be lost stands in the journal and the run folder.
 """
 

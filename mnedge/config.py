@@ -17,7 +17,8 @@ class SettingInvalidError(UsageError):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything this process was told. `environ` is the host's environment, for workers' allow-list."""
+    """Everything this process was told. `environ` is the host's environment, for workers' allow-
+    list."""
 
     data_dir: Path
     runs_root: Path
@@ -25,11 +26,15 @@ class Config(Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     node: str = "localhost"
     durability: str = "FULL"
-    """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the process."""
+    """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the
+    process."""
     inherit_environment: bool = False
     """Give workers the whole environment of the host instead of the allow-list."""
     openshell_fallback: bool = True
     keep_workspaces: bool = False
+    snapshot_bytes: int = 4 << 20
+    """A job's state is kept whole when its journal has grown by so much, or by the last one's size.
+"""
     plugins: tuple[str, ...] = ()
     """Modules of third-party plugins that the operator trusts."""
 
@@ -52,6 +57,7 @@ def read_config(
         inherit_environment=_switch(environ, "MNEDGE_INHERIT_ENVIRONMENT"),
         openshell_fallback=_switch(environ, "MNEDGE_OPENSHELL_FALLBACK", default=True),
         keep_workspaces=_switch(environ, "MNEDGE_KEEP_WORKSPACES"),
+        snapshot_bytes=_size(environ, "MNEDGE_SNAPSHOT_BYTES", 4 << 20),
         plugins=tuple(name for name in environ.get("MNEDGE_PLUGINS", "").split(",") if name),
     )
 
@@ -67,6 +73,13 @@ def _choice(environ: Mapping[str, str], name: str, known: tuple[str, ...], defau
             f"{name} is {environ[name]!r}", hint=f"set it to one of {', '.join(known)}"
         )
     return value
+
+
+def _size(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name) or str(default)
+    if not value.isascii() or not value.isdecimal() or int(value) < 1:
+        raise SettingInvalidError(f"{name} is {value!r}", hint="set it to a number of bytes")
+    return int(value)
 
 
 def _switch(environ: Mapping[str, str], name: str, *, default: bool = False) -> bool:

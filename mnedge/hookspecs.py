@@ -1,6 +1,7 @@
 """Every hook a plugin can implement: the whole list.
 
-A hook answers at once; whatever waits is a method of the object it returns. Adding an argument later breaks nobody, since
+A hook answers at once; whatever waits is a method of the object it returns. Adding an argument
+later breaks nobody, since
 pluggy passes only what an implementation names.
 """
 

@@ -14,7 +14,8 @@ BUNDLED = ("mnedge_runners.host_local",)
 
 
 class PluginInvalidError(UsageError):
-    """A plugin cannot be loaded: it does not import, names an unknown hook, or clashes with another one."""
+    """A plugin cannot be loaded: it does not import, names an unknown hook, or clashes with another
+    one."""
 
     code = "plugin.invalid"
 

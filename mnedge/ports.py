@@ -35,7 +35,8 @@ class Table(Protocol):
     async def put(self, key: str, value: bytes, *, if_version: int | None = None) -> int:
         """Write and return the new version.
 
-        `if_version` 0: only if the key is new; n: only if that is its version; None: whatever is there.
+        `if_version` 0: only if the key is new; n: only if that is its version; None: whatever is
+        there.
         Raises: ConflictError if the version is another.
         """
 
@@ -49,9 +50,10 @@ class Table(Protocol):
         """Return rows whose key starts with `prefix` and is greater than `after`, in key order."""
 
     def watch(self, prefix: str) -> AsyncIterator[list[Row]]:
-        """Yield at once all rows under the prefix, then whatever changed (by any process), in batches.
+        """Yield all rows under the prefix, then whatever any process changed, in batches.
 
-        A batch never is empty except the first. Deletions are not reported. Intermediate versions may be skipped.
+        A batch never is empty except the first. Deletions are not reported. Intermediate versions
+        may be skipped.
         """
 
 
@@ -80,18 +82,28 @@ class Journal(Protocol):
     """The facts of each job, in order, numbered from 1 without gaps."""
 
     async def append(
-        self, job_id: str, epoch: Epoch, first_seq: int, records: Sequence[bytes], *, sync: bool = True
+        self,
+        job_id: str,
+        epoch: Epoch,
+        first_seq: int,
+        records: Sequence[bytes],
+        *,
+        sync: bool = True,
     ) -> None:
         """Return when the records are durable (`sync=False`: when the next synced append is, soon).
 
-        Raises: ConflictError if the epoch is stale or `first_seq` is not the next number; UnavailableError if the
+        Raises: ConflictError if the epoch is stale or `first_seq` is not the next number;
+        UnavailableError if the
         disk is full, read-only or failing (nothing of the batch is kept then).
         """
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = 500) -> list[tuple[int, bytes]]:
+    async def read(
+        self, job_id: str, *, after: int = 0, limit: int = 500
+    ) -> list[tuple[int, bytes]]:
         """Return up to `limit` records numbered after `after`.
 
-        Raises: CorruptError if a record is damaged and good ones follow it. A torn tail was cut at opening.
+        Raises: CorruptError if a record is damaged and good ones follow it. A torn tail was cut at
+        opening.
         """
 
     async def snapshot(self, job_id: str, epoch: Epoch, seq: int, data: bytes) -> None:
@@ -233,7 +245,8 @@ class Finished(Struct, frozen=True, kw_only=True):
 
 
 LineSink = Callable[[bytes], bool]
-"""Called with each complete line of stdout (no newline); True removes it from the captured output."""
+"""Called with each complete line of stdout (no newline); True removes it from the captured output.
+"""
 
 
 class Runner(Protocol):
@@ -265,4 +278,5 @@ class Runner(Protocol):
 class Clock(Protocol):
     """The date: seconds since 1970, UTC. Waiting uses trio's own clock."""
 
-    def __call__(self) -> float: ...
+    def __call__(self) -> float:
+        """Return the date as this machine has it; it may be wrong, and may be stepped."""

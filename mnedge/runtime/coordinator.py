@@ -1,6 +1,7 @@
 """One job: takes facts from its inbox, applies them, journals them, and only then acts.
 
-The state in memory never runs ahead of the disk: if the journal refuses a batch, the state is thrown away and read again.
+The state in memory never runs ahead of the disk: if the journal refuses a batch, the state is
+thrown away and read again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -50,14 +51,11 @@ from mnedge.store.runs import RunFolder
 
 BATCH = 256
 """Facts in one transaction at most, so that one job cannot keep the writer to itself."""
-SNAPSHOT_AT_LEAST_BYTES = 4 << 20
 READ = 500
 RETRY_S = 1.0
 """Between two tries while the disk is full or read-only."""
 
-Apply = Callable[
-    [CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]
-]
+Apply = Callable[[CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]]
 
 
 class Applied(Struct):
@@ -93,6 +91,7 @@ class Coordinator:
         bus: Bus,
         now: Clock,
         node: str = "",
+        snapshot_bytes: int = 4 << 20,
         apply: Apply = engine.apply,
     ) -> None:
         self.record = record
@@ -104,6 +103,7 @@ class Coordinator:
         self._bus = bus
         self._now = now
         self._node = node
+        self._snapshot_at_least = snapshot_bytes
         self._apply = apply
         self._state = new_state(self._job, record.job_id)
         self._inbox = Inbox()
@@ -122,7 +122,8 @@ class Coordinator:
         return self._state
 
     def job_time(self) -> float:
-        """Return the wall clock as it was when the job was opened, plus what trio's clock counted since."""
+        """Return the wall clock as it was when the job was opened, plus what trio's clock counted
+        since."""
         opened_at, clock = self._base
         return opened_at + (trio.current_time() - clock)
 
@@ -286,7 +287,7 @@ class Coordinator:
         await self._insist(lambda: jobs.write_job(self._stores, self.record))
 
     async def _keep_snapshot(self) -> None:
-        if self._since_snapshot_bytes < max(SNAPSHOT_AT_LEAST_BYTES, self._snapshot_bytes):
+        if self._since_snapshot_bytes < max(self._snapshot_at_least, self._snapshot_bytes):
             return
         content = snapshot(self._state)
         job_id, epoch, seq = self.record.job_id, self._claim.epoch, self._state.last_seq
@@ -401,7 +402,7 @@ class Coordinator:
     # ---- the end ----
 
     async def _conclude(self, finish: FinishJob) -> None:
-        """Leave the run folder and the record complete; repeated after a crash, it does the same."""
+        """Leave run folder and record complete; repeated after a crash, it does the same."""
         ended_at = self._state.at
         result = await self._workplace.plain(finish.result)
 

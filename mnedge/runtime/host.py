@@ -1,4 +1,5 @@
-"""Owns jobs on this node: claims them, opens a coordinator for each, and keeps one bad job from hurting the others."""
+"""Owns jobs on this node: claims them, opens a coordinator for each, and keeps one bad job from
+hurting the others."""
 
 import traceback
 
@@ -41,7 +42,8 @@ class Held(Struct):
 class Host(Part):
     """Runs jobs in this process.
 
-    `adopting`: take up every unfinished job that has no living owner, now and for ever (the daemon). Otherwise only what
+    `adopting`: take up every unfinished job that has no living owner, now and for ever (the
+    daemon). Otherwise only what
     `start_job` and `adopt` are asked for.
     """
 
@@ -87,6 +89,8 @@ class Host(Part):
 
         Raises: JobHeldError if another process owns it.
         """
+        if self._nursery is None:
+            raise RuntimeError("start_job needs a running host")
         if self.owns(job_id):
             return
         claim = await self._stores.claims.claim(jobs.JOBS + job_id)
@@ -94,7 +98,6 @@ class Host(Part):
             holder = await self._stores.claims.holder(jobs.JOBS + job_id)
             raise JobHeldError(f"job {job_id} is owned by {holder}", details={"holder": holder})
         held = self._held[job_id] = Held()
-        assert self._nursery is not None, "start_job needs a running host"
         self._nursery.start_soon(self._carry, job_id, claim, held)
 
     async def finished(self, job_id: str) -> JobRecord:
@@ -104,11 +107,8 @@ class Host(Part):
 
     async def adopt(self) -> list[str]:
         """Start every unfinished job that has no living owner; return their ids."""
-        taken: list[str] = []
-        for record in await jobs.list_jobs(self._stores, limit=None):
-            if await self._take(record):
-                taken.append(record.job_id)
-        return taken
+        records = await jobs.list_jobs(self._stores, limit=None)
+        return [record.job_id for record in records if await self._take(record)]
 
     async def _take(self, record: JobRecord) -> bool:
         if record.status in TERMINAL or record.status is JobStatus.FAULTED:
@@ -155,9 +155,7 @@ class Host(Part):
                 await self._stores.claims.release(claim)
             held.done.set()
 
-    async def _coordinate(
-        self, record: JobRecord, spec: JobSpec, claim: Claim, held: Held
-    ) -> None:
+    async def _coordinate(self, record: JobRecord, spec: JobSpec, claim: Claim, held: Held) -> None:
         folder = RunFolder(
             self._config.runs_root,
             self._config.data_dir,
@@ -178,6 +176,7 @@ class Host(Part):
                 bus=self._bus,
                 now=self._now,
                 node=self._config.node,
+                snapshot_bytes=self._config.snapshot_bytes,
                 apply=self._apply,
             )
             await held.coordinator.run()

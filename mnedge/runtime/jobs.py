@@ -1,4 +1,5 @@
-"""What people do with jobs: submit, find, ask. Everything goes through the store, so any process can do it."""
+"""What people do with jobs: submit, find, ask. Everything goes through the store, so any process
+can do it."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -8,8 +9,8 @@ from typing import Protocol
 import msgspec
 import trio
 
-from mnedge.bundle.load import Bundle
-from mnedge.bundle.pack import pack
+from mnedge.bundle.load import Bundle, require
+from mnedge.bundle.pack import packed
 from mnedge.config import Config
 from mnedge.engine.apply import CURRENT_REVISION
 from mnedge.errors import ConflictError, MnedgeError, NotFoundError
@@ -76,10 +77,12 @@ async def submit(
 
     The caller has checked that the bundle may run here.
     """
-    spec = bundle.require_spec()
     at = now()
-    job_id = job_id or job_id_for(spec.graph_id, int(at * 1000), f"{_random.getrandbits(48):012x}")
-    digest = await stores.blobs.put(await trio.to_thread.run_sync(pack, bundle.root))
+    if job_id is None:
+        name = require(bundle).spec.graph_id
+        job_id = job_id_for(name, int(at * 1000), f"{_random.getrandbits(48):012x}")
+    spec = bundle.spec_for(job_id, str(config.runs_root))
+    digest = await stores.blobs.put(await trio.to_thread.run_sync(packed, bundle.root))
     spec = msgspec.structs.replace(spec, seeds=await _light_seeds(stores.blobs, spec))
     record = JobRecord(
         job_id=job_id,
@@ -93,7 +96,8 @@ async def submit(
         recovery_mode=spec.recovery_mode,
         engine_revision=CURRENT_REVISION,
         bundle_digest=digest,
-        bundle_source=str(bundle.source),
+        bundle_source=bundle.label,
+        config_sources=bundle.config_sources,
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
     )

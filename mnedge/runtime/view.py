@@ -1,7 +1,5 @@
 """What a job looks like inside, for people: its journal replayed, without disturbing its owner."""
 
-from typing import Any
-
 from msgspec import Struct
 
 from mnedge.engine import apply as engine
@@ -40,5 +38,3 @@ async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
         events=state.event_seq,
         holder=await stores.claims.holder(jobs.JOBS + job_id),
     )
-
-

@@ -29,7 +29,11 @@ async def test_notes_wait_for_a_fact_and_keep_their_place(autojump_clock):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fact_later)
         batch = await inbox.take(10)
-    assert batch == [Noted(at=1.0, notes=[note(1)]), Continued(at=2.0), Noted(at=3.0, notes=[note(3)])]
+    assert batch == [
+        Noted(at=1.0, notes=[note(1)]),
+        Continued(at=2.0),
+        Noted(at=3.0, notes=[note(3)]),
+    ]
 
 
 async def test_notes_alone_are_taken_after_their_wait(autojump_clock):

@@ -16,7 +16,12 @@ async def test_timers_fire_in_order_of_moment_then_id_each_once(autojump_clock):
     timers.set("moved", start + 3)
     with trio.move_on_after(3600):
         await timers.run()
-    assert [(at - start, timer) for at, timer in fired] == [(1, "a"), (1, "b"), (3, "moved"), (5, "late")]
+    assert [(at - start, timer) for at, timer in fired] == [
+        (1, "a"),
+        (1, "b"),
+        (3, "moved"),
+        (5, "late"),
+    ]
 
 
 async def test_a_timer_set_while_waiting_for_a_later_one_fires_first(autojump_clock):
