@@ -1,0 +1,1 @@
+"""What a node keeps: small records, claims, journals, blobs and run folders."""

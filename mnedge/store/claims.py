@@ -1,0 +1,126 @@
+"""Keys held by one process at a time; free as soon as that process is gone.
+
+A holder is written `<boot id>:<pid>:<start time>`: none of these is ever given twice together, so a
+claim needs no renewal and no waiting. What a claim protects carries its epoch, which only grows.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+
+import psutil
+
+from mnedge.ports import Claim, Epoch
+from mnedge.store.commits import Write
+from mnedge.store.writer import Writer
+
+FREE = ""
+FAILOVER = 0
+"""One machine alone has no failovers; a cluster's shared store counts them."""
+
+
+def this_process() -> str:
+    """Return the name of this process among all that ever ran on this machine."""
+    return f"{_boot_id()}:{os.getpid()}:{_start_of(os.getpid())}"
+
+
+def lives(holder: str) -> bool:
+    """Tell whether the process of that name still runs."""
+    boot_id, _, rest = holder.partition(":")
+    pid, _, start = rest.partition(":")
+    return boot_id == _boot_id() and pid.isdecimal() and _start_of(int(pid)) == start
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when the process began, in the finest unit known; None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            after_name = file.read().rpartition(b") ")[2].split()
+    except FileNotFoundError:
+        return None if os.path.exists("/proc/self/stat") else _portable_start_of(pid)
+    except OSError:
+        return None
+    return None if after_name[0] in (b"Z", b"X") else after_name[19].decode()
+
+
+def _portable_start_of(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.Error:
+        return None
+
+
+class SqliteClaims:
+    """Claims in the node's database."""
+
+    def __init__(
+        self, writer: Writer, *, process: str, alive: Callable[[str], bool] = lives
+    ) -> None:
+        self._writer = writer
+        self._process = process
+        self._alive = alive
+
+    async def claim(self, key: str) -> Claim | None:
+        """Hold the key, or return None if somebody living holds it."""
+
+        def work(connection: sqlite3.Connection) -> Claim | None:
+            found = _row(connection, key)
+            if found is not None and found[0] != FREE and self._alive(found[0]):
+                return None
+            (counter,) = connection.execute(
+                "UPDATE counters SET value = value + 1 WHERE name = 'claim' RETURNING value"
+            ).fetchone()
+            connection.execute(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
+                (key, self._process, FAILOVER, counter),
+            )
+            return Claim(key, self._process, Epoch(FAILOVER, counter))
+
+        def landed(connection: sqlite3.Connection) -> bool:
+            return write.result is None or _holds(connection, write.result)
+
+        write = Write(work, landed)
+        return await self._writer.write(write)
+
+    async def release(self, claim: Claim) -> None:
+        """Let go."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE claims SET holder = ? "
+                "WHERE key = ? AND holder = ? AND failover = ? AND counter = ?",
+                (FREE, claim.key, claim.holder, *claim.epoch),
+            )
+
+        await self._writer.write(Write(work, lambda connection: not _holds(connection, claim)))
+
+    async def holder(self, key: str) -> str | None:
+        """Return who holds the key and lives."""
+        found = await self._writer.read(lambda connection: _row(connection, key))
+        return found[0] if found and found[0] != FREE and self._alive(found[0]) else None
+
+
+def epoch_of(connection: sqlite3.Connection, key: str) -> Epoch:
+    """Return the newest epoch that the key was claimed with."""
+    found = _row(connection, key)
+    return found[1] if found else Epoch(0, 0)
+
+
+def _row(connection: sqlite3.Connection, key: str) -> tuple[str, Epoch] | None:
+    found = connection.execute(
+        "SELECT holder, failover, counter FROM claims WHERE key = ?", (key,)
+    ).fetchone()
+    return (found[0], Epoch(found[1], found[2])) if found else None
+
+
+def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
+    return _row(connection, claim.key) == (claim.holder, claim.epoch)

@@ -1,0 +1,1 @@
+"""Contract suites and fakes, for this repository and for those who write plugins."""
