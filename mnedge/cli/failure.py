@@ -11,6 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,11 +98,14 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 def as_text(failure: Failure) -> str:
-    """Return the lines a person reads."""
-    text = f"{click.style('✗', fg='red', bold=True)} {failure.message}"
-    if failure.hint:
-        text += "\n" + click.style(f"  {failure.hint}", dim=True)
-    return text
+    """Return the lines a person reads, styled."""
+    mark = click.style("✗", fg="red", bold=True)
+    problems = failure.details.get("problems")
+    if isinstance(problems, list) and problems:
+        headline = failure.message.partition(f": {problems[0]['rule']} ")[0]
+        return f"{mark} {headline}\n\n{_listed(problems)}"
+    text = f"{mark} {failure.message}"
+    return f"{text}\n{click.style(f'  {failure.hint}', dim=True)}" if failure.hint else text
 
 
 def as_json(failure: Failure) -> str:
@@ -148,6 +152,18 @@ def _with_report(failure: Failure, place: Path | None) -> Failure:
     return failure._replace(hint=hint, details={"crash_report": str(place)})
 
 
+def _listed(problems: list[Mapping[str, Any]]) -> str:
+    from rich.console import Console
+
+    from mnedge.cli.problems import report as problem_lines
+
+    console = Console(force_terminal=True, color_system="standard", highlight=False, markup=False)
+    with console.capture() as kept:
+        for line in problem_lines(problems):
+            console.print(line, soft_wrap=True)
+    return kept.get().rstrip("\n")
+
+
 def _without_values(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the words of a command line without the values of options, which may be secrets."""
     hidden = False
@@ -160,7 +176,7 @@ def _without_values(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _values_of(arguments: Sequence[str], option: str) -> Iterator[str]:
-    for word, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, value in pairwise([*arguments, ""]):
         if word == option:
             yield value
         elif word.startswith(option + "=") or (len(option) == 2 and word.startswith(option)):

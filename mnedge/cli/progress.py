@@ -106,10 +106,17 @@ class JobProgress(Struct, kw_only=True):
         return found
 
 
-def begun(agents: Iterable[tuple[str, str]]) -> JobProgress:
-    """Return the progress of a job of which nothing happened yet; `agents`: id and kind."""
+def begun(
+    agents: Iterable[tuple[str, str]], *, status: str = "pending", events: int = 0
+) -> JobProgress:
+    """Return the progress of a job of which nothing was seen yet.
+
+    `agents`: id and kind. `events`: how many there were before anybody looked.
+    """
     return JobProgress(
-        agents={agent_id: AgentProgress(agent_id=agent_id, kind=kind) for agent_id, kind in agents}
+        agents={agent_id: AgentProgress(agent_id=agent_id, kind=kind) for agent_id, kind in agents},
+        status=status,
+        last_seq=events,
     )
 
 

@@ -54,13 +54,17 @@ class Screen:
             for line in lines:
                 self.console.print(line)
 
+    def mark(self, sign: str, style: str, text: str) -> None:
+        """Print a line behind a coloured sign."""
+        self.say(Text.assemble((sign, style), " ", text))
+
     def good(self, text: str) -> None:
         """Say that something was done."""
-        self.say(Text.assemble((show.GOOD, "bold green"), " ", text))
+        self.mark(show.GOOD, "bold green", text)
 
     def note(self, text: str) -> None:
         """Say something that a person should know."""
-        self.say(Text.assemble((show.NOTE, "bold yellow"), " ", text))
+        self.mark(show.NOTE, "bold yellow", text)
 
     def hint(self, text: str) -> None:
         """Say quietly what can be done next."""

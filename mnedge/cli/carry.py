@@ -1,0 +1,140 @@
+"""Runs jobs in this process to their ends, shown by a view; and what Ctrl-C does to them."""
+
+import signal
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+import trio
+
+from mnedge.bus import Published, Subscription
+from mnedge.cli.ending import document, ending, headline
+from mnedge.cli.live import Shown, View
+from mnedge.cli.screen import Screen
+from mnedge.daemon.app import Node
+from mnedge.model.records import JobRecord
+from mnedge.model.states import TERMINAL, JobStatus, Verb
+from mnedge.ports import Clock
+from mnedge.runtime import jobs
+
+BATCHES = 10_000
+"""Batches of events that may wait for the screen; what is lost is counted, not shown."""
+INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Carried(NamedTuple):
+    """What came of the jobs that were carried here."""
+
+    records: list[JobRecord]
+    interrupted: bool = False
+    """A person pressed Ctrl-C."""
+    left: bool = False
+    """The jobs were left as they are; `job recover` goes on with them."""
+
+
+class _Interrupts:
+    """What signals do: the first Ctrl-C may cancel the jobs; whatever follows leaves them."""
+
+    def __init__(self, node: Node, every: Sequence[Shown], view: View, *, cancels: bool) -> None:
+        self.node = node
+        self.every = every
+        self.view = view
+        self.cancels = cancels
+        self.came = False
+        self.left = False
+
+    async def obey(self, signals: AsyncIterator[int], scope: trio.CancelScope, now: Clock) -> None:
+        """Act on each signal; a terminal that goes away, or a shutdown, leaves at once."""
+        async for number in signals:
+            first, self.came = not self.came, True
+            if number == signal.SIGINT and first and self.cancels:
+                self.view.notice("cancelling; Ctrl-C again leaves at once, to be recovered later")
+                await self._cancel_all(now)
+            else:
+                self.left = True
+                scope.cancel()
+
+    async def _cancel_all(self, now: Clock) -> None:
+        for shown in self.every:
+            try:
+                await jobs.ask(
+                    self.node.store, shown.record.job_id, Verb.CANCEL, now=now, by="ctrl-c"
+                )
+            except jobs.JobStatusError:
+                continue
+
+
+async def carry(
+    node: Node, every: Sequence[Shown], view: View, *, now: Clock, cancels: bool
+) -> Carried:
+    """Run the jobs in this process to their ends, or until the person leaves.
+
+    `cancels`: the first Ctrl-C cancels the jobs; otherwise it leaves them recoverable.
+    """
+    by_id = {shown.record.job_id: shown for shown in every}
+    interrupts = _Interrupts(node, every, view, cancels=cancels)
+    records: list[JobRecord] = []
+    with (
+        trio.open_signal_receiver(*STOPPING) as signals,
+        node.bus.subscribe(BATCHES) as news,
+        view.block(),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_feed, news, by_id, view)
+            nursery.start_soon(view.run)
+            nursery.start_soon(interrupts.obey, signals, nursery.cancel_scope, now)
+            for job_id in by_id:
+                await node.host.start_job(job_id)
+            records = [await node.host.finished(job_id) for job_id in by_id]
+            nursery.cancel_scope.cancel()
+        await _feed_rest(news, by_id, view)
+        view.draw()
+    if interrupts.left:
+        records = [await jobs.read_job(node.store, job_id) for job_id in by_id]
+    return Carried(records, interrupts.came, interrupts.left)
+
+
+async def _feed(news: Subscription, by_id: dict[str, Shown], view: View) -> None:
+    async for published in news:
+        _hand_over(published, by_id, view)
+
+
+async def _feed_rest(news: Subscription, by_id: dict[str, Shown], view: View) -> None:
+    """Take what is there already, and wait for nothing."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async for published in news:
+            _hand_over(published, by_id, view)
+
+
+def _hand_over(published: Published, by_id: dict[str, Shown], view: View) -> None:
+    shown = by_id.get(published.job_id)
+    if shown is not None:
+        view.take(shown, published.events)
+
+
+def exit_code(carried: Carried) -> int:
+    """Return 0 if all completed, 130 if a person interrupted, else 1."""
+    if carried.left:
+        return INTERRUPTED
+    if all(record.status is JobStatus.COMPLETED for record in carried.records):
+        return 0
+    return INTERRUPTED if carried.interrupted else 1
+
+
+def tell_end(screen: Screen, carried: Carried) -> int:
+    """Say how the jobs ended; return the exit code."""
+    if screen.asked.output == "json" and len(carried.records) != 1:
+        screen.document([document(record) for record in carried.records])
+    elif not screen.asked.human:
+        for record in carried.records:
+            screen.document(document(record))
+    elif carried.left:
+        screen.say("")
+        ids = " ".join(r.job_id for r in carried.records if r.status not in TERMINAL)
+        screen.note(f"left as it is; mnedge job recover {ids} goes on")
+    elif len(carried.records) == 1:
+        screen.say("", *ending(carried.records[0]))
+    else:
+        screen.say("", *(headline(record) for record in carried.records))
+    return exit_code(carried)

@@ -1,0 +1,292 @@
+"""What `doctor` looks at: one function per group, each giving findings and raising nothing."""
+
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import trio
+
+import mnedge
+from mnedge import plugins
+from mnedge.cli.show import counted, process_name, size
+from mnedge.cli.verdict import Finding
+from mnedge.config import Config
+from mnedge.daemon.app import DAEMON, opened_store
+from mnedge.daemon.clock import wall_clock
+from mnedge.errors import MnedgeError
+from mnedge.hot import native
+from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.runtime import jobs
+
+FULL_BYTES = 16 << 20
+LOW_BYTES = 256 << 20
+OLDEST_YEAR = 2024
+FEW_FILES = 1024
+ANSWER_S = 10
+PYTHONS = ("python3", "python3.11", "python3.12", "python3.13")
+OLDEST_SQLITE = (3, 35, 0)
+OLDEST_PYTHON = (3, 11)
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Return everything that was found, the store last looked at first shown."""
+    store = await store_findings(config)
+    interpreters = await trio.to_thread.run_sync(lambda: list(interpreter_findings()))
+    return [
+        *program_findings(),
+        *folder_findings(config),
+        *store,
+        *clock_findings(wall_clock()),
+        *interpreters,
+        *runner_findings(config),
+        *neighbour_findings(),
+    ]
+
+
+def program_findings() -> Iterator[Finding]:
+    """Look at mnedge itself and what it runs on."""
+    frozen = ", frozen" if getattr(sys, "frozen", False) else ""
+    yield _ok("mnedge", "version", f"{mnedge.__version__}{frozen}")
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        yield _broken("mnedge", "python", python, "use Python 3.11 or newer")
+    else:
+        yield _ok("mnedge", "python", python)
+    compiled, why = native.available()
+    if compiled:
+        yield _ok("mnedge", "native helper", "compiled")
+    else:
+        yield Finding(
+            group="mnedge",
+            name="native helper",
+            status="absent",
+            found=f"the plain Python twin takes over ({why})",
+            mend="install it with a C compiler and Python's headers present: spawning gets faster",
+        )
+    files = _open_files_limit()
+    if files is not None and files < FEW_FILES:
+        yield _warn("mnedge", "open files", f"limit {files}", "ulimit -n 4096, or LimitNOFILE=")
+
+
+def folder_findings(config: Config) -> Iterator[Finding]:
+    """Look at the two folders that mnedge writes."""
+    for name, folder in (("data directory", config.data_dir), ("run folders", config.runs_root)):
+        yield _folder(name, folder)
+    crashes = sorted((config.data_dir / "crashes").glob("mnedge-crash-*.txt"))
+    if crashes:
+        newest = max(crashes, key=lambda file: file.stat().st_mtime)
+        yield _warn(
+            "folders",
+            "crash reports",
+            f"{counted(len(crashes), 'report')}, the newest is {newest.name}",
+            f"send them with a bug report, then delete {newest.parent}",
+        )
+
+
+async def store_findings(config: Config) -> list[Finding]:
+    """Open the store, if there is one, and look at its jobs."""
+    version = sqlite3.sqlite_version
+    found = [_ok("store", "sqlite", version)]
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        found = [_broken("store", "sqlite", version, "install SQLite 3.35 or newer")]
+    if not config.data_dir.is_dir():
+        return [*found, _absent("store", "database", "none yet; the first job makes it")]
+    try:
+        async with opened_store(config) as store:
+            condition = store.condition
+            records = await jobs.list_jobs(store, limit=None)
+            unfinished = [record for record in records if record.status not in TERMINAL]
+            faulted = [r.job_id for r in unfinished if r.status is JobStatus.FAULTED]
+            orphans = [
+                record.job_id
+                for record in unfinished
+                if record.job_id not in faulted
+                and await store.claims.holder(jobs.JOBS + record.job_id) is None
+            ]
+            daemon = await store.claims.holder(DAEMON)
+    except MnedgeError as error:
+        return [*found, _broken("store", "database", error.message, error.hint)]
+    if condition.name != "ok":
+        found.append(_broken("store", "disk", condition.message, "free some space, or mend it"))
+    found.append(
+        _ok("store", "database", f"{counted(len(records), 'job')}, {len(unfinished)} unfinished")
+    )
+    if faulted:
+        found.append(
+            _warn("store", "faulted", " ".join(faulted[:3]), "mnedge job show JOB says why")
+        )
+    if orphans:
+        found.append(
+            _warn(
+                "store",
+                "without owner",
+                counted(len(orphans), "unfinished job"),
+                "mnedge job recover --all, or start mnedge daemon",
+            )
+        )
+    if daemon is not None:
+        found.append(_ok("store", "daemon", process_name(daemon)))
+    else:
+        found.append(_absent("store", "daemon", "none runs; `mnedge blueprint run` needs none"))
+    return found
+
+
+def clock_findings(now: float) -> Iterator[Finding]:
+    """Look at the date: a box without a clock battery wakes up in 1970."""
+    at = datetime.fromtimestamp(now, tz=UTC)
+    said = at.strftime("%Y-%m-%d %H:%M UTC")
+    if at.year < OLDEST_YEAR:
+        yield _warn("machine", "clock", said, "set the date; jobs run on, calendars do not")
+    else:
+        yield _ok("machine", "clock", said)
+    yield _cgroup()
+
+
+def interpreter_findings() -> Iterator[Finding]:
+    """Look for what payloads are started with."""
+    for name in PYTHONS:
+        path = shutil.which(name)
+        if path is not None:
+            yield _python(name, path)
+        elif name == "python3":
+            yield _warn("payloads", name, "not on PATH", "install Python 3: most payloads need it")
+        elif name == "python3.11":
+            yield _absent("payloads", name, "not on PATH; another Python 3 takes its place")
+    bash = shutil.which("bash")
+    if bash is not None:
+        yield _ok("payloads", "bash", bash)
+    else:
+        yield _warn(
+            "payloads", "bash", "not on PATH", "install bash: commands given as text need it"
+        )
+
+
+def runner_findings(config: Config) -> Iterator[Finding]:
+    """Ask each runner whether it can run here."""
+    try:
+        runners = plugins.runners(plugins.load(config.plugins))
+    except MnedgeError as error:
+        yield _broken("runners", "plugins", error.message, error.hint)
+        return
+    for runner in {runner.name: runner for runner in runners.values()}.values():
+        why_not = runner.available()
+        if why_not is None:
+            yield _ok("runners", runner.name, f"available, isolation: {runner.isolation}")
+        else:
+            yield _absent("runners", runner.name, why_not)
+
+
+def neighbour_findings() -> Iterator[Finding]:
+    """Look for programs that are used if they are there."""
+    for name, use in (
+        ("openshell", "agents that ask for OpenShell run on this machine directly"),
+        ("bwrap", "no sandbox"),
+        ("redis-server", "one machine alone needs none"),
+    ):
+        path = shutil.which(name)
+        if path is None:
+            yield _absent("neighbours", name, f"not on PATH: {use}")
+        else:
+            yield _ok("neighbours", name, path)
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return _broken("folders", name, f"{existing} is not a folder", "choose another place")
+    if not _writable(existing):
+        return _broken(
+            "folders",
+            name,
+            f"{existing} cannot be written",
+            "let this user write there, or choose another place (--data-dir, MN_RUNS_ROOT)",
+        )
+    free = shutil.disk_usage(existing).free
+    found = f"{folder}, {size(free)} free"
+    if free < FULL_BYTES:
+        return _broken("folders", name, found, "make room: new work is refused on a full disk")
+    if free < LOW_BYTES:
+        return _warn("folders", name, found, "make room soon")
+    return _ok("folders", name, found)
+
+
+def _writable(folder: Path) -> bool:
+    """Try it: root may write anywhere, except where the disk is read-only."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_RDONLY
+
+
+def _cgroup() -> Finding:
+    """Look whether this process may make control groups of its own."""
+    try:
+        inside = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return _absent("machine", "control groups", "this system has none")
+    match = re.search(r"^0::(/.*)$", inside, re.MULTILINE)
+    if match is None:
+        return _absent("machine", "control groups", "version 1 only; limits are not enforced")
+    folder = Path("/sys/fs/cgroup") / match[1].lstrip("/")
+    try:
+        controllers = (folder / "cgroup.controllers").read_text(encoding="utf-8").split()
+    except OSError:
+        controllers = []
+    if controllers and _writable(folder) and os.access(folder / "cgroup.procs", os.W_OK):
+        return _ok("machine", "control groups", f"delegated: {' '.join(controllers)}")
+    return Finding(
+        group="machine",
+        name="control groups",
+        status="absent",
+        found="not delegated; a worker's memory and processes are not limited",
+        mend="under systemd: Delegate=yes",
+    )
+
+
+def _python(name: str, path: str) -> Finding:
+    try:
+        answer = subprocess.run(
+            [path, "-I", "-c", "import platform; print(platform.python_version())"],
+            capture_output=True,
+            timeout=ANSWER_S,
+            check=True,
+            text=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return _warn("payloads", name, f"{path} does not work: {error}", "mend or remove it")
+    found = f"{path}, {answer}"
+    if name == "python3" and answer.startswith(("2.", "3.0", "3.1.", "3.5", "3.6", "3.7")):
+        return _warn("payloads", name, found, "install a newer Python 3: payloads expect 3.11")
+    return _ok("payloads", name, found)
+
+
+def _open_files_limit() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _ok(group: str, name: str, found: str) -> Finding:
+    return Finding(group=group, name=name, status="ok", found=found)
+
+
+def _absent(group: str, name: str, found: str) -> Finding:
+    return Finding(group=group, name=name, status="absent", found=found)
+
+
+def _warn(group: str, name: str, found: str, mend: str) -> Finding:
+    return Finding(group=group, name=name, status="warning", found=found, mend=mend)
+
+
+def _broken(group: str, name: str, found: str, mend: str) -> Finding:
+    return Finding(group=group, name=name, status="broken", found=found, mend=mend)

@@ -1,0 +1,186 @@
+"""`mnedge job`: looking at jobs, steering them, recovering them.
+
+JOB is an id, the beginning of one that no other job shares, or `last` for the newest.
+"""
+
+import click
+
+from mnedge.cli.verbs import Asked, Noun, awaited
+
+WAIT_S = 30.0
+STATUSES = (
+    "pending",
+    "validated",
+    "scheduled",
+    "running",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+    "faulted",
+)
+
+
+@click.group("job", cls=Noun)
+def job() -> None:
+    """Look at jobs, steer them, recover them.
+
+    JOB is an id, the beginning of one, or `last` for the newest job.
+    """
+
+
+@job.command("list")
+@click.option(
+    "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these."
+)
+@click.option("--running-only", is_flag=True, help="Only jobs that are not over.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
+)
+@click.pass_obj
+def list_(asked: Asked, statuses: tuple[str, ...], running_only: bool, limit: int) -> None:
+    """List jobs, the most recently changed first."""
+    from mnedge.cli.look import list_jobs
+
+    awaited(list_jobs, asked, statuses, running_only, limit)
+
+
+@job.command("show")
+@click.argument("job_id", metavar="JOB", default="last")
+@click.pass_obj
+def show(asked: Asked, job_id: str) -> None:
+    """Show a job and its agents as they are now.
+
+    Works whether or not the job is owned by a living process.
+    """
+    from mnedge.cli.look import show_job
+
+    awaited(show_job, asked, job_id)
+
+
+@job.command("status")
+@click.argument("job_id", metavar="JOB", default="last")
+@click.pass_obj
+def status(asked: Asked, job_id: str) -> int:
+    """Print a job's status in one word.
+
+    Exit code 1 if it failed, was cancelled or is faulted; else 0.
+    """
+    from mnedge.cli.look import tell_status
+
+    return awaited(tell_status, asked, job_id)
+
+
+@job.command("result")
+@click.argument("job_id", metavar="JOB", default="last")
+@click.pass_obj
+def result(asked: Asked, job_id: str) -> int:
+    """Print what a completed job came to, as JSON and nothing else.
+
+    Exit code 1 if there is no result: the job failed, was cancelled, or is not over.
+    """
+    from mnedge.cli.look import tell_result
+
+    return awaited(tell_result, asked, job_id)
+
+
+@job.command("events")
+@click.argument("job_id", metavar="JOB", default="last")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only later ones.")
+@click.option(
+    "--type", "types", multiple=True, metavar="TYPE", help="Only these types, such as job_*."
+)
+@click.option("--agent", metavar="AGENT", help="Only this agent's.")
+@click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N.")
+@click.pass_obj
+def events(
+    asked: Asked,
+    job_id: str,
+    follow: bool,
+    after: int,
+    types: tuple[str, ...],
+    agent: str | None,
+    last: int | None,
+) -> None:
+    """Print what happened in a job, in order.
+
+    \b
+    Examples:
+      mnedge job events last --follow
+      mnedge job events last --type 'job_*' --type '*_failed'
+      mnedge job events last -o ndjson --after 120
+    """
+    from mnedge.cli.story import Wanted, tell_events
+
+    wanted = Wanted(follow=follow, after=after, types=types, agent=agent, last=last)
+    awaited(tell_events, asked, job_id, wanted)
+
+
+@job.command("logs")
+@click.argument("job_id", metavar="JOB", default="last")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("--agent", metavar="AGENT", help="Only this agent's.")
+@click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N records.")
+@click.pass_obj
+def logs(asked: Asked, job_id: str, follow: bool, agent: str | None, last: int | None) -> None:
+    """Print what a job's workers wrote: stdout, stderr and log records."""
+    from mnedge.cli.story import Wanted, tell_logs
+
+    awaited(tell_logs, asked, job_id, Wanted(follow=follow, agent=agent, last=last))
+
+
+def _steering(text: str) -> click.Command:
+    """Return a verb that asks a job's owner for what the verb says."""
+
+    @click.argument("job_id", metavar="JOB", default="last")
+    @click.option("--reason", default="", metavar="TEXT", help="Kept with the request.")
+    @click.option("--no-wait", is_flag=True, help="Only ask; do not wait until it is done.")
+    @click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(0, min_open=True),
+        default=WAIT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait.",
+    )
+    @click.pass_obj
+    def verb(asked: Asked, job_id: str, reason: str, no_wait: bool, timeout_s: float) -> None:
+        from mnedge.cli.steer import steer
+
+        awaited(steer, asked, job_id, text.partition(" ")[0].lower(), reason, no_wait, timeout_s)
+
+    name = text.partition(" ")[0].lower()
+    return job.command(name, help=text)(verb)
+
+
+cancel = _steering(
+    "Cancel a job: its workers are stopped, and it ends as cancelled.\n\n"
+    "A job that no living process owns is cancelled at once."
+)
+pause = _steering("Pause a running job: work under way finishes, no new work begins.")
+resume = _steering("Resume a paused job.")
+
+
+@job.command("recover")
+@click.argument("job_ids", metavar="[JOB]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every unfinished job without a living owner.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only how it ended.")
+@click.pass_obj
+def recover(asked: Asked, job_ids: tuple[str, ...], every: bool, quiet: bool) -> int:
+    """Carry unfinished jobs to their end in this process.
+
+    Takes up jobs whose process died, from their journals. Ctrl-C leaves them as they are, to be
+    recovered again. Exit code 0: all completed; 1: one did not; 130: left.
+
+    \b
+    Examples:
+      mnedge job recover --all
+      mnedge job recover last
+    """
+    from mnedge.cli.recover import recover_jobs
+
+    if bool(job_ids) == every:
+        raise click.UsageError("name jobs, or give --all, one of the two")
+    return awaited(recover_jobs, asked, job_ids, quiet)

@@ -1,0 +1,82 @@
+"""`job recover`: unfinished jobs without a living owner, carried to their end here."""
+
+import os
+from collections.abc import Sequence
+
+from mnedge.cli import live
+from mnedge.cli.carry import carry, tell_end
+from mnedge.cli.progress import begun
+from mnedge.cli.screen import Screen
+from mnedge.cli.show import counted
+from mnedge.cli.verbs import Asked
+from mnedge.config import read_config
+from mnedge.daemon.app import node
+from mnedge.daemon.clock import wall_clock
+from mnedge.errors import ConflictError
+from mnedge.model.records import JobRecord
+from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.runtime import jobs
+
+
+class JobOverError(ConflictError):
+    """The job has ended; there is nothing to recover."""
+
+    code = "job.over"
+
+
+async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int:
+    """Adopt the named jobs, or all without a living owner, and carry them. Return the exit code."""
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    screen = Screen(asked)
+    async with node(config) as here:
+        records = await (_named(here.store, job_ids) if job_ids else _orphans(here.store))
+        if not records:
+            _nothing(screen)
+            return 0
+        every = [await _shown(here.store, record) for record in records]
+        if not quiet:
+            names = records[0].job_id if len(records) == 1 else counted(len(records), "job")
+            screen.good(f"Recovering {names}")
+        view = live.view_for(screen, every, wall_clock, quiet=quiet)
+        carried = await carry(here, every, view, now=wall_clock, cancels=False)
+    return tell_end(screen, carried)
+
+
+async def _named(store: jobs.Stores, job_ids: Sequence[str]) -> list[JobRecord]:
+    records = [await jobs.find_job(store, job_id) for job_id in dict.fromkeys(job_ids)]
+    for record in records:
+        if record.status in TERMINAL:
+            raise JobOverError(
+                f"job {record.job_id} is {record.status}; there is nothing to recover",
+                hint=f"mnedge job show {record.job_id}",
+                details={"status": record.status},
+            )
+    return records
+
+
+async def _orphans(store: jobs.Stores) -> list[JobRecord]:
+    """Return what can be adopted; faulted jobs wait for a person."""
+    found = []
+    for record in await jobs.list_jobs(store, limit=None):
+        if record.status in TERMINAL or record.status is JobStatus.FAULTED:
+            continue
+        if await store.claims.holder(jobs.JOBS + record.job_id) is None:
+            found.append(record)
+    return found
+
+
+async def _shown(store: jobs.Stores, record: JobRecord) -> live.Shown:
+    spec = await jobs.read_spec(store, record.job_id)
+    progress = begun(
+        [(agent.agent_id, agent.kind.value) for agent in spec.agents],
+        status=record.status,
+        events=record.events,
+    )
+    return live.Shown(record, progress)
+
+
+def _nothing(screen: Screen) -> None:
+    if screen.asked.human:
+        screen.good("Nothing to recover: every unfinished job has a living owner")
+    else:
+        screen.records([])

@@ -1,0 +1,152 @@
+"""`blueprint run`: opens the bundle, submits a job, and carries it to its end."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mnedge.bundle.load import Bundle, open_bundle, require
+from mnedge.bundle.problem import invalid
+from mnedge.cli import catalogue, live
+from mnedge.cli.carry import carry, tell_end
+from mnedge.cli.ending import tilde
+from mnedge.cli.progress import begun
+from mnedge.cli.screen import Screen
+from mnedge.cli.show import counted, fields
+from mnedge.cli.verbs import Asked
+from mnedge.config import Config, read_config
+from mnedge.daemon.app import DAEMON, node, opened_store
+from mnedge.daemon.clock import wall_clock
+from mnedge.errors import UsageError
+from mnedge.model.ids import is_run_id
+from mnedge.model.records import JobRecord
+from mnedge.runtime import jobs
+
+
+class OptionInvalidError(UsageError):
+    """An option of the command line has a value that cannot be used."""
+
+    code = "option.invalid"
+
+
+class Wanted(NamedTuple):
+    """What `blueprint run` was asked for."""
+
+    name: str | None = None
+    folder: str | None = None
+    inputs: tuple[str, ...] = ()
+    input_json: str | None = None
+    settings: tuple[str, ...] = ()
+    config_json: str | None = None
+    run_id: str | None = None
+    detach: bool = False
+    quiet: bool = False
+
+
+async def run_blueprint(asked: Asked, wanted: Wanted) -> int:
+    """Submit the blueprint; unless detached, run it here. Return the exit code."""
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    place = wanted.folder or str(catalogue.find(wanted.name or "", os.environ))
+    screen = Screen(asked)
+    with opened(place, wanted) as bundle:
+        return await (_detach if wanted.detach else _run)(screen, config, bundle, wanted)
+
+
+def opened(place: str | Path, wanted: Wanted) -> Bundle:
+    """Return the bundle with the options laid over it, fit to run.
+
+    Raises: BundleInvalidError with every problem; OptionInvalidError.
+    """
+    if wanted.run_id is not None and not is_run_id(wanted.run_id):
+        raise OptionInvalidError(
+            f"--run-id {wanted.run_id!r} cannot name a run folder",
+            hint="use letters, digits, '.', '_', ':' and '-'; begin with a letter or digit",
+        )
+    overrides = None if wanted.config_json is None else given("--config-json", wanted.config_json)
+    bundle = open_bundle(place, overrides=overrides, settings=settings_of(wanted))
+    problems = [*bundle.problems, *bundle.launch_problems]
+    if any(problem.severity == "error" for problem in problems):
+        bundle.close()
+        raise invalid(bundle.label, problems)
+    return require(bundle)
+
+
+def settings_of(wanted: Wanted) -> list[str]:
+    """Return all options that change the config as settings `path=value`, weakest first.
+
+    An input is the payload of the `json` adapter, whatever the config's own adapter is.
+    """
+    settings = []
+    if wanted.input_json is not None:
+        settings.append(f"inputs.payload={json.dumps(given('--input-json', wanted.input_json))}")
+    for text in wanted.inputs:
+        if "=" not in text:
+            raise OptionInvalidError(
+                f"--input {text!r} has no value", hint="write it as --input KEY=VALUE"
+            )
+        settings.append(f"inputs.payload.{text}")
+    if settings:
+        settings.append("inputs.adapter=json")
+    return [*settings, *wanted.settings]
+
+
+def given(option: str, text: str) -> dict[str, Any]:
+    """Return the JSON object that an option holds, or that the file it names holds.
+
+    Raises: OptionInvalidError.
+    """
+    source = text
+    if text.startswith("@"):
+        try:
+            source = Path(text[1:]).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionInvalidError(
+                f"{option} names a file that cannot be read: {error}"
+            ) from None
+    try:
+        value = json.loads(source)
+    except ValueError as error:
+        raise OptionInvalidError(
+            f"{option} is not JSON: {error}", hint="quote it for the shell, or give @FILE"
+        ) from None
+    if not isinstance(value, dict):
+        raise OptionInvalidError(f"{option} must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
+    async with opened_store(config) as store:
+        record = await jobs.submit(store, config, bundle, now=wall_clock, job_id=wanted.run_id)
+        daemon = await store.claims.holder(DAEMON)
+    if not screen.asked.human:
+        screen.document({"job": record, "daemon": daemon})
+        return 0
+    _submitted(screen, record)
+    if daemon is None:
+        screen.note("no daemon serves this data directory, so the job waits")
+        screen.hint(f"mnedge daemon, or mnedge job recover {record.job_id}")
+    return 0
+
+
+async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
+    async with node(config) as here:
+        record = await jobs.submit(here.store, config, bundle, now=wall_clock, job_id=wanted.run_id)
+        agents = [(agent.agent_id, agent.kind.value) for agent in require(bundle).spec.agents]
+        shown = live.Shown(record, begun(agents))
+        if screen.asked.human and not wanted.quiet:
+            _submitted(screen, record)
+            screen.say("")
+        view = live.view_for(screen, [shown], wall_clock, quiet=wanted.quiet)
+        carried = await carry(here, [shown], view, now=wall_clock, cancels=True)
+    return tell_end(screen, carried)
+
+
+def _submitted(screen: Screen, record: JobRecord) -> None:
+    screen.good("Job submitted successfully")
+    kind = "" if record.job_type == "batch" else f", a {record.job_type}: Ctrl-C ends it"
+    what = f"{record.blueprint_id}, {counted(record.agents, 'agent')}{kind}"
+    screen.say(
+        *fields(
+            [("job", record.job_id), ("blueprint", what), ("run folder", tilde(record.run_folder))]
+        )
+    )

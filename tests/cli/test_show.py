@@ -1,0 +1,104 @@
+"""Words, columns and JSON."""
+
+from datetime import UTC
+
+import pytest
+from rich.cells import cell_len
+
+from mnedge.cli import show
+from mnedge.model.body import BlobRef
+
+
+@pytest.mark.parametrize(
+    "seconds,said",
+    [
+        (-1, "0.0 s"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3600, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+        (86400 * 5 + 3 * 3600, "5 d 3 h"),
+    ],
+)
+def test_a_duration_is_told_in_the_units_people_use(seconds, said):
+    assert show.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    "count,said", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")]
+)
+def test_a_size_is_told_in_binary_units(count, said):
+    assert show.size(count) == said
+
+
+def test_one_thing_is_not_many():
+    assert [show.counted(n, "agent") for n in (0, 1, 2)] == ["0 agents", "1 agent", "2 agents"]
+    assert show.counted(2, "entry", "entries") == "2 entries"
+
+
+def test_moments_are_local_and_exact():
+    assert show.moment(1700000000.25, UTC) == "2023-11-14 22:13:20"
+    assert show.clock(1700000000.25, UTC) == "22:13:20.250"
+
+
+@pytest.mark.parametrize(
+    "age_s,said",
+    [(-5, "just now"), (1, "just now"), (59, "59 s ago"), (61, "1 min ago"), (7200, "2 h ago"),
+     (200_000, "2 d ago")],
+)  # fmt: skip
+def test_an_age_is_told_in_one_unit(age_s, said):
+    assert show.ago(1000.0, 1000.0 + age_s) == said
+
+
+def test_columns_are_aligned_and_end_without_blanks():
+    rows = [["a", show.Cell("12", right=True), "x"], ["bcd", show.Cell("3", right=True), ""]]
+    assert [line.plain for line in show.columns(rows)] == ["a    12  x", "bcd   3"]
+
+
+def test_wide_characters_count_as_two_cells():
+    lines = show.columns([["日本", "x"], ["ab", "y"]])
+    assert cell_len(lines[0].plain.partition("x")[0]) == cell_len(lines[1].plain.partition("y")[0])
+
+
+def test_only_the_last_column_is_cut_to_fit():
+    (line,) = show.columns(
+        [["a-long-id-that-stays-whole", "a description of some length"]], width=40
+    )
+    assert line.plain.startswith("a-long-id-that-stays-whole  a desc")
+    assert line.plain.endswith("…")
+    assert cell_len(line.plain) <= 40
+
+
+def test_empty_fields_are_left_out():
+    lines = show.fields([("job", "j1"), ("step", ""), ("run folder", "r")])
+    assert [line.plain for line in lines] == ["  job         j1", "  run folder  r"]
+
+
+def test_a_long_value_is_shown_in_part_and_the_rest_is_counted():
+    lines, missing = show.bounded({str(i): i for i in range(100)}, lines=10)
+    assert len(lines) == 10
+    assert missing == 92
+    assert show.bounded("text\nand more") == (["text", "and more"], 0)
+
+
+def test_a_line_of_json_holds_anything_a_job_can_hold():
+    ref = BlobRef("sha256:00", 70000)
+    assert show.as_line({"body": ref, "tags": {"b", "a"}}) == (
+        '{"body":{"blob":"sha256:00","size_bytes":70000},"tags":["a","b"]}'
+    )
+
+
+def test_a_value_becomes_one_line():
+    assert show.one_line("a\n b\t c") == "a b c"
+    assert show.one_line({"a": [1]}) == '{"a":[1]}'
+    assert show.one_line("x" * 50, 10) == "x" * 9 + "…"
+    assert show.shortened("abc", 0) == ""
+
+
+def test_a_holder_is_called_by_its_process_id():
+    assert show.process_name("6d0e-1:4711:99") == "process 4711"
+    assert show.process_name("elsewhere") == "elsewhere"
