@@ -214,10 +214,9 @@ class SqliteJournal:
         The newest alone is not enough: should it be damaged later, the older one needs its facts.
         """
         _, good = await self._writer.read(lambda c: _look_for_good(c, job_id, KEPT_SNAPSHOTS))
-        if len(good) == KEPT_SNAPSHOTS:
-            through = min(through, good[-1][0])
-            while await self._forget_some(job_id, epoch, through):
-                pass
+        through = min(through, good[-1][0]) if len(good) == KEPT_SNAPSHOTS else 0
+        while await self._forget_some(job_id, epoch, through):
+            pass
         faults.hit("journal.compact.after")
 
     async def forget(self, job_id: str) -> None:

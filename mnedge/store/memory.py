@@ -8,9 +8,10 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from operator import itemgetter
 
 import trio
 from msgspec import Struct, field
@@ -26,7 +27,7 @@ from mnedge.store.journal import (
     TornTail,
     claim_key_of,
 )
-from mnedge.store.table import RowChangedError, Watchers
+from mnedge.store.table import RowChangedError, Watch, Watchers
 
 PLACE = "memory"
 
@@ -35,7 +36,7 @@ class _Job(Struct):
     epoch: Epoch = Epoch(0, 0)
     compacted: int = 0
     records: dict[int, bytes] = field(default_factory=dict)
-    snapshots: dict[int, bytes] = field(default_factory=dict)
+    snapshots: list[tuple[int, bytes]] = field(default_factory=list)
 
     @property
     def last_seq(self) -> int:
@@ -103,24 +104,19 @@ class MemoryTable:
         keys = sorted(k for k in self._contents.rows if k.startswith(prefix) and k > after)
         return [self._contents.rows[key] for key in keys[:limit]]
 
-    async def watch(self, prefix: str) -> AsyncIterator[list[Row]]:
+    def watch(self, prefix: str) -> Watch:
         """Yield all rows under the prefix, then what changed."""
         held = self._contents
-        with held.watchers.watching(prefix) as rung:
-            seen = 0
-            first = True
-            while True:
-                await trio.lowlevel.checkpoint()
-                rows = [
-                    row
-                    for key, row in sorted(held.rows.items())
-                    if key.startswith(prefix) and held.changes[key] > seen
-                ]
-                seen = held.change
-                if rows or first:
-                    yield rows
-                first = False
-                await rung.wait()
+
+        async def look(since: int) -> tuple[int, list[Row]]:
+            await trio.lowlevel.checkpoint()
+            return held.change, [
+                row
+                for key, row in sorted(held.rows.items())
+                if key.startswith(prefix) and held.changes[key] > since
+            ]
+
+        return Watch(held.watchers.watching(prefix), look)
 
 
 class MemoryClaims:
@@ -206,16 +202,14 @@ class MemoryJournal:
         with self._disk.writing():
             self._contents.jobs[job_id] = job
             job.epoch = epoch
-            job.snapshots[seq] = bytes(data)
-            for old in sorted(job.snapshots)[:-2]:
-                del job.snapshots[old]
+            job.snapshots = sorted([*job.snapshots, (seq, bytes(data))], key=itemgetter(0))[-2:]
         faults.hit("journal.snapshot.after")
 
     async def latest_snapshot(self, job_id: str) -> tuple[int, bytes] | None:
         """Return the newest snapshot and its fact number."""
         await trio.lowlevel.checkpoint()
         job = self._contents.jobs.get(job_id)
-        return max(job.snapshots.items()) if job and job.snapshots else None
+        return job.snapshots[-1] if job and job.snapshots else None
 
     async def compact(self, job_id: str, epoch: Epoch, through: int) -> None:
         """Forget records up to `through`, never past the older of the two snapshots."""
@@ -223,7 +217,7 @@ class MemoryJournal:
         job = self._owned(job_id, epoch)
         if len(job.snapshots) >= 2:
             with self._disk.writing():
-                job.compacted = max(job.compacted, min(through, min(job.snapshots)))
+                job.compacted = max(job.compacted, min(through, job.snapshots[0][0]))
                 for seq in [seq for seq in job.records if seq <= job.compacted]:
                     del job.records[seq]
         faults.hit("journal.compact.after")

@@ -1,8 +1,8 @@
 """Small records by key, in SQLite, and how those who watch them are woken."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from weakref import WeakSet
 
 import trio
 
@@ -47,41 +47,57 @@ class Rung:
 
 
 class Watchers:
-    """Who waits for which keys in this process."""
+    """Who waits for which keys in this process; who is dropped no longer waits."""
 
     def __init__(self) -> None:
-        self._watching: dict[int, Rung] = {}
-        self._number = 0
-        self._some = trio.Event()
+        self._rungs: WeakSet[Rung] = WeakSet()
+        self._came = trio.Event()
 
-    @contextmanager
-    def watching(self, prefix: str) -> Iterator[Rung]:
-        """Have a rung that is woken for keys under the prefix."""
-        self._number += 1
-        number = self._number
-        rung = self._watching[number] = Rung(prefix)
-        self._some.set()
-        try:
-            yield rung
-        finally:
-            del self._watching[number]
-            if not self._watching:
-                self._some = trio.Event()
+    def watching(self, prefix: str) -> Rung:
+        """Return what is rung for keys under the prefix, as long as somebody keeps it."""
+        rung = Rung(prefix)
+        self._rungs.add(rung)
+        self._came.set()
+        return rung
 
     def notify(self, keys: Sequence[str] | None) -> None:
         """Wake whoever waits for one of the keys; None: everybody."""
-        for rung in self._watching.values():
+        for rung in tuple(self._rungs):
             if keys is None or any(key.startswith(rung.prefix) for key in keys):
                 rung.ring()
 
     @property
     def some(self) -> bool:
         """Tell whether anybody watches anything."""
-        return bool(self._watching)
+        return bool(self._rungs)
 
     async def any_watching(self) -> None:
         """Return as soon as somebody watches something."""
-        await self._some.wait()
+        while not self._rungs:
+            self._came = trio.Event()
+            await self._came.wait()
+
+
+class Watch(AsyncIterator[list[Row]]):
+    """Batches of rows; dropping it ends the watch.
+
+    `look(since)` returns the number of the table's newest write and the rows written after `since`.
+    """
+
+    def __init__(self, rung: Rung, look: Callable[[int], Awaitable[tuple[int, list[Row]]]]) -> None:
+        self._rung = rung
+        self._look = look
+        self._seen: int | None = None
+
+    async def __anext__(self) -> list[Row]:
+        if self._seen is None:
+            self._seen, rows = await self._look(0)
+            return rows
+        while True:
+            await self._rung.wait()
+            self._seen, rows = await self._look(self._seen)
+            if rows:
+                return rows
 
 
 def past(prefix: str) -> str | bytes:
@@ -150,19 +166,15 @@ class SqliteTable:
             )
         )
 
-    async def watch(self, prefix: str) -> AsyncIterator[list[Row]]:
+    def watch(self, prefix: str) -> Watch:
         """Yield all rows under the prefix, then what changed."""
-        with self._watchers.watching(prefix) as rung:
-            seen, rows = await self._writer.read(lambda connection: _all(connection, prefix))
-            yield rows
-            while True:
-                await rung.wait()
-                since = seen
-                seen, rows = await self._writer.read(
-                    lambda connection, since=since: _changed(connection, prefix, since)  # type: ignore[misc]
-                )
-                if rows:
-                    yield rows
+
+        async def look(since: int) -> tuple[int, list[Row]]:
+            if since:
+                return await self._writer.read(lambda c: _changed(c, prefix, since))
+            return await self._writer.read(lambda c: _all(c, prefix))
+
+        return Watch(self._watchers.watching(prefix), look)
 
 
 def newest_change(connection: sqlite3.Connection) -> int:
