@@ -1,6 +1,7 @@
 """Facts, specs and states as bytes: msgpack, with extension types for what stands inside bodies.
 
-What was written by any release is read by every later one: codes and their contents never change meaning.
+What was written by any release is read by every later one: codes and their contents never change
+meaning.
 """
 
 from collections.abc import Callable
@@ -60,7 +61,8 @@ _tree_decoder = msgpack.Decoder(ext_hook=value_of)
 
 
 def _written_out(value: Any) -> Any:
-    """Outside a state nothing knows the buffer that a `Gathered` looks at, so its items are written."""
+    """Outside a state nothing knows the buffer that a `Gathered` looks at, so its items are
+    written."""
     return value.items() if type(value) is Gathered else extension_of(value)
 
 
@@ -70,7 +72,8 @@ _spec_decoder = msgpack.Decoder(JobSpec, ext_hook=value_of)
 
 
 def encode_fact(fact: AnyFact) -> bytes:
-    """Return the fact's journal record. What msgpack cannot hold is cleaned (`sealed` tells how it reads back)."""
+    """Return the fact's journal record. What msgpack cannot hold is cleaned (`sealed` tells how it
+    reads back)."""
     return _encode(fact)
 
 
@@ -79,12 +82,13 @@ def decode_fact(record: bytes) -> AnyFact:
 
     Raises: RecordUnreadableError.
     """
-    fact: AnyFact = _decode(_fact_decoder, record, "fact")
+    fact: AnyFact = decoded(_fact_decoder, record, "fact")
     return fact
 
 
 def sealed(fact: AnyFact) -> tuple[AnyFact, bytes]:
-    """Return the fact exactly as a replay will read it, and its record: apply the one, append the other."""
+    """Return the fact exactly as a replay will read it, and its record: apply the one, append the
+    other."""
     record = _encode(fact)
     return decode_fact(record), record
 
@@ -99,7 +103,7 @@ def decode_spec(record: bytes) -> JobSpec:
 
     Raises: RecordUnreadableError.
     """
-    return _decode(_spec_decoder, record, "spec")
+    return decoded(_spec_decoder, record, "spec")
 
 
 def _encode(value: Any) -> bytes:
@@ -127,17 +131,9 @@ def _plain_struct(value: msgspec.Struct) -> Any:
     return {config.tag_field: config.tag, **members} if config.tag_field else members
 
 
-def _decode(decoder: "msgpack.Decoder[T]", record: bytes, kind: str) -> T:
-    try:
-        return decoder.decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordUnreadableError(
-            f"this is no {kind}: {error}", hint="the stored bytes are damaged, or from a newer mnedge"
-        ) from error
-
-
 def state_encoder(hook: Callable[[Any], Any]) -> "msgpack.Encoder":
-    """Return an encoder for engine state; `hook` is asked first about types of its own (None: not mine)."""
+    """Return an encoder for engine state; `hook` is asked first about types of its own (None: not
+    mine)."""
 
     def encoded(value: Any) -> Any:
         own = hook(value)
@@ -149,7 +145,8 @@ def state_encoder(hook: Callable[[Any], Any]) -> "msgpack.Encoder":
 def state_decoder(
     kind: type[T], hook: Callable[[type, Any], Any], gathered: list[Gathered]
 ) -> "msgpack.Decoder[T]":
-    """Return a decoder that puts every `Gathered` it meets into `gathered`: they lack their buffers."""
+    """Return a decoder that puts every `Gathered` it meets into `gathered`: they lack their
+    buffers."""
 
     def value(code: int, content: memoryview) -> Any:
         found = value_of(code, content)
@@ -158,3 +155,17 @@ def state_decoder(
         return found
 
     return msgpack.Decoder(kind, ext_hook=value, dec_hook=hook)
+
+
+def decoded(decoder: "msgpack.Decoder[T]", record: bytes, kind: str) -> T:
+    """Return what the decoder reads.
+
+    Raises: RecordUnreadableError, naming the `kind` of record it should be.
+    """
+    try:
+        return decoder.decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordUnreadableError(
+            f"this is no {kind}: {error}",
+            hint="the stored bytes are damaged, or from a newer mnedge",
+        ) from error

@@ -20,7 +20,8 @@ class Event(Struct, frozen=True, gc=False, array_like=True):
     type: str
     agent_id: str | None
     payload: dict[str, Any] | Message
-    """A `Message` stands for its summary, one inside for its normal form; rendered only when somebody reads it."""
+    """A `Message` stands for its summary, one inside for its normal form; rendered only when
+    somebody reads it."""
     step_id: str | None = None
 
 
@@ -32,7 +33,8 @@ def event_id(job_id: str, seq: int) -> str:
 def payload_of(event: Event, job_id: str) -> dict[str, Any]:
     """Return the event's payload as plain JSON values; references are described, not loaded."""
     if isinstance(event.payload, Message):
-        return _plain(summary(event.payload))
+        plain: dict[str, Any] = _plain(summary(event.payload))
+        return plain
     return {
         key: _plain(wire(value, job_id) if isinstance(value, Message) else value)
         for key, value in event.payload.items()

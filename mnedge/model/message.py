@@ -16,8 +16,7 @@ MESSAGE_WEIGHT_BYTES = 300
 """What a message takes in a state beside its body and headers."""
 
 _RESERVED = frozenset(
-    "message_id job_id from to type class timestamp correlation_id causation_id attempt priority"
-    " ttl_ms content_type content_encoding headers artifacts stream payload body envelope".split()
+    ["message_id", "job_id", "from", "to", "type", "class", "timestamp", "correlation_id", "causation_id", "attempt", "priority", "ttl_ms", "content_type", "content_encoding", "headers", "artifacts", "stream", "payload", "body", "envelope"]
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999

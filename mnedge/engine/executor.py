@@ -1,0 +1,292 @@
+"""Executors: one message at a time goes out as an attempt, its outcome comes back as a fact.
+
+Source: worker contract 2.7 to 2.9.
+"""
+
+from typing import Any
+
+from mnedge.engine.actions import complete, send
+from mnedge.engine.job import complete_run, fail
+from mnedge.engine.restart import crashed
+from mnedge.engine.route import Draft, emit, make_ready
+from mnedge.engine.state import PARKED, RUNNING, STARTING, AgentState, ExecutorMemory, Flight, Timer
+from mnedge.engine.turn import Turn
+from mnedge.model.body import weight_of
+from mnedge.model.commands import RunAttempt
+from mnedge.model.facts import AttemptEnded, Outcome, Structured
+from mnedge.model.failure import failure_text
+from mnedge.model.message import Message, weight
+from mnedge.model.states import TERMINAL, OutcomeStatus
+
+RESULT_HEADERS = {
+    "schema_ref": "com.mirrorneuron.executor.result",
+    "schema_version": "1.0.0",
+}
+INPUT_LEVELS = 6
+"""An output carries its input, which carries its own, …: so many levels are kept, the innermost `input` is cut to null."""
+_SDK_FIELDS = (
+    "outputs", "artifacts", "metrics", "status", "workflow_step_id", "run_id",
+    "runtime_step_mode", "_mn_step",
+)  # fmt: skip
+
+
+def take(turn: Turn, index: int, message: Message) -> None:
+    """Start handling a message: an attempt, after the startup delay if it is the agent's first."""
+    compiled, agent = turn.agent(index)
+    memory = memory_of(agent)
+    agent.flight = Flight(f"{compiled.agent_id}:{message.message_id}", message)
+    turn.state.flights += 1
+    turn.state.queued_bytes += message.weight_bytes
+    if compiled.startup_delay_s and not memory.started:
+        agent.flight.phase = STARTING
+        due_at = turn.at + compiled.startup_delay_s
+        turn.set_timer(f"startup:{compiled.agent_id}", Timer(due_at, "startup", index))
+        return
+    launch(turn, index)
+
+
+def memory_of(agent: AgentState) -> ExecutorMemory:
+    """Return what the executor remembers."""
+    if not isinstance(agent.memory, ExecutorMemory):
+        agent.memory = ExecutorMemory()
+    return agent.memory
+
+
+def launch(turn: Turn, index: int) -> None:
+    """Ask for the attempt's current launch."""
+    compiled, agent = turn.agent(index)
+    flight, memory = agent.flight, memory_of(agent)
+    if flight is None or flight.message is None:
+        raise ValueError(f"{compiled.agent_id} has nothing to launch")
+    if not turn.running:
+        flight.phase = PARKED
+        return
+    flight.phase = RUNNING
+    memory.started = True
+    turn.commands.append(
+        RunAttempt(
+            attempt_id=flight.work_id,
+            launch=flight.launch,
+            agent_id=compiled.agent_id,
+            message=flight.message,
+            invocation=agent.processed + 1,
+            agent_state={} if memory.agent_state is None else memory.agent_state,
+            idempotency_key=f"{turn.state.job_id}:{flight.work_id}",
+        )
+    )
+
+
+def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
+    """Take the answer of an attempt's current launch; any other answer changes nothing."""
+    index = _agent_of(turn, fact.attempt_id)
+    if index is None:
+        return
+    agent = turn.state.agents[index]
+    flight = agent.flight
+    if flight is None or flight.message is None or flight.work_id != fact.attempt_id:
+        return
+    if flight.launch != fact.launch or flight.phase != RUNNING:
+        return
+    memory = memory_of(agent)
+    match fact.outcome.status:
+        case OutcomeStatus.SUCCEEDED:
+            _land(turn, index)
+            _succeeded(turn, index, flight.message, fact.outcome, memory)
+        case OutcomeStatus.STOPPED:
+            memory.last_error = "the attempt was stopped from outside"
+            crashed(turn, index, memory.last_error)
+        case OutcomeStatus.FAILED:
+            _failed(turn, index, flight, fact.outcome, memory)
+    make_ready(turn, index)
+
+
+def _agent_of(turn: Turn, attempt_id: str) -> int | None:
+    """Return the agent of `<agent>:<message id>`; agent ids may hold colons, and so may message ids from outside."""
+    position = attempt_id.find(":")
+    while position >= 0:
+        index = turn.job.index_of.get(attempt_id[:position])
+        if index is not None:
+            flight = turn.state.agents[index].flight
+            if flight is not None and flight.work_id == attempt_id:
+                return index
+        position = attempt_id.find(":", position + 1)
+    return None
+
+
+def _land(turn: Turn, index: int) -> None:
+    """The message was handled."""
+    agent = turn.state.agents[index]
+    flight = agent.flight
+    if flight is not None and flight.message is not None:
+        turn.state.queued_bytes -= flight.message.weight_bytes
+    agent.flight = None
+    turn.state.flights -= 1
+    agent.processed += 1
+
+
+def _succeeded(
+    turn: Turn, index: int, message: Message, outcome: Outcome, memory: ExecutorMemory
+) -> None:
+    structured = outcome.structured or Structured()
+    payload = output_payload(turn.job.agents[index].agent_id, message, outcome)
+    memory.runs += 1
+    memory.last_error = None
+    memory.output = payload
+    if structured.has_next_state:
+        memory.agent_state = structured.next_state
+    _weigh(turn, memory)
+    _act(turn, index, message, outcome, structured, payload)
+
+
+def _weigh(turn: Turn, memory: ExecutorMemory) -> None:
+    before = memory.weight_bytes
+    memory.weight_bytes = weight_of(memory.agent_state) + weight_of(memory.output)
+    turn.state.kept_bytes += memory.weight_bytes - before
+
+
+def _act(
+    turn: Turn,
+    index: int,
+    message: Message,
+    outcome: Outcome,
+    structured: Structured,
+    payload: dict[str, Any],
+) -> None:
+    """Carry out the actions in their order: control first, then emissions; none once the job is over."""
+    compiled = turn.job.agents[index]
+    state = turn.state
+    turn.tell("sandbox_job_completed", compiled.agent_id, _completed_payload(outcome.result))
+    for event in structured.events:
+        turn.tell(event.type, compiled.agent_id, event.payload)
+    for completion in structured.completions:
+        result = payload if completion.default else completion.value
+        complete(turn, index, completion.scope, result, None)
+        if state.status in TERMINAL:
+            return
+    action = 1 + len(structured.events) + len(structured.completions)
+    if compiled.emits is not None:
+        _emit_output(turn, index, message, payload, action)
+        action += 1
+    if compiled.completes:
+        complete_run(turn, index, payload)
+        action += 1
+    for emission in structured.emissions:
+        if state.status in TERMINAL:
+            return
+        send(turn, index, message, emission, action)
+        action += 1
+
+
+def _completed_payload(result: dict[str, Any]) -> dict[str, Any]:
+    lease = result.get("lease")
+    lease = lease if isinstance(lease, dict) else {}
+    return {
+        "sandbox_name": result.get("sandbox_name"),
+        "exit_code": result.get("exit_code"),
+        "attempts": result.get("attempts"),
+        "lease_id": lease.get("lease_id"),
+        "pool": lease.get("pool"),
+    }
+
+
+def _emit_output(
+    turn: Turn, index: int, message: Message, payload: dict[str, Any], action: int
+) -> None:
+    emits = turn.job.agents[index].emits
+    if emits is None:
+        return
+    draft = Draft(
+        message,
+        emits,
+        payload,
+        action=action,
+        weight_bytes=0,
+        class_="event",
+        headers=RESULT_HEADERS,
+        hops=1,
+    )
+    draft.weight_bytes = weight(payload, draft.headers, draft.artifacts, draft.stream)
+    emit(turn, index, draft)
+
+
+def output_payload(agent_id: str, message: Message, outcome: Outcome) -> dict[str, Any]:
+    """Return the body of the default emission: `agent_id`, `sandbox`, `input`, and what an SDK step result says."""
+    payload: dict[str, Any] = {}
+    if outcome.sdk_result is not None:
+        payload = {key: outcome.sdk_result[key] for key in _SDK_FIELDS if key in outcome.sdk_result}
+    payload["agent_id"] = agent_id
+    payload["sandbox"] = outcome.result
+    payload["input"] = _nested(message.body, INPUT_LEVELS)
+    return payload
+
+
+def _nested(body: Any, levels: int) -> Any:
+    """Return the body as an output's `input`: itself while its own inputs do not nest too deep.
+
+    The inner levels lose the copies that a result map makes of its stdout (`logs`, `raw_output`).
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("sandbox"), dict):
+        return body
+    if "input" not in body:
+        return body
+    slim = {**body, "sandbox": _slim(body["sandbox"])}
+    slim["input"] = None if levels <= 1 else _nested(body["input"], levels - 1)
+    return slim
+
+
+def _slim(sandbox: dict[str, Any]) -> dict[str, Any]:
+    stdout = sandbox.get("stdout")
+    return {
+        key: value
+        for key, value in sandbox.items()
+        if key not in ("logs", "raw_output") or value != stdout
+    }
+
+
+def _failed(
+    turn: Turn, index: int, flight: Flight, outcome: Outcome, memory: ExecutorMemory
+) -> None:
+    compiled = turn.job.agents[index]
+    error = outcome.error if outcome.error is not None else outcome.result
+    text = failure_text(error)
+    memory.last_error = text
+    if compiled.failure_type is not None and flight.message is not None:
+        _land(turn, index)
+        _fall_back(turn, index, flight.message, outcome, compiled.failure_type)
+    elif compiled.restart.declared:
+        crashed(turn, index, text, error=error)
+    else:
+        _land(turn, index)
+        fail(turn, compiled.agent_id, error, **_attempts(error))
+
+
+def _attempts(error: Any) -> dict[str, Any]:
+    attempts = error.get("attempts") if isinstance(error, dict) else None
+    return {"attempt": attempts} if isinstance(attempts, int) else {}
+
+
+def _fall_back(
+    turn: Turn, index: int, message: Message, outcome: Outcome, message_type: str
+) -> None:
+    """Turn the failure into a message."""
+    agent_id = turn.job.agents[index].agent_id
+    error = outcome.error if outcome.error is not None else outcome.result
+    turn.tell("executor_fallback_dispatched", agent_id, {"agent_id": agent_id, "error": error})
+    payload = {
+        "agent_id": agent_id,
+        "outputs": {"error": error, "fallback_used": True, "failed_agent_id": agent_id},
+        "artifacts": [],
+        "status": "failed",
+    }
+    draft = Draft(
+        message,
+        message_type,
+        payload,
+        action=1,
+        weight_bytes=0,
+        class_="event",
+        headers=RESULT_HEADERS,
+        hops=1,
+    )
+    draft.weight_bytes = weight(payload, draft.headers, draft.artifacts, draft.stream)
+    emit(turn, index, draft)

@@ -1,0 +1,225 @@
+"""Module agents: each message is a call of a worker that keeps its state, answered by one fact.
+
+Source: worker contract 2.10, 5.7.
+"""
+
+from typing import assert_never
+
+from mnedge.engine.actions import complete, send
+from mnedge.engine.job import fail
+from mnedge.engine.restart import crashed, recovered
+from mnedge.engine.route import make_ready
+from mnedge.engine.state import PARKED, RUNNING, AgentState, Flight, ModuleMemory, Timer
+from mnedge.engine.turn import Turn
+from mnedge.model.body import weight_of
+from mnedge.model.commands import CallModule
+from mnedge.model.facts import (
+    Action,
+    Checkpoint,
+    Complete,
+    DeliverLater,
+    Emit,
+    ModuleAnswered,
+    Tell,
+)
+from mnedge.model.ids import derived_id
+from mnedge.model.message import Message, output_id, weight
+from mnedge.model.states import TERMINAL, AgentKind
+
+
+def take(turn: Turn, index: int, message: Message) -> None:
+    """Hand the message to the agent's worker."""
+    compiled, agent = turn.agent(index)
+    agent.flight = Flight(f"{compiled.agent_id}:{message.message_id}", message)
+    turn.state.flights += 1
+    turn.state.queued_bytes += message.weight_bytes
+    launch(turn, index)
+
+
+def memory_of(agent: AgentState) -> ModuleMemory:
+    """Return what the engine keeps of the agent."""
+    if not isinstance(agent.memory, ModuleMemory):
+        agent.memory = ModuleMemory()
+    return agent.memory
+
+
+def recover_first(turn: Turn, index: int) -> None:
+    """Note that the worker has to recover from its state, if it has one, before it gets another message."""
+    agent = turn.state.agents[index]
+    memory = memory_of(agent)
+    if not memory.version:
+        return
+    memory.recoveries += 1
+    if agent.flight is None:
+        agent.flight = Flight("", None)
+        turn.state.flights += 1
+    agent.flight.recovering = True
+
+
+def launch(turn: Turn, index: int) -> None:
+    """Call the worker: to recover, or to handle its message."""
+    compiled, agent = turn.agent(index)
+    flight, memory = agent.flight, memory_of(agent)
+    if flight is None:
+        raise ValueError(f"{compiled.agent_id} has no call to make")
+    if not turn.running:
+        flight.phase = PARKED
+        return
+    flight.phase = RUNNING
+    message = None if flight.recovering else flight.message
+    if message is None:
+        flight.work_id = f"{compiled.agent_id}:recovery:{memory.recoveries}"
+    else:
+        flight.work_id = f"{compiled.agent_id}:{message.message_id}"
+    turn.commands.append(
+        CallModule(
+            call_id=flight.work_id,
+            launch=flight.launch,
+            agent_id=compiled.agent_id,
+            message=message,
+            invocation=agent.processed + 1,
+            state_version=memory.version,
+            state=memory.state,
+        )
+    )
+
+
+def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
+    """Take the answer to the current call; any other answer changes nothing."""
+    index = _agent_of(turn, fact)
+    if index is None:
+        return
+    compiled, agent = turn.agent(index)
+    flight, memory = agent.flight, memory_of(agent)
+    if flight is None:
+        return
+    if fact.crash is not None:
+        memory.last_error = fact.crash
+        crashed(turn, index, fact.crash)
+        return
+    if fact.error is not None:
+        memory.last_error = fact.error
+        if compiled.restart.declared:
+            crashed(turn, index, fact.error, error=fact.error)
+        else:
+            fail(turn, compiled.agent_id, fact.error)
+        return
+    parent = _recovery_message(turn, index) if flight.recovering else flight.message
+    if parent is None:
+        return
+    _keep(turn, memory, fact)
+    was_recovering = flight.recovering
+    _land(turn, index)
+    if was_recovering:
+        recovered(turn, index)
+    for position, action in enumerate(fact.actions):
+        _act(turn, index, parent, action, position)
+        if turn.state.status in TERMINAL:
+            return
+    if agent.flight is not None:
+        launch(turn, index)
+    make_ready(turn, index)
+
+
+def _agent_of(turn: Turn, fact: ModuleAnswered) -> int | None:
+    position = fact.call_id.find(":")
+    while position >= 0:
+        index = turn.job.index_of.get(fact.call_id[:position])
+        if index is not None and turn.job.agents[index].kind is AgentKind.MODULE:
+            flight = turn.state.agents[index].flight
+            if (
+                flight is not None
+                and flight.work_id == fact.call_id
+                and flight.launch == fact.launch
+                and flight.phase == RUNNING
+            ):
+                return index
+        position = fact.call_id.find(":", position + 1)
+    return None
+
+
+def _keep(turn: Turn, memory: ModuleMemory, fact: ModuleAnswered) -> None:
+    memory.version += 1
+    memory.state = fact.state
+    memory.last_error = None
+    _weigh(turn, memory)
+
+
+def _weigh(turn: Turn, memory: ModuleMemory) -> None:
+    before = memory.weight_bytes
+    memory.weight_bytes = weight_of(memory.state) + weight_of(memory.checkpoint)
+    turn.state.kept_bytes += memory.weight_bytes - before
+
+
+def _land(turn: Turn, index: int) -> None:
+    """A call was answered: after a recovery the message follows, else the agent is free."""
+    agent = turn.state.agents[index]
+    flight = agent.flight
+    if flight is None:
+        return
+    if flight.recovering and flight.message is not None:
+        flight.recovering = False
+        return
+    if flight.message is not None:
+        agent.processed += 1
+        turn.state.queued_bytes -= flight.message.weight_bytes
+    agent.flight = None
+    turn.state.flights -= 1
+
+
+def _recovery_message(turn: Turn, index: int) -> Message:
+    """Return what the actions of a recovery answer to."""
+    compiled, agent = turn.agent(index)
+    times = memory_of(agent).recoveries
+    seed = f"{turn.state.job_id}:recovery:{compiled.agent_id}:{times}"
+    return Message(
+        derived_id(seed, size_bytes=10),
+        "recovery",
+        compiled.agent_id,
+        "runtime",
+        "control",
+        derived_id(f"{seed}:correlation", size_bytes=10),
+        turn.at,
+        {},
+    )
+
+
+def _act(turn: Turn, index: int, parent: Message, action: Action, position: int) -> None:
+    compiled, agent = turn.agent(index)
+    match action:
+        case Emit():
+            send(turn, index, parent, action.emission, position)
+        case Tell():
+            turn.tell(action.event.type, compiled.agent_id, action.event.payload)
+        case Complete():
+            completion = action.completion
+            result = parent.body if completion.default else completion.value
+            complete(turn, index, completion.scope, result, None)
+        case Checkpoint():
+            memory = memory_of(agent)
+            memory.checkpoint = action.snapshot
+            _weigh(turn, memory)
+        case DeliverLater():
+            _deliver_later(turn, index, parent, action, position)
+        case _:
+            assert_never(action)
+
+
+def _deliver_later(
+    turn: Turn, index: int, parent: Message, action: DeliverLater, position: int
+) -> None:
+    agent_id = turn.job.agents[index].agent_id
+    message = Message(
+        output_id(parent.message_id, agent_id, agent_id, str(position)),
+        action.type,
+        agent_id,
+        agent_id,
+        "control",
+        parent.correlation_id,
+        turn.at,
+        action.body,
+        causation_id=parent.message_id,
+        weight_bytes=weight(action.body, {}, [], None),
+    )
+    due_at = turn.at + max(action.delay_s, 0.0)
+    turn.set_timer(f"later:{agent_id}:{message.message_id}", Timer(due_at, "later", index, message))

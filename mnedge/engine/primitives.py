@@ -1,0 +1,140 @@
+"""Agents that answer at once: router, sensor, aggregator.
+
+Source: worker contract 2.4 to 2.6.
+"""
+
+from typing import Any
+
+from mnedge.engine.job import complete_run
+from mnedge.engine.route import Draft, dead_letter, emit, emit_to, remember_output
+from mnedge.engine.state import AggregatorMemory
+from mnedge.engine.turn import Turn
+from mnedge.model.body import BlobRef, Gathered, weight_of
+from mnedge.model.message import Message
+
+AGGREGATE_WEIGHT_BYTES = 300
+AGGREGATE_HEADERS = {
+    "schema_ref": "com.mirrorneuron.aggregator.result",
+    "schema_version": "1.0.0",
+}
+
+
+def route_on(turn: Turn, index: int, message: Message) -> None:
+    """Pass the message on under the router's type; twin of the fast path in `apply`."""
+    compiled, agent = turn.agent(index)
+    agent.processed += 1
+    draft = Draft(
+        message,
+        compiled.emits or message.type,
+        message.body,
+        weight_bytes=message.weight_bytes,
+    )
+    if compiled.target is not None:
+        emit_to(turn, index, compiled.target, draft)
+    else:
+        emit(turn, index, draft)
+
+
+def observe(turn: Turn, index: int, message: Message) -> None:
+    """Count the message, tell of it, pass it on; complete the job once enough were seen."""
+    compiled, agent = turn.agent(index)
+    agent.processed += 1
+    count = agent.processed
+    body = {} if message.body is None else message.body
+    turn.tell("sensor_observed", compiled.agent_id, {"count": count})
+    draft = Draft(
+        message,
+        compiled.emits or "sensor_ready",
+        body,
+        action=1,
+        weight_bytes=message.weight_bytes,
+        class_="event",
+    )
+    emit(turn, index, draft)
+    if compiled.completes and count >= (compiled.threshold or 1):
+        complete_run(turn, index, {"count": count, "last_message": body})
+
+
+def gather(turn: Turn, index: int, message: Message) -> None:
+    """Keep the body; once there are enough, send on all of them (and again with every later one)."""
+    compiled, agent = turn.agent(index)
+    agent.processed += 1
+    memory = agent.memory
+    if not isinstance(memory, AggregatorMemory):
+        memory = agent.memory = AggregatorMemory()
+    body = {} if message.body is None else message.body
+    sender = _agent_id_of(body)
+    if sender is not None:
+        if sender in memory.seen:
+            turn.tell("aggregator_duplicate_ignored", compiled.agent_id, {"agent_id": sender})
+            return
+        memory.seen[sender] = True
+    _keep(turn, memory, body)
+    count = len(memory.messages)
+    turn.tell("aggregator_received", compiled.agent_id, {"count": count})
+    enough = compiled.threshold is not None and count >= compiled.threshold
+    if compiled.on_message or enough:
+        _fire(turn, index, memory, message, body)
+
+
+def _agent_id_of(body: Any) -> str | None:
+    if isinstance(body, BlobRef):
+        value = body.values.get("agent_id")
+    else:
+        value = body.get("agent_id") if isinstance(body, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _keep(turn: Turn, memory: AggregatorMemory, body: Any) -> None:
+    memory.messages.append(body)
+    size_bytes = weight_of(body)
+    memory.weight_bytes += size_bytes
+    memory.spread_bytes += size_bytes + gathered_bytes(body)
+    turn.state.kept_bytes += size_bytes
+
+
+def gathered_bytes(body: Any) -> int:
+    """Return what the `Gathered` in a body would weigh written out.
+
+    They stand only where the engine puts them: in aggregates and in the `input` of executors' outputs.
+    """
+    total = 0
+    while isinstance(body, dict):
+        gathered = body.get("messages")
+        if isinstance(gathered, Gathered):
+            total += gathered.size_bytes
+            body = body.get("last_message")
+        else:
+            body = body.get("input")
+    return total
+
+
+def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, body: Any) -> None:
+    compiled = turn.job.agents[index]
+    count = len(memory.messages)
+    gathered = Gathered(memory.messages, count, owner=index, size_bytes=memory.spread_bytes)
+    result = {"messages": gathered, "count": count, "last_message": body}
+    if memory.spread_bytes > turn.job.max_state_bytes:
+        refuse_aggregate(turn, index, message, memory.spread_bytes)
+        return
+    if compiled.emits is not None:
+        draft = Draft(
+            message,
+            compiled.emits,
+            result,
+            action=1,
+            weight_bytes=message.weight_bytes + AGGREGATE_WEIGHT_BYTES,
+            class_="event",
+            headers=AGGREGATE_HEADERS,
+        )
+        emit(turn, index, draft)
+    else:
+        remember_output(turn, index, result)
+    if compiled.completes:
+        complete_run(turn, index, result)
+
+
+def refuse_aggregate(turn: Turn, index: int, message: Message, size_bytes: int) -> None:
+    """Tell that an aggregate is larger than the whole job may be: aggregators that feed each other double it each time."""
+    reason = f"the aggregate of {turn.job.agents[index].agent_id} would take {size_bytes} bytes"
+    dead_letter(turn, message, f"{reason}, the job may have {turn.job.max_state_bytes}")

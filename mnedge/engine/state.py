@@ -1,0 +1,204 @@
+"""The state of one job: plain data, changed in place by `apply` and by nobody else.
+
+A snapshot is one msgpack encode. Structs only ever gain fields at their end, each with a default: snapshots of every
+release are restored for ever. Nothing here is a set, and no dict's order depends on a hash.
+"""
+
+from collections import deque
+from typing import Any
+
+from msgspec import Struct, convert, field
+
+from mnedge.engine.compile import CompiledJob
+from mnedge.engine.pressure import NORMAL
+from mnedge.model.body import Gathered
+from mnedge.model.codec import decoded, state_decoder, state_encoder
+from mnedge.model.message import Message
+from mnedge.model.states import JobStatus
+
+AGENT_BYTES = 200
+"""What an agent without memories takes."""
+
+RUNNING, STARTING, RESTARTING, PARKED = "running", "starting", "restarting", "parked"
+"""Phases of a flight: out there; waiting for its first start, or for its next; waiting for a person."""
+
+
+class Held(Struct, array_like=True, gc=False):
+    """A message that waits for a place in a full mailbox."""
+
+    message: Message
+    holder: int
+    """Who waits with it; -1: the outside."""
+    order: int
+    """Grows with every hold of the job, so the oldest is known."""
+
+
+class Flight(Struct, array_like=True):
+    """One message being handled outside: by an executor's attempt, or by a module's worker."""
+
+    work_id: str
+    """Attempt id or call id."""
+    message: Message | None
+    """None: a module's worker recovers, and no message was under way."""
+    phase: str = RUNNING
+    launch: int = 1
+    recovering: bool = False
+    """A module's worker was asked to recover first; the message follows."""
+    step_id: str | None = None
+
+
+class AggregatorMemory(Struct, array_like=True, tag="aggregator"):
+    """What an aggregator gathered; never reset."""
+
+    messages: list[Any] = []
+    seen: dict[str, bool] = {}
+    weight_bytes: int = 0
+    spread_bytes: int = 0
+    """What the messages would weigh with every `Gathered` in them written out."""
+
+
+class ExecutorMemory(Struct, array_like=True, tag="executor"):
+    """What an executor keeps from run to run."""
+
+    runs: int = 0
+    agent_state: Any = None
+    output: Any = None
+    """The last output payload."""
+    last_error: str | None = None
+    started: bool = False
+    """It has had its startup delay."""
+    weight_bytes: int = 0
+
+
+class ModuleMemory(Struct, array_like=True, tag="module"):
+    """What a module agent keeps from call to call."""
+
+    version: int = 0
+    """Grows with every answer; 0: it never answered, and starts from nothing."""
+    state: Any = None
+    checkpoint: dict[str, Any] | None = None
+    last_error: str | None = None
+    recoveries: int = 0
+    weight_bytes: int = 0
+
+
+Memory = AggregatorMemory | ExecutorMemory | ModuleMemory
+
+
+class AgentState(Struct, array_like=True):
+    """One logical agent: small, because a job may have ten thousand."""
+
+    alarm: int
+    """Depth whose reaching needs a closer look."""
+    depth: int = 0
+    """Messages delivered to it and not yet taken."""
+    level: int = NORMAL
+    holding: int = 0
+    """Messages of its own that wait for a place elsewhere; until they have one it takes nothing."""
+    processed: int = 0
+    inbox: deque[Message] | None = None
+    """Delivered messages whose turn came while it could not take them."""
+    held: deque[Held] | None = None
+    """Messages that wait for a place here."""
+    seeds_left: int = 0
+    """Of its seeds, as many from the end were not delivered yet."""
+    flight: Flight | None = None
+    memory: Memory | None = None
+    restarts: list[float] | None = None
+    """When it was restarted, within the interval that counts."""
+    ready: bool = False
+    """It stands in the list of those who take from their inbox."""
+
+
+class Timer(Struct, array_like=True):
+    """Something to do at a moment of job time."""
+
+    due_at: float
+    kind: str
+    """`later`, `startup`, `restart` or `idle`."""
+    agent: int = -1
+    message: Message | None = None
+
+
+class JobState(Struct, array_like=True):
+    """All that a job is, between two facts."""
+
+    job_id: str
+    agents: list[AgentState]
+    revision: int = 1
+    status: JobStatus = JobStatus.PENDING
+    at: float = 0.0
+    """Job time: never goes back."""
+    last_seq: int = 0
+    event_seq: int = 0
+    queue: list[Message] = field(default_factory=list)
+    """Delivered messages in the order in which they will be taken."""
+    ready: deque[int] = field(default_factory=deque)
+    """Agents that can take from their inbox."""
+    flights: int = 0
+    """Agents that have a flight."""
+    holds: int = 0
+    """Messages held by agents (not by the outside)."""
+    hold_order: int = 0
+    timers: dict[str, Timer] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    """Operator requests already met, the newest last."""
+    receipts: dict[str, float] = field(default_factory=dict)
+    """Messages from outside already accepted, and when."""
+    kept_bytes: int = 0
+    """About what the agents' memories and the timers take."""
+    queued_bytes: int = 0
+    """About what messages in queues, mailboxes and flights take."""
+    wants_more: bool = False
+    """`apply` stopped at its bound: journal `Continued`."""
+    review: str | None = None
+    """Why it is paused until a person has looked."""
+    last_agent: int = -1
+    last_body: Any = None
+    """The newest output of any agent: the result, should the job fall silent."""
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how large a snapshot is."""
+        return self.kept_bytes + self.queued_bytes + AGENT_BYTES * len(self.agents)
+
+
+def new_state(job: CompiledJob, job_id: str) -> JobState:
+    """Return the state of a job to which nothing has happened."""
+    agents = [AgentState(agent.bounds.alarm(NORMAL)) for agent in job.agents]
+    return JobState(job_id, agents, job.revision)
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if type(value) is deque else None
+
+
+def _as_deque(kind: Any, value: Any) -> Any:
+    items: list[Any] = convert(value, list[kind.__args__])
+    return deque(items)
+
+
+_encoder = state_encoder(_as_list)
+
+
+def snapshot(state: JobState) -> bytes:
+    """Return the state as bytes; the same state gives the same bytes."""
+    return _encoder.encode(state)
+
+
+def restore(job: CompiledJob, data: bytes) -> JobState:
+    """Return the state of a snapshot.
+
+    Raises: RecordUnreadableError if it is none.
+    """
+    gathered: list[Gathered] = []
+    state = decoded(state_decoder(JobState, _as_deque, gathered), data, "snapshot")
+    for view in gathered:
+        memory = state.agents[view.owner].memory
+        if isinstance(memory, AggregatorMemory):
+            view.buffer = memory.messages
+    for agent, compiled in zip(state.agents, job.agents, strict=True):
+        agent.alarm = compiled.bounds.alarm(agent.level)
+    return state
