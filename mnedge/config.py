@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from mnedge.errors import UsageError
-
-DURABILITIES = ("FULL", "NORMAL")
 
 
 class SettingInvalidError(UsageError):
@@ -25,7 +24,7 @@ class Config(Struct, frozen=True, kw_only=True):
     home: Path
     environ: Mapping[str, str]
     node: str = "localhost"
-    durability: str = "FULL"
+    durability: Literal["FULL", "NORMAL"] = "FULL"
     """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the
     process."""
     inherit_environment: bool = False
@@ -53,7 +52,7 @@ def read_config(
         runs_root=_folder(environ.get("MN_RUNS_ROOT"), home / "runs"),
         environ=dict(environ),
         node=environ.get("MNEDGE_NODE") or node,
-        durability=_choice(environ, "MNEDGE_DURABILITY", DURABILITIES, "FULL"),
+        durability=_durability(environ),
         inherit_environment=_switch(environ, "MNEDGE_INHERIT_ENVIRONMENT"),
         openshell_fallback=_switch(environ, "MNEDGE_OPENSHELL_FALLBACK", default=True),
         keep_workspaces=_switch(environ, "MNEDGE_KEEP_WORKSPACES"),
@@ -66,13 +65,16 @@ def _folder(text: str | None, default: Path) -> Path:
     return Path(text).expanduser().absolute() if text else default.absolute()
 
 
-def _choice(environ: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
-    value = environ.get(name, "").upper() or default
-    if value not in known:
-        raise SettingInvalidError(
-            f"{name} is {environ[name]!r}", hint=f"set it to one of {', '.join(known)}"
-        )
-    return value
+def _durability(environ: Mapping[str, str]) -> Literal["FULL", "NORMAL"]:
+    match environ.get("MNEDGE_DURABILITY", "").upper():
+        case "" | "FULL":
+            return "FULL"
+        case "NORMAL":
+            return "NORMAL"
+        case value:
+            raise SettingInvalidError(
+                f"MNEDGE_DURABILITY is {value!r}", hint="set it to FULL or NORMAL"
+            )
 
 
 def _size(environ: Mapping[str, str], name: str, default: int) -> int:

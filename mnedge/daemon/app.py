@@ -13,6 +13,7 @@ from mnedge.config import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import ConflictError
 from mnedge.execution.attempt import Executor
+from mnedge.execution.processes import Processes
 from mnedge.part import running
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
@@ -50,7 +51,7 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     `adopting`: it takes up every job without an owner; one node per data directory may.
     Raises: DaemonRunningError if another one does.
     """
-    runners = plugins.runners(plugins.load(config.plugins))
+    runners = plugins.runners(plugins.load(config.plugins), Processes())
     bus = Bus()
     async with opened_store(config) as store, _role(store, config, adopting=adopting):
         executor = Executor(config, runners, store.blobs, random=SystemRandom(), now=wall_clock)

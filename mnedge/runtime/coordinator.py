@@ -5,6 +5,7 @@ thrown away and read again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import assert_never
 
 import msgspec
@@ -14,11 +15,11 @@ from msgspec import Struct
 from mnedge import faults
 from mnedge.bus import Bus, Published
 from mnedge.engine import apply as engine
-from mnedge.engine.compile import CompiledJob, compile_job
+from mnedge.engine.compile import CompiledJob
 from mnedge.engine.state import JobState, new_state, restore, snapshot
 from mnedge.errors import UnavailableError
 from mnedge.model.body import INLINE_LIMIT_BYTES
-from mnedge.model.codec import decode_fact, encode_fact
+from mnedge.model.codec import decode_fact, sealed
 from mnedge.model.commands import (
     AnyCommand,
     CallModule,
@@ -39,13 +40,12 @@ from mnedge.model.facts import (
     Submitted,
     TimerFired,
 )
-from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus
-from mnedge.ports import Claim, Clock
+from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.timers import Timers
+from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.runs import RunFolder
 
@@ -63,6 +63,7 @@ class Applied(Struct):
 
     first_seq: int
     facts: list[AnyFact]
+    records: list[bytes]
     commands: list[AnyCommand]
     events: list[Event]
     poison: "PoisonError | None" = None
@@ -82,50 +83,43 @@ class Coordinator:
     def __init__(
         self,
         record: JobRecord,
-        spec: JobSpec,
+        job: CompiledJob,
         claim: Claim,
         *,
         stores: jobs.Stores,
         folder: RunFolder,
         workplace: Workplace,
         bus: Bus,
-        now: Clock,
+        clock: JobClock,
         node: str = "",
         snapshot_bytes: int = 4 << 20,
         apply: Apply = engine.apply,
     ) -> None:
         self.record = record
-        self._job = compile_job(spec, revision=record.engine_revision)
+        self._job = job
         self._claim = claim
         self._stores = stores
         self._folder = folder
         self._workplace = workplace
         self._bus = bus
-        self._now = now
+        self._clock = clock
         self._node = node
         self._snapshot_at_least = snapshot_bytes
         self._apply = apply
         self._state = new_state(self._job, record.job_id)
         self._inbox = Inbox()
-        self._timers = Timers(self.job_time, self._timer_due)
+        self._timers = Timers(clock, self._timer_due)
         self._scopes: dict[str, trio.CancelScope] = {}
         self._asked: dict[str, OperatorRequest] = {}
         self._since_snapshot_bytes = 0
         self._snapshot_bytes = 0
         self._snapshot_seq = 0
         self._finish: FinishJob | None = None
-        self._base = (0.0, 0.0)
 
     @property
     def state(self) -> JobState:
         """The committed state; read it, never change it."""
         return self._state
-
-    def job_time(self) -> float:
-        """Return the wall clock as it was when the job was opened, plus what trio's clock counted
-        since."""
-        opened_at, clock = self._base
-        return opened_at + (trio.current_time() - clock)
 
     async def run(self) -> JobRecord:
         """Carry the job to its end and return its final record.
@@ -154,13 +148,13 @@ class Coordinator:
         if watermark > self._state.event_seq:
             self._folder.cut(self._state.event_seq)
         await self._publish([event for event in events if event.seq > watermark])
-        self._base = (max(self._now(), self._state.at), trio.current_time())
+        self._clock.open(not_before=self._state.at)
         self._finish = engine.finish_of(self._state)
         if self._finish is not None:
             return
         for request in await jobs.waiting_asks(self._stores, self.record.job_id):
             self._take_ask(request)
-        at = self.job_time()
+        at = self._clock()
         if self._state.last_seq == 0:
             self._inbox.put(Submitted(at=at, node=self._node))
             return
@@ -207,7 +201,7 @@ class Coordinator:
         await self._keep_record(applied.poison)
         await self._keep_snapshot()
         if self._state.wants_more:
-            self._inbox.put(Continued(at=self.job_time()))
+            self._inbox.put(Continued(at=self._clock()))
 
     async def _applied(self, facts: list[AnyFact]) -> Applied:
         """Apply the facts in memory; at one that cannot be applied, keep those before it."""
@@ -220,14 +214,17 @@ class Coordinator:
             applied.poison = poison
             return applied
 
-    def _apply_all(self, first_seq: int, facts: list[AnyFact]) -> Applied:
-        applied = Applied(first_seq, facts, [], [])
+    def _apply_all(self, first_seq: int, facts: Sequence[AnyFact]) -> Applied:
+        applied = Applied(first_seq, [], [], [], [])
         for seq, fact in enumerate(facts, first_seq):
             try:
                 faults.hit("coordinator.apply")
-                commands, events = self._apply(self._job, self._state, fact, seq)
+                kept, record = sealed(fact)
+                commands, events = self._apply(self._job, self._state, kept, seq)
             except Exception as error:
                 raise PoisonError(seq, error) from error
+            applied.facts.append(kept)
+            applied.records.append(record)
             applied.commands += commands
             applied.events += events
         return applied
@@ -236,7 +233,7 @@ class Coordinator:
         """Make the batch durable, however long the disk is full; memory never runs ahead of it."""
         if not applied.facts:
             return
-        records = [encode_fact(fact) for fact in applied.facts]
+        records = applied.records
         last_seq = applied.first_seq + len(records) - 1
         while True:
             try:
@@ -279,8 +276,8 @@ class Coordinator:
         self.record = msgspec.structs.replace(
             self.record,
             status=status,
-            updated_at=max(self.job_time(), self.record.updated_at),
-            started_at=self.record.started_at or self.job_time(),
+            updated_at=max(self._clock(), self.record.updated_at),
+            started_at=self.record.started_at or self._clock(),
             events=self._state.event_seq,
             fault=poison and {"fact_seq": poison.seq, "error": str(poison)},
         )
@@ -336,11 +333,11 @@ class Coordinator:
 
     async def _attempt(self, command: RunAttempt, scope: trio.CancelScope) -> None:
         with scope:
-            outcome = await self._workplace.run(command, self._inbox.note, self.job_time)
+            outcome = await self._workplace.run(command, self._inbox.note)
             faults.hit("attempt.answered")
             self._inbox.put(
                 AttemptEnded(
-                    at=self.job_time(),
+                    at=self._clock(),
                     attempt_id=command.attempt_id,
                     launch=command.launch,
                     outcome=outcome,
@@ -350,11 +347,11 @@ class Coordinator:
 
     async def _call(self, command: CallModule, scope: trio.CancelScope) -> None:
         with scope:
-            answer = await self._workplace.call(command, self._inbox.note, self.job_time)
+            answer = await self._workplace.call(command, self._inbox.note)
             faults.hit("attempt.answered")
             self._inbox.put(
                 ModuleAnswered(
-                    at=self.job_time(),
+                    at=self._clock(),
                     call_id=command.call_id,
                     launch=command.launch,
                     actions=answer.actions,
@@ -370,7 +367,7 @@ class Coordinator:
             del self._scopes[work_id]
 
     def _timer_due(self, timer_id: str) -> None:
-        self._inbox.put(TimerFired(at=self.job_time(), timer_id=timer_id))
+        self._inbox.put(TimerFired(at=self._clock(), timer_id=timer_id))
 
     # ---- what people ask ----
 
@@ -385,7 +382,7 @@ class Coordinator:
         self._asked[request.request_id] = request
         self._inbox.put(
             OperatorAsked(
-                at=self.job_time(),
+                at=self._clock(),
                 request_id=request.request_id,
                 verb=request.verb,
                 by=request.by,
@@ -397,7 +394,7 @@ class Coordinator:
         for fact in facts:
             if isinstance(fact, OperatorAsked):
                 request = self._asked[fact.request_id]
-                await self._insist(lambda request=request: jobs.answered(self._stores, request))
+                await self._insist(partial(jobs.answered, self._stores, request))
 
     # ---- the end ----
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from mnedge.bus import Bus
 from mnedge.config import Config
 from mnedge.engine import apply as engine
+from mnedge.engine.compile import compile_job
 from mnedge.errors import ConflictError, CorruptError
 from mnedge.execution.attempt import Executor
 from mnedge.model.manifest import JobSpec
@@ -19,6 +20,7 @@ from mnedge.part import Part
 from mnedge.ports import Claim, Clock
 from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Apply, Coordinator
+from mnedge.runtime.timers import JobClock
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.runs import RunFolder
 
@@ -164,17 +166,27 @@ class Host(Part):
             submitted_at=record.submitted_at,
             now=self._now,
         )
-        workplace = Workplace(record, spec, self._stores, self._config, self._executor)
+        job = compile_job(spec, revision=record.engine_revision)
+        clock = JobClock(self._now)
+        workplace = Workplace(
+            record,
+            spec,
+            job,
+            blobs=self._stores.blobs,
+            config=self._config,
+            executor=self._executor,
+            clock=clock,
+        )
         async with workplace:
             held.coordinator = Coordinator(
                 record,
-                spec,
+                job,
                 claim,
                 stores=self._stores,
                 folder=folder,
                 workplace=workplace,
                 bus=self._bus,
-                now=self._now,
+                clock=clock,
                 node=self._config.node,
                 snapshot_bytes=self._config.snapshot_bytes,
                 apply=self._apply,

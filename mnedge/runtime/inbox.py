@@ -47,11 +47,14 @@ class Inbox:
         """
         while not self._waiting:
             await self._wait()
-        if not self._facts:
-            with trio.move_on_after(NOTE_WAIT_S):
-                while not self._facts and self._notes < NOTES_AT_MOST:
-                    await self._wait()
+        with trio.move_on_after(NOTE_WAIT_S):
+            while not self._decisive:
+                await self._wait()
         return self._folded(at_most)
+
+    @property
+    def _decisive(self) -> bool:
+        return self._facts > 0 or self._notes >= NOTES_AT_MOST
 
     async def _wait(self) -> None:
         self._arrived = trio.Event()

@@ -79,8 +79,7 @@ async def submit(
     """
     at = now()
     if job_id is None:
-        name = require(bundle).spec.graph_id
-        job_id = job_id_for(name, int(at * 1000), f"{_random.getrandbits(48):012x}")
+        job_id = job_id_for(graph_id_of(bundle), int(at * 1000), f"{_random.getrandbits(48):012x}")
     spec = bundle.spec_for(job_id, str(config.runs_root))
     digest = await stores.blobs.put(await trio.to_thread.run_sync(packed, bundle.root))
     spec = msgspec.structs.replace(spec, seeds=await _light_seeds(stores.blobs, spec))
@@ -104,6 +103,15 @@ async def submit(
     await stores.table.put(SPECS + job_id, encode_spec(spec), if_version=0)
     await stores.table.put(JOBS + job_id, _encode(record), if_version=0)
     return record
+
+
+def graph_id_of(bundle: Bundle) -> str:
+    """Return the name that job ids begin with.
+
+    Raises: BundleInvalidError if the bundle has errors.
+    """
+    spec = require(bundle).spec
+    return spec.graph_id if spec is not None else bundle.blueprint_id
 
 
 async def _light_seeds(blobs: Blobs, spec: JobSpec) -> dict[str, list[object]]:

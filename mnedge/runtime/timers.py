@@ -5,6 +5,29 @@ from collections.abc import Callable
 
 import trio
 
+from mnedge.ports import Clock
+
+
+class JobClock:
+    """Job time: the wall clock as it was when the job was opened, plus what trio's clock counted.
+
+    It never goes back, whatever happens to the wall clock.
+    """
+
+    def __init__(self, now: Clock) -> None:
+        self._now = now
+        self._opened_at = now()
+        self._began = trio.current_time()
+
+    def open(self, *, not_before: float) -> None:
+        """Start counting at the wall clock, or at the last fact if that is later."""
+        self._opened_at = max(self._now(), not_before)
+        self._began = trio.current_time()
+
+    def __call__(self) -> float:
+        """Return job time now."""
+        return self._opened_at + (trio.current_time() - self._began)
+
 
 class Timers:
     """Keeps the timers of one job and tells when one comes due.

@@ -1,0 +1,104 @@
+"""Where one job's physical work happens: its unpacked bundle, its attempts, its module workers."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+
+from mnedge.bundle.pack import unpacked
+from mnedge.config import Config
+from mnedge.engine.compile import CompiledJob
+from mnedge.execution.attempt import Executor
+from mnedge.execution.large import plain
+from mnedge.execution.modules import ModuleAnswer, ModuleWorkers
+from mnedge.execution.order import AttemptOrder, job_context
+from mnedge.model.commands import CallModule, RunAttempt
+from mnedge.model.facts import Note, Outcome
+from mnedge.model.manifest import JobSpec
+from mnedge.model.records import JobRecord
+from mnedge.ports import Blobs
+
+BUNDLES = "bundles"
+
+
+class Workplace:
+    """Open while a coordinator runs its job; leaving it ends the module workers."""
+
+    def __init__(
+        self,
+        record: JobRecord,
+        spec: JobSpec,
+        job: CompiledJob,
+        *,
+        blobs: Blobs,
+        config: Config,
+        executor: Executor,
+        clock: Callable[[], float],
+    ) -> None:
+        self._record = record
+        self._blobs = blobs
+        self._config = config
+        self._executor = executor
+        self._context = job_context(
+            spec,
+            record.job_id,
+            run_dir=record.run_folder,
+            runs_root=str(config.runs_root),
+            clock=clock,
+            bundle_root=self._bundle_root(),
+            body_paths=job.body_paths,
+        )
+        self._stack = AsyncExitStack()
+        self._modules: ModuleWorkers | None = None
+
+    def _bundle_root(self) -> str | None:
+        if self._record.bundle_digest is None:
+            return None
+        name = self._record.bundle_digest.removeprefix("sha256:")
+        return str(self._config.data_dir / BUNDLES / name)
+
+    async def __aenter__(self) -> Self:
+        root = self._context.bundle_root
+        if root is not None and not Path(root).is_dir():
+            blob = await self._blobs.path(self._record.bundle_digest or "")
+            await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
+        self._modules = await self._stack.enter_async_context(
+            self._executor.module_workers(self._context)
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run(self, command: RunAttempt, note: Callable[[Note], None]) -> Outcome:
+        """Carry one launch of an attempt to its outcome."""
+        return await self._executor.run(AttemptOrder(command=command, job=self._context), note)
+
+    async def call(self, command: CallModule, note: Callable[[Note], None]) -> ModuleAnswer:
+        """Let a module agent's worker handle one message."""
+        if self._modules is None:
+            raise RuntimeError("a workplace must be open")
+        return await self._modules.call(command, note)
+
+    async def sweep(self) -> None:
+        """Kill what an earlier owner's launches of this job left running on this node."""
+        await self._executor.sweep(self._record.job_id)
+
+    async def plain(self, tree: Any) -> Any:
+        """Return the tree with every reference in it loaded."""
+        return await plain(tree, self._blobs)
+
+    async def clear(self) -> None:
+        """Remove the workspaces of a job that is over."""
+        if not self._config.keep_workspaces:
+            folder = self._config.data_dir / "work" / self._record.job_id
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
