@@ -20,7 +20,7 @@ from mnedge.daemon.clock import wall_clock
 from mnedge.errors import UsageError
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
-from mnedge.runtime import jobs
+from mnedge.runtime import jobs, submission
 
 
 class OptionInvalidError(UsageError):
@@ -116,7 +116,7 @@ def given(option: str, text: str) -> dict[str, Any]:
 
 async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with opened_store(config) as store:
-        record = await jobs.submit(store, config, bundle, now=wall_clock, job_id=wanted.run_id)
+        record = await submission.submit(store, config, bundle, now=wall_clock, job_id=wanted.run_id)
         daemon = await store.claims.holder(DAEMON)
     if not screen.asked.human:
         screen.document({"job": record, "daemon": daemon})
@@ -130,7 +130,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
 
 async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with node(config) as here:
-        record = await jobs.submit(here.store, config, bundle, now=wall_clock, job_id=wanted.run_id)
+        record = await submission.submit(here.store, config, bundle, now=wall_clock, job_id=wanted.run_id)
         agents = [(agent.agent_id, agent.kind.value) for agent in require(bundle).spec.agents]
         shown = live.Shown(record, begun(agents))
         if screen.asked.human and not wanted.quiet:

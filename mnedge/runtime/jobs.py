@@ -9,14 +9,8 @@ from typing import Protocol
 import msgspec
 import trio
 
-from mnedge.bundle.load import Bundle, require
-from mnedge.bundle.pack import packed
-from mnedge.config import Config
-from mnedge.engine.apply import CURRENT_REVISION
 from mnedge.errors import ConflictError, MnedgeError, NotFoundError
-from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
-from mnedge.model.codec import decode_spec, encode_spec
-from mnedge.model.ids import job_id_for
+from mnedge.model.codec import decode_spec
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
@@ -68,64 +62,6 @@ class Stores(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Content by hash."""
-
-
-async def submit(
-    stores: Stores, config: Config, bundle: Bundle, *, now: Clock, job_id: str | None = None
-) -> JobRecord:
-    """Keep the bundle and a pending job; the record comes last, so what can be seen is whole.
-
-    The caller has checked that the bundle may run here.
-    """
-    at = now()
-    if job_id is None:
-        job_id = job_id_for(graph_id_of(bundle), int(at * 1000), f"{_random.getrandbits(48):012x}")
-    spec = bundle.spec_for(job_id, str(config.runs_root))
-    digest = await stores.blobs.put(await trio.to_thread.run_sync(packed, bundle.root))
-    spec = msgspec.structs.replace(spec, seeds=await _light_seeds(stores.blobs, spec))
-    record = JobRecord(
-        job_id=job_id,
-        graph_id=spec.graph_id,
-        job_name=spec.job_name,
-        blueprint_id=spec.blueprint_id,
-        status=JobStatus.PENDING,
-        submitted_at=at,
-        updated_at=at,
-        job_type=spec.job_type,
-        recovery_mode=spec.recovery_mode,
-        engine_revision=CURRENT_REVISION,
-        bundle_digest=digest,
-        bundle_source=bundle.label,
-        config_sources=bundle.config_sources,
-        run_folder=str(config.runs_root / job_id),
-        agents=len(spec.agents),
-    )
-    await stores.table.put(SPECS + job_id, encode_spec(spec), if_version=0)
-    await stores.table.put(JOBS + job_id, _encode(record), if_version=0)
-    return record
-
-
-def graph_id_of(bundle: Bundle) -> str:
-    """Return the name that job ids begin with.
-
-    Raises: BundleInvalidError if the bundle has errors.
-    """
-    spec = require(bundle).spec
-    return spec.graph_id if spec is not None else bundle.blueprint_id
-
-
-async def _light_seeds(blobs: Blobs, spec: JobSpec) -> dict[str, list[object]]:
-    seeds: dict[str, list[object]] = {}
-    for agent_id, bodies in spec.seeds.items():
-        seeds[agent_id] = [await _light(blobs, body) for body in bodies]
-    return seeds
-
-
-async def _light(blobs: Blobs, body: object) -> object:
-    encoded = msgspec.json.encode(body)
-    if len(encoded) <= INLINE_LIMIT_BYTES:
-        return body
-    return BlobRef(await blobs.put(encoded), len(encoded))
 
 
 async def read_job(stores: Stores, job_id: str) -> JobRecord:

@@ -1,0 +1,92 @@
+"""From a checked bundle to a pending job that any owner can carry."""
+
+from random import SystemRandom
+
+import msgspec
+import trio
+
+from mnedge.bundle.load import Bundle, require
+from mnedge.bundle.pack import packed
+from mnedge.config import Config
+from mnedge.engine.compile import CURRENT_REVISION, compile_job
+from mnedge.execution.large import Offload
+from mnedge.model.codec import encode_spec
+from mnedge.model.ids import job_id_for
+from mnedge.model.manifest import JobSpec
+from mnedge.model.records import JobRecord
+from mnedge.model.states import JobStatus
+from mnedge.ports import Clock
+from mnedge.runtime.jobs import JOBS, SPECS, Stores
+
+_random = SystemRandom()
+
+
+async def submit(
+    stores: Stores, config: Config, bundle: Bundle, *, now: Clock, job_id: str | None = None
+) -> JobRecord:
+    """Keep the bundle and a pending job. The caller has checked that it may run here.
+
+    Raises: BundleInvalidError if the bundle has errors; UnavailableError if the disk is full.
+    """
+    require(bundle)
+    job_id = job_id or new_job_id(
+        bundle.blueprint_id if bundle.spec is None else bundle.spec.graph_id, now
+    )
+    spec = bundle.spec_for(job_id, str(config.runs_root))
+    digest = await stores.blobs.put(await trio.to_thread.run_sync(packed, bundle.root))
+    return await submit_spec(
+        stores,
+        config,
+        spec,
+        job_id=job_id,
+        now=now,
+        bundle_digest=digest,
+        bundle_source=bundle.label,
+        config_sources=bundle.config_sources,
+    )
+
+
+def new_job_id(graph_id: str, now: Clock) -> str:
+    """Return an id that nobody else draws."""
+    return job_id_for(graph_id, int(now() * 1000), f"{_random.getrandbits(48):012x}")
+
+
+async def submit_spec(
+    stores: Stores,
+    config: Config,
+    spec: JobSpec,
+    *,
+    job_id: str,
+    now: Clock,
+    bundle_digest: str | None = None,
+    bundle_source: str = "",
+    config_sources: list[str] | None = None,
+) -> JobRecord:
+    """Keep a pending job; its record comes last, so what can be seen is whole."""
+    offload = Offload(stores.blobs, compile_job(spec).body_paths)
+    seeds = {
+        agent_id: [await offload.value(body) for body in bodies]
+        for agent_id, bodies in spec.seeds.items()
+    }
+    at = now()
+    record = JobRecord(
+        job_id=job_id,
+        graph_id=spec.graph_id,
+        job_name=spec.job_name,
+        blueprint_id=spec.blueprint_id,
+        status=JobStatus.PENDING,
+        submitted_at=at,
+        updated_at=at,
+        job_type=spec.job_type,
+        recovery_mode=spec.recovery_mode,
+        engine_revision=CURRENT_REVISION,
+        bundle_digest=bundle_digest,
+        bundle_source=bundle_source,
+        config_sources=config_sources or [],
+        run_folder=str(config.runs_root / job_id),
+        agents=len(spec.agents),
+    )
+    kept = encode_spec(msgspec.structs.replace(spec, seeds=seeds))
+    await stores.table.put(SPECS + job_id, kept, if_version=0)
+    await stores.table.put(JOBS + job_id, msgspec.msgpack.encode(record), if_version=0)
+    return record
