@@ -95,7 +95,7 @@ def open_database(
         _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {durability}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
-        connection.execute("PRAGMA journal_size_limit = 8388608")
+        connection.execute("PRAGMA journal_size_limit = 33554432")
         connection.execute("PRAGMA foreign_keys = OFF")
         _migrate(connection, path)
     except BaseException:
