@@ -1,4 +1,4 @@
-"""What workers ask for, carried out: emissions of executors and module agents, their events and completions.
+"""What executors and module agents ask for, carried out: emissions and completions.
 
 Source: worker contract 2.2, 2.8.
 """

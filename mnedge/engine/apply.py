@@ -1,7 +1,8 @@
 """One fact applied to one job.
 
-Order is total. A fact acts first; then messages are taken in the order of their delivery, and between two of them at most
-one agent takes from its inbox. `apply` is a function of its arguments alone: no clock, no randomness, no iteration over a set.
+Order is total. A fact acts first; then messages are taken in the order of their delivery, and
+between two of them at most one agent takes from its inbox. `apply` is a function of its arguments
+alone: no clock, no randomness, no iteration over a set.
 """
 
 from binascii import b2a_base64
@@ -67,8 +68,8 @@ def apply(
 ) -> tuple[list[AnyCommand], list[Event]]:
     """Change the state in place and return what is to be done and shown.
 
-    `seq` is the fact's number in the journal; one that was applied already changes nothing. Raises only for mistakes in
-    this program: the state is void then.
+    `seq` is the fact's number in the journal; one that was applied already changes nothing.
+    Raises only for mistakes in this program: the state is void then.
     """
     if seq <= state.last_seq:
         return [], []
@@ -99,9 +100,6 @@ def _act(turn: Turn, fact: AnyFact) -> None:
     if turn.state.status in TERMINAL and not isinstance(fact, Recovered | Noted):
         return
     match fact:
-        case Submitted():
-            if turn.state.status is JobStatus.PENDING:
-                start(turn, fact.node)
         case AttemptEnded():
             executor.attempt_ended(turn, fact)
         case ModuleAnswered():
@@ -110,6 +108,22 @@ def _act(turn: Turn, fact: AnyFact) -> None:
             _timer_fired(turn, fact.timer_id)
         case MessageArrived():
             _message_arrived(turn, fact.message)
+        case Noted():
+            for note in fact.notes:
+                turn.events.append(
+                    Event(turn.next_seq, float(note.at), note.type, note.agent_id, note.payload)
+                )
+        case Continued():
+            pass
+        case _:
+            _act_on_job(turn, fact)
+
+
+def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitCrossed) -> None:
+    match fact:
+        case Submitted():
+            if turn.state.status is JobStatus.PENDING:
+                start(turn, fact.node)
         case OperatorAsked():
             was_paused = turn.state.status is JobStatus.PAUSED
             operator_asked(turn, fact)
@@ -117,15 +131,8 @@ def _act(turn: Turn, fact: AnyFact) -> None:
                 _go_on(turn)
         case Recovered():
             _recovered(turn, fact)
-        case Noted():
-            for note in fact.notes:
-                turn.events.append(
-                    Event(turn.next_seq, note.at, note.type, note.agent_id, note.payload)
-                )
         case LimitCrossed():
             _limit(turn, fact.limit, fact.size_bytes, fact.limit_bytes)
-        case Continued():
-            pass
         case _:
             assert_never(fact)
 
@@ -142,10 +149,11 @@ def _limit(turn: Turn, limit: str, size_bytes: int, limit_bytes: int) -> None:
 
 def _message_arrived(turn: Turn, message: Message) -> None:
     receipts = turn.state.receipts
-    for message_id in list(receipts):
-        if receipts[message_id] > turn.at - RECEIPT_S and len(receipts) < RECEIPTS:
+    while receipts:
+        oldest = next(iter(receipts))
+        if receipts[oldest] > turn.at - RECEIPT_S and len(receipts) < RECEIPTS:
             break
-        del receipts[message_id]
+        del receipts[oldest]
     if message.message_id in receipts:
         return
     receipts[message.message_id] = turn.at
@@ -254,12 +262,13 @@ def _take_all(turn: Turn) -> None:
             return
 
 
-def _take_queue(turn: Turn) -> None:
+def _take_queue(turn: Turn) -> None:  # noqa: PLR0915 - a call per message would halve its speed
     """Take what is in the queue and what it leads to.
 
-    Routers without conditions are handled right here (`route_on` is the plain twin): it is the path that must be fast, so it
-    keeps everything in local variables, makes one hash a message, and writes nothing twice. The queue grows while it is
-    walked; what was taken is cut off at the end.
+    Routers without conditions are handled right here (`route_on` is the plain twin): it is the
+    path that must be fast, so it keeps everything in local variables, makes one hash a message,
+    and writes nothing twice. The queue grows while it is walked; what was taken is cut off at the
+    end.
     """
     job, state = turn.job, turn.state
     queue, ready, agents = state.queue, state.ready, state.agents
@@ -297,9 +306,7 @@ def _take_queue(turn: Turn) -> None:
         if agent.level:
             taken(turn, index)
         hops = message.hops + 1
-        if hops > MAX_HOPS_OF_MESSAGE:
-            dead_letter(turn, message, f"more than {MAX_HOPS_OF_MESSAGE} hops")
-            continue
+        near = hops <= MAX_HOPS_OF_MESSAGE
         message_type = compiled.emits or message.type
         parent_id = message.message_id
         parent_bytes = parent_id.encode()
@@ -325,7 +332,7 @@ def _take_queue(turn: Turn) -> None:
             )
             target = agents[link.target]
             depth = target.depth + 1
-            if depth < target.alarm:
+            if depth < target.alarm and near:
                 target.depth = depth
                 queue.append(new)
                 change_bytes += weight_bytes
@@ -339,7 +346,7 @@ def _take_queue(turn: Turn) -> None:
 
 
 def _take(turn: Turn, index: int, message: Message) -> None:
-    """Let the agent take the message, or keep it in the inbox while it cannot, or others came before."""
+    """Let the agent take the message; its inbox keeps it while it cannot, or others wait."""
     agent = turn.state.agents[index]
     if agent.holding or agent.flight is not None or agent.inbox:
         if agent.inbox is None:

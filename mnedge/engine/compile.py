@@ -16,7 +16,7 @@ from mnedge.model.manifest import Agent, Edge, JobSpec
 from mnedge.model.states import AgentKind
 
 CURRENT_REVISION = 1
-"""Grows when the same facts would give something else; a job keeps the revision it was started with."""
+"""Grows when the same facts would give something else; a job keeps the one it began with."""
 MAX_STATE_BYTES = 256 << 20
 
 _RUNNABLE = frozenset(
@@ -32,19 +32,19 @@ _SAFETY_KEYS = ("safe_to_retry", "idempotent", "idempotency_key", "recovery_idem
 
 
 class AgentUnsupportedError(UsageError):
-    """The manifest has an agent of a kind that this version cannot run; `mnedge blueprint validate` lists them."""
+    """An agent is of a kind that cannot be run; `mnedge blueprint validate` lists them."""
 
     code = "engine.agent_unsupported"
 
 
 class GraphInvalidError(UsageError):
-    """The agent graph names agents that do not exist; `mnedge blueprint validate` lists every such place."""
+    """The graph names an agent that does not exist; `mnedge blueprint validate` says where."""
 
     code = "engine.graph_invalid"
 
 
 class EngineTooOldError(UnavailableError):
-    """The job was started by a newer mnedge whose engine this one does not have; update this node."""
+    """A newer mnedge started the job, with an engine this one lacks; update this node."""
 
     code = "engine.too_old"
 
@@ -67,7 +67,7 @@ class Route(Struct, frozen=True, gc=False):
 
     links: tuple[Link, ...] = ()
     plain: bool = True
-    """No link has a condition or a mode: every message takes all of them, and no event tells of it."""
+    """No link has a condition or a mode: each message takes all, and no event tells of it."""
 
 
 class CompiledAgent(Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class CompiledJob(Struct, frozen=True, kw_only=True):
     index_of: dict[str, int]
     entrypoints: list[int]
     body_paths: tuple[str, ...]
-    """What a `BlobRef` must keep of its value: dotted paths that a condition or a deduplication can ask for."""
+    """What a `BlobRef` keeps of its value: paths that conditions and deduplication ask for."""
     service: bool
     completes_by_agent: bool
     """A completing agent ends the job (else the job is a service that goes on)."""
@@ -173,7 +173,7 @@ def _index(index_of: dict[str, int], name: str) -> int:
 def _routes(
     spec: JobSpec, index_of: dict[str, int], paths: set[str]
 ) -> dict[int, dict[str, Route]]:
-    """Return, for each agent with edges, its routes by message type; "" stands for all other types."""
+    """Return the routes of each agent that has edges; the type "" stands for all others."""
     leaving: dict[int, list[Edge]] = {}
     for edge in spec.edges:
         leaving.setdefault(_index(index_of, edge.sender), []).append(edge)

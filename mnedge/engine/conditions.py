@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     payload: Any
     """The body being emitted."""
     state: Callable[[str], Any]
-    """Gives the agent's state under the root `state` or `agent_state`, made only if somebody asks."""
+    """Gives the agent's state under the root `state` or `agent_state`, made when asked for."""
 
 
 Condition = Callable[[Asked], bool]

@@ -23,7 +23,7 @@ RESULT_HEADERS = {
     "schema_version": "1.0.0",
 }
 INPUT_LEVELS = 6
-"""An output carries its input, which carries its own, …: so many levels are kept, the innermost `input` is cut to null."""
+"""An output carries its input, which carries its own, …: the innermost of so many is null."""
 _SDK_FIELDS = (
     "outputs", "artifacts", "metrics", "status", "workflow_step_id", "run_id",
     "runtime_step_mode", "_mn_step",
@@ -101,7 +101,7 @@ def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
 
 
 def _agent_of(turn: Turn, attempt_id: str) -> int | None:
-    """Return the agent of `<agent>:<message id>`; agent ids may hold colons, and so may message ids from outside."""
+    """Return the agent of `<agent>:<message id>`; both may hold colons."""
     position = attempt_id.find(":")
     while position >= 0:
         index = turn.job.index_of.get(attempt_id[:position])
@@ -152,13 +152,13 @@ def _act(
     structured: Structured,
     payload: dict[str, Any],
 ) -> None:
-    """Carry out the actions in their order: control first, then emissions; none once the job is over."""
+    """Carry out the actions, control before emissions; none once the job is over."""
     compiled = turn.job.agents[index]
     state = turn.state
     turn.tell("sandbox_job_completed", compiled.agent_id, _completed_payload(outcome.result))
     for event in structured.events:
         turn.tell(event.type, compiled.agent_id, event.payload)
-    for completion in structured.completions:
+    for completion in sorted(structured.completions, key=lambda one: one.scope != "step"):
         result = payload if completion.default else completion.value
         complete(turn, index, completion.scope, result, None)
         if state.status in TERMINAL:
@@ -210,7 +210,7 @@ def _emit_output(
 
 
 def output_payload(agent_id: str, message: Message, outcome: Outcome) -> dict[str, Any]:
-    """Return the body of the default emission: `agent_id`, `sandbox`, `input`, and what an SDK step result says."""
+    """Return the default emission's body: `agent_id`, `sandbox`, `input`, SDK step result."""
     payload: dict[str, Any] = {}
     if outcome.sdk_result is not None:
         payload = {key: outcome.sdk_result[key] for key in _SDK_FIELDS if key in outcome.sdk_result}

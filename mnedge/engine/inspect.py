@@ -135,7 +135,7 @@ def internal_state(compiled: CompiledAgent, agent: AgentState) -> dict[str, Any]
 
 
 def state_root(compiled: CompiledAgent, agent: AgentState, root: str) -> Any:
-    """Return what a condition's root `agent_state` or `state` stands for; of a module the latter is its delegate's."""
+    """Return what `agent_state` or `state` means in a condition; a module's `state` is its own."""
     if root == "state" and isinstance(agent.memory, ModuleMemory):
         return agent.memory.state
     return internal_state(compiled, agent)

@@ -147,7 +147,7 @@ def park(turn: Turn, index: int, reason: str) -> None:
 
 
 def watch_silence(turn: Turn) -> None:
-    """Set the idle timer when the last bit of work is gone, and clear it when there is some again."""
+    """Set the idle timer when the last work is gone, and clear it when there is some again."""
     timers = turn.state.timers
     if _silent(turn):
         if IDLE_TIMER not in timers:

@@ -44,7 +44,7 @@ def memory_of(agent: AgentState) -> ModuleMemory:
 
 
 def recover_first(turn: Turn, index: int) -> None:
-    """Note that the worker has to recover from its state, if it has one, before it gets another message."""
+    """Note that the worker recovers from its state, if any, before it gets a message."""
     agent = turn.state.agents[index]
     memory = memory_of(agent)
     if not memory.version:

@@ -24,7 +24,7 @@ class Bounds(Struct, frozen=True, gc=False):
     """`drop_policy: block`: even stream messages wait for a place."""
 
     def level(self, depth: int, before: int) -> int:
-        """Return the level at a depth, given the level before: pressure ends only at the low mark."""
+        """Return the level at a depth; pressure that was there before ends at the low mark."""
         if depth >= self.most:
             return SATURATED
         if depth >= self.high or (before != NORMAL and depth > self.low):
@@ -32,7 +32,7 @@ class Bounds(Struct, frozen=True, gc=False):
         return NORMAL
 
     def alarm(self, level: int) -> int:
-        """Return the depth whose reaching needs a closer look: while normal the high mark, then the bound."""
+        """Return the depth that needs a closer look: while normal the high mark, then the bound."""
         return self.high if level == NORMAL else self.most
 
     def shown(self, agent_id: str, depth: int, level: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Bounds(Struct, frozen=True, gc=False):
 
 
 def bounds_of(config: dict[str, Any]) -> Bounds:
-    """Return what an agent's config says, in its `backpressure` or flat; odd values give the defaults."""
+    """Return what a config says, in `backpressure` or flat; odd values give the defaults."""
     declared = {**config, **mapping(config.get("backpressure"))}
     most = whole(declared.get("max_queue_depth"), at_least=1) or 100
     high = whole(declared.get("high_watermark"), at_least=1) or 75

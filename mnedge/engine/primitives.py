@@ -5,7 +5,7 @@ Source: worker contract 2.4 to 2.6.
 
 from typing import Any
 
-from mnedge.engine.job import complete_run
+from mnedge.engine.job import complete_run, fail
 from mnedge.engine.route import Draft, dead_letter, emit, emit_to, remember_output
 from mnedge.engine.state import AggregatorMemory
 from mnedge.engine.turn import Turn
@@ -56,7 +56,7 @@ def observe(turn: Turn, index: int, message: Message) -> None:
 
 
 def gather(turn: Turn, index: int, message: Message) -> None:
-    """Keep the body; once there are enough, send on all of them (and again with every later one)."""
+    """Keep the body; once there are enough, send on all (and again with every later one)."""
     compiled, agent = turn.agent(index)
     agent.processed += 1
     memory = agent.memory
@@ -96,7 +96,8 @@ def _keep(turn: Turn, memory: AggregatorMemory, body: Any) -> None:
 def gathered_bytes(body: Any) -> int:
     """Return what the `Gathered` in a body would weigh written out.
 
-    They stand only where the engine puts them: in aggregates and in the `input` of executors' outputs.
+    They stand only where the engine puts them: in aggregates and in the `input` of executors'
+    outputs.
     """
     total = 0
     while isinstance(body, dict):
@@ -115,7 +116,7 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
     gathered = Gathered(memory.messages, count, owner=index, size_bytes=memory.spread_bytes)
     result = {"messages": gathered, "count": count, "last_message": body}
     if memory.spread_bytes > turn.job.max_state_bytes:
-        refuse_aggregate(turn, index, message, memory.spread_bytes)
+        _refuse(turn, index, message, memory.spread_bytes)
         return
     if compiled.emits is not None:
         draft = Draft(
@@ -134,7 +135,14 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
         complete_run(turn, index, result)
 
 
-def refuse_aggregate(turn: Turn, index: int, message: Message, size_bytes: int) -> None:
-    """Tell that an aggregate is larger than the whole job may be: aggregators that feed each other double it each time."""
-    reason = f"the aggregate of {turn.job.agents[index].agent_id} would take {size_bytes} bytes"
-    dead_letter(turn, message, f"{reason}, the job may have {turn.job.max_state_bytes}")
+def _refuse(turn: Turn, index: int, message: Message, size_bytes: int) -> None:
+    """Tell that an aggregate outgrew the job: in a circle it doubles each time round."""
+    compiled = turn.job.agents[index]
+    reason = (
+        f"the aggregate of {compiled.agent_id} would take {size_bytes} bytes written out,"
+        f" more than the job's max_state_bytes of {turn.job.max_state_bytes}"
+    )
+    if compiled.completes:
+        fail(turn, compiled.agent_id, reason, component="engine", code="job.aggregate_too_large")
+    else:
+        dead_letter(turn, message, reason)

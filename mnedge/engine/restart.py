@@ -59,8 +59,8 @@ def _defer(turn: Turn, index: int, retry_at: float) -> None:
 
 def _exhausted(turn: Turn, index: int, reason: str, error: Any) -> None:
     compiled = turn.job.agents[index]
-    if error is not None and not compiled.restart.attempts:
-        fail(turn, compiled.agent_id, error)
+    if not compiled.restart.enabled:
+        fail(turn, compiled.agent_id, reason if error is None else error)
         return
     text = _exhausted_text(turn, index)
     fail(

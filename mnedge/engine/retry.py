@@ -27,7 +27,7 @@ class RestartPolicy(Struct, frozen=True, kw_only=True):
     delay_function: str
     max_delay_ms: int
     mode: str
-    """What happens when the attempts of one interval are used up: `fail` or `delay` (wait until one ages out)."""
+    """When the attempts of an interval are used up: `fail`, or `delay` until one ages out."""
     declared: bool
     """The manifest says something about restarts, so a returned error is restarted too."""
 
@@ -63,7 +63,7 @@ def _fibonacci(n: int) -> int:
 
 
 def restart_policy(spec: JobSpec, agent: Agent) -> RestartPolicy:
-    """Return the agent's policy: its own fields over the job's over the defaults of the job's type."""
+    """Return the agent's policy: its own fields, else the job's, else its type's defaults."""
     on_job, on_agent = mapping(spec.policies.get("restart")), mapping(agent.policies.get("restart"))
     declared = {**on_job, **on_agent}
     service = spec.job_type in ("service", "system")

@@ -1,7 +1,8 @@
-"""Messages on their way: emissions along edges, places in mailboxes, holding and waking, dead letters.
+"""Messages on their way: emissions along edges, places in mailboxes, dead letters.
 
-Order is total: emissions in the order of actions and of edges in the manifest; messages of one sender to one target never
-overtake each other; a freed place goes to the target's seeds, then to whoever waits longest.
+Order is total: emissions in the order of actions and of edges in the manifest; messages of one
+sender to one target never overtake each other; a freed place goes to the target's seeds, then to
+whoever waits longest.
 """
 
 from binascii import b2a_base64
@@ -117,7 +118,7 @@ def emit_to(turn: Turn, sender: int, target_id: str, draft: Draft) -> None:
 
 
 def edge_id_of(parent_id: str, suffix: bytes) -> str:
-    """Return the id of action 0's message along an edge: `output_id`, with the constant part made beforehand."""
+    """Return action 0's `output_id` along an edge whose constant part was made beforehand."""
     digest = sha256(parent_id.encode() + suffix).digest()
     return b2a_base64(digest, newline=False).translate(URL_SAFE, b"=").decode()
 
@@ -187,7 +188,7 @@ def _route_payload(agent_id: str, link: Link, matched: bool | None) -> dict[str,
 
 
 def deliver(turn: Turn, sender: int, target: int, message: Message) -> None:
-    """Give the message a place in the target's mailbox, or let the sender hold it until there is one."""
+    """Give the message a place in the mailbox, or let the sender hold it until there is one."""
     agent = turn.state.agents[target]
     if message.hops > MAX_HOPS_OF_MESSAGE:
         dead_letter(turn, message, f"more than {MAX_HOPS_OF_MESSAGE} hops")
@@ -256,7 +257,7 @@ def tell_pressure(turn: Turn, target: int) -> None:
 
 
 def taken(turn: Turn, target: int) -> None:
-    """Note that the agent took a message out of a mailbox under pressure: whoever waits may have the place."""
+    """Give the place that a taken message left, in a mailbox under pressure, to who waits."""
     compiled, agent = turn.agent(target)
     while agent.depth < compiled.bounds.most and (agent.seeds_left or agent.held):
         if agent.seeds_left:
@@ -326,7 +327,7 @@ def next_seed(turn: Turn, target: int) -> Message:
 
 
 def break_deadlock(turn: Turn) -> bool:
-    """If a held message can never get its place, let the oldest such one pass the bound; tell whether one did."""
+    """Let the oldest held message that waits in vain pass the bound; say whether one did."""
     state = turn.state
     stuck = _stuck(turn) if state.holds else {}
     oldest: tuple[int, int, int] | None = None
@@ -378,7 +379,8 @@ def _waits_for(turn: Turn) -> dict[int, list[int]]:
 def _stuck(turn: Turn) -> dict[int, bool]:
     """Return the waited-for agents that will never take a message again by themselves.
 
-    An agent goes on if it has a flight (it ends one day), or if all that it holds waits for agents that go on.
+    An agent goes on if it has a flight (it ends one day), or if all that it holds waits for
+    agents that go on.
     """
     waits = _waits_for(turn)
     agents = turn.state.agents

@@ -1,7 +1,8 @@
 """The state of one job: plain data, changed in place by `apply` and by nobody else.
 
-A snapshot is one msgpack encode. Structs only ever gain fields at their end, each with a default: snapshots of every
-release are restored for ever. Nothing here is a set, and no dict's order depends on a hash.
+A snapshot is one msgpack encode. Structs only ever gain fields at their end, each with a default:
+snapshots of every release are restored for ever. Nothing here is a set, and no dict's order
+depends on a hash.
 """
 
 from collections import deque
@@ -20,7 +21,7 @@ AGENT_BYTES = 200
 """What an agent without memories takes."""
 
 RUNNING, STARTING, RESTARTING, PARKED = "running", "starting", "restarting", "parked"
-"""Phases of a flight: out there; waiting for its first start, or for its next; waiting for a person."""
+"""Phases of a flight: out there; waiting for its first start, its next, or a resume."""
 
 
 class Held(Struct, array_like=True, gc=False):

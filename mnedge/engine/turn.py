@@ -71,7 +71,7 @@ class Turn:
         self.commands.append(SetTimer(timer_id=timer_id, due_at=timer.due_at))
 
     def clear_timer(self, timer_id: str, *, tell: bool = True) -> Timer | None:
-        """Forget the timer and return it; `tell` False: it has fired, nobody waits for it any more."""
+        """Forget the timer and return it; `tell` False: it has fired, so there is none to stop."""
         timer = self.state.timers.pop(timer_id, None)
         if timer is None:
             return None

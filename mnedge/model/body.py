@@ -1,9 +1,10 @@
 """Bodies: any JSON value, in which a large part may be a reference to a blob.
 
-A body is a tree of dicts, lists and scalars (bytes too, for octet streams). `BlobRef` may stand anywhere in it for a value
-whose JSON is too large to live in a job's state; `Gathered` stands for the first `count` items of an append-only buffer of
-an aggregator, so that firing a hundred thousand times does not copy the buffer a hundred thousand times. Trees are shared
-between messages, so nobody changes one: whoever needs another makes a new one.
+A body is a tree of dicts, lists and scalars (bytes too, for octet streams). `BlobRef` may stand
+anywhere in it for a value whose JSON is too large to live in a job's state; `Gathered` stands for
+the first `count` items of an append-only buffer of an aggregator, so that firing a hundred
+thousand times does not copy the buffer a hundred thousand times. Trees are shared between
+messages, so nobody changes one: whoever needs another makes a new one.
 """
 
 import math
@@ -30,7 +31,8 @@ class BlobRef:
     """A value kept in the blob store; equal if the content is.
 
     `values` holds what the compiled job can ask for: dotted path → the value found there.
-    Deliberately not a `Struct`: the msgpack codec turns it into an extension type, wherever in a tree it stands.
+    Deliberately not a `Struct`: the msgpack codec turns it into an extension type, wherever in a
+    tree it stands.
     """
 
     __slots__ = ("digest", "encoding", "size_bytes", "values")
@@ -93,13 +95,13 @@ class Gathered:
 
 
 class WideInt(int):
-    """An integer beyond 64 bits: JSON may hold one, msgpack may not, so it travels as an extension."""
+    """An integer beyond 64 bits, which JSON may hold and msgpack may not."""
 
     __slots__ = ()
 
 
 class EncodingUnsupportedError(UsageError):
-    """The message names a `content_encoding` that nobody here can apply; use `identity` or `gzip`."""
+    """A `content_encoding` is neither `identity` nor `gzip`, or is not what it says."""
 
     code = "message.encoding_unsupported"
 
@@ -107,8 +109,8 @@ class EncodingUnsupportedError(UsageError):
 def cleaned(value: Any, levels: int = LEVELS) -> Any:
     """Return the value as a plain JSON tree that every encoder takes.
 
-    Keys become strings, lone surrogates U+FFFD, what JSON does not know becomes text, not-a-number null, and what lies deeper
-    than `levels` a marker. References stay.
+    Keys become strings, lone surrogates U+FFFD, what JSON does not know becomes text,
+    not-a-number null, and what lies deeper than `levels` a marker. References stay.
     """
     kind = type(value)
     if kind is str:
@@ -157,7 +159,7 @@ def _key(key: Any) -> str:
 
 
 def weight_of(value: Any) -> int:
-    """Return about how many bytes the value takes in a snapshot. A `Gathered` weighs next to nothing."""
+    """Return about how many bytes the value takes in a snapshot (a `Gathered`: few)."""
     kind = type(value)
     if kind is str:
         return len(value) + 5 if value.isascii() else len(value.encode()) + 5
@@ -196,7 +198,7 @@ def value_at(tree: Any, path: tuple[str, ...]) -> Any:
 
 
 def values_at(tree: Any, paths: Iterable[str]) -> dict[str, Any]:
-    """Return path → value for those dotted paths that lead to one: the `values` of a new `BlobRef`."""
+    """Return path → value where a dotted path leads to one: the `values` of a new `BlobRef`."""
     found = ((path, value_at(tree, tuple(path.split(".")))) for path in paths)
     return {path: value for path, value in found if value is not None}
 
@@ -223,9 +225,10 @@ def refs_in(tree: Any) -> list[BlobRef]:
 
 
 def filled(tree: Any, loaded: Mapping[str, bytes], *, most_items: int | None = None) -> Any:
-    """Return the tree as plain JSON values, references replaced by what `loaded` has under their digest.
+    """Return the tree as plain JSON values, with what `loaded` has for each digest.
 
-    A reference that is not loaded is described as a staged artifact. `most_items` cuts a `Gathered` for display.
+    A reference that is not loaded is described as a staged artifact. `most_items` cuts a
+    `Gathered` for display.
     """
 
     def plain(value: Any) -> Any:

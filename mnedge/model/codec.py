@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class RecordUnreadableError(CorruptError):
-    """Stored bytes are no record of the kind they should be; restore them from a backup or a peer."""
+    """Stored bytes are no record of their kind; restore them from a backup or a peer."""
 
     code = "record.unreadable"
 

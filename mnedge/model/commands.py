@@ -33,8 +33,9 @@ class StopAttempt(Struct, frozen=True, kw_only=True):
 class CallModule(Struct, frozen=True, kw_only=True):
     """Hand a message to a module agent's worker; answered by `ModuleAnswered`.
 
-    `message` None asks the worker to recover. The worker keeps the state it last answered with under `state_version - 1`
-    → `state_version`; if the version it holds is another (or it is new), the state is sent again.
+    `message` None asks the worker to recover. The worker keeps the state it last answered with
+    under `state_version - 1` → `state_version`; if the version it holds is another (or it is
+    new), the state is sent again.
     """
 
     call_id: str

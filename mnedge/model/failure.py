@@ -45,9 +45,9 @@ _BY_CATEGORY = (
     (("cancel",), "cancelled"),
 )
 _REMEDIATION = {
-    "timeout": "Give the work more time (timeout_seconds), or find out what it waits for in its logs.",
+    "timeout": "Give the work more time (timeout_seconds), or see in its logs what it waits for.",
     "scheduler": "Ask for fewer slots, or give the pool more (MN_EXECUTOR_POOL_CAPACITIES).",
-    "validation": "Mend the input or the manifest at the place that the message names, and run it again.",
+    "validation": "Mend the input or the manifest where the message says, and run it again.",
     "cancelled": "Run the job again if it was cancelled by mistake.",
     "runtime": "Read the logs of the agent that failed, mend the cause, and run the job again.",
 }
@@ -81,8 +81,8 @@ def failure_envelope(
 ) -> dict[str, Any]:
     """Return the `mn.error.v1` envelope of an error (text, result map, or an envelope already).
 
-    `event_seq` numbers the event that carries it. `about` adds to the details: `agent_id`, `step_id`, `attempt`, …; None is
-    left out. The same error gives the same envelope.
+    `event_seq` numbers the event that carries it. `about` adds to the details: `agent_id`,
+    `step_id`, `attempt`, …; None is left out. The same error gives the same envelope.
     """
     given = error if isinstance(error, dict) else {}
     text = failure_text(error)
@@ -118,7 +118,7 @@ def failure_envelope(
 
 
 def bounded(value: Any) -> Any:
-    """Return the value as details may hold it: long strings, wide objects and long lists cut, and marked as cut."""
+    """Return the value as details may hold it: what is too long is cut, and marked as cut."""
     if isinstance(value, str):
         if len(value) <= TEXT_CHARS:
             return value

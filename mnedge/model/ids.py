@@ -1,6 +1,7 @@
 """Ids, and how a derived one is made.
 
-Nothing inside a job draws a random id: what follows from a fact gets its id from that fact, so a replay names it alike.
+Nothing inside a job draws a random id: what follows from a fact gets its id from that fact, so a
+replay names it alike.
 """
 
 import re

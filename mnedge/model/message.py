@@ -16,8 +16,12 @@ MESSAGE_WEIGHT_BYTES = 300
 """What a message takes in a state beside its body and headers."""
 
 _RESERVED = frozenset(
-    ["message_id", "job_id", "from", "to", "type", "class", "timestamp", "correlation_id", "causation_id", "attempt", "priority", "ttl_ms", "content_type", "content_encoding", "headers", "artifacts", "stream", "payload", "body", "envelope"]
-)
+    {
+        "message_id", "job_id", "from", "to", "type", "class", "timestamp", "correlation_id",
+        "causation_id", "attempt", "priority", "ttl_ms", "content_type", "content_encoding",
+        "headers", "artifacts", "stream", "payload", "body", "envelope",
+    }
+)  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999: no calendar text exists beyond."""
@@ -26,7 +30,8 @@ _LAST_MS = 253_402_300_799_999
 class Message(Struct, frozen=True, gc=False, array_like=True):
     """One message, in the runtime's own flat shape; `wire` gives the product's normal form.
 
-    Its trees (`body`, `headers`, `artifacts`, `stream`) are shared with other messages and never changed, hence `gc=False`.
+    Its trees (`body`, `headers`, `artifacts`, `stream`) are shared with other messages and never
+    changed, hence `gc=False`.
     """
 
     message_id: str
@@ -71,7 +76,7 @@ def normalise(
     type: str = "command",  # noqa: A002
     class_: str = "event",
 ) -> Message:
-    """Return the message that an envelope or a flat object stands for; arguments fill what is absent.
+    """Return the message an envelope or flat object stands for; arguments fill what is absent.
 
     Absent ids follow from `seed`: the same seed gives the same ids. Null counts as absent.
     Raises: MessageInvalidError if `value` is no object.
@@ -234,7 +239,7 @@ def to_ndjson(messages: Iterable[Message], job_id: str) -> bytes:
 
 
 def from_ndjson(content: bytes, *, at: float, seed: str) -> list[Message]:
-    """Return the messages of non-empty lines; ids that a line lacks follow from `seed` and its place.
+    """Return the messages of non-empty lines; ids a line lacks follow from `seed` and its place.
 
     Raises: MessageInvalidError naming the line.
     """

@@ -46,7 +46,13 @@ JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         }
     ),
     JobStatus.PAUSED: frozenset(
-        {JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAULTED}
+        {
+            JobStatus.RUNNING,
+            JobStatus.COMPLETED,  # by a message that was being handled when the pause came
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.FAULTED,
+        }
     ),
     JobStatus.FAULTED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
     JobStatus.COMPLETED: frozenset(),
