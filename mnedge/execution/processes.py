@@ -63,18 +63,19 @@ class ProcessTree:
         """Kill what is left of the tree and return how the command ended."""
         with trio.CancelScope(shield=True):
             async with self._ending:
-                if self._exit is None:
-                    self._exit = await self._end()
-                return self._exit
+                ended = self._exit = self._exit or await self._end()
+        return ended
 
     async def _end(self) -> Exit:
-        kin = descendants(self.pid) if not _readable(self.exit_fd) else []
+        gone = _readable(self.exit_fd)
+        kin = [] if gone else descendants(self.pid)
         # Not reaped yet, so the group cannot be anybody else's.
         self.signal(signal.SIGKILL)
         for pid in kin:
             _kill(pid)
-        with trio.move_on_after(_UNKILLABLE_S):
-            await self.exited()
+        if not gone:
+            with trio.move_on_after(_UNKILLABLE_S):
+                await self.exited()
         ended = self._reap()
         self._owner.forget(self)
         await self._owner.kill_orphans(self)

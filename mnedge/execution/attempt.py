@@ -1,0 +1,396 @@
+"""One attempt of an agent's work: lease, stage, run, read the answer.
+
+Whatever a worker, a file system or a runner does wrong comes back as an `Outcome`, never as an
+exception.
+"""
+
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import trio
+
+from mnedge.config import Config
+from mnedge.errors import MnedgeError
+from mnedge.execution import preparation, staging
+from mnedge.execution.beacons import Beacons, beacon_settings
+from mnedge.execution.environment import (
+    DEFAULT_MAX_COMMAND_BYTES,
+    host_environment,
+    names_in,
+    positive,
+    text_of,
+    whole,
+)
+from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
+from mnedge.execution.leases import Lease, Leases
+from mnedge.execution.order import AttemptOrder
+from mnedge.execution.output import said
+from mnedge.execution.pools import DEFAULT_POOL, PoolStats, read_capacities
+from mnedge.execution.preparation import Place
+from mnedge.execution.python_env import PythonEnvironments
+from mnedge.execution.refusal import RefusedError
+from mnedge.execution.results import lease_map, result_map, secrets_of
+from mnedge.execution.retry import backoff_s, is_transient
+from mnedge.execution.selection import HOST_LOCAL, Chosen, choose_runner
+from mnedge.execution.watch import Watch
+from mnedge.model.body import refs_in
+from mnedge.model.facts import NamedEvent, Note, Outcome
+from mnedge.model.manifest import Agent
+from mnedge.model.message import wire
+from mnedge.model.states import OutcomeStatus
+from mnedge.ports import Blobs, Clock, Finished, Launch, Runner
+
+TellNote = Callable[[Note], None]
+
+MAX_OUTPUT_BYTES = 1 << 20
+DEFAULT_GRACE_S = 5.0
+
+
+class Executor:
+    """Carries attempts on this node, within the slots of its pools."""
+
+    def __init__(
+        self,
+        config: Config,
+        runners: Mapping[str, Runner],
+        blobs: Blobs,
+        *,
+        random: Random,
+        now: Clock,
+    ) -> None:
+        capacities, self.problems = read_capacities(config.environ)
+        self.config = config
+        self.runners = runners
+        self.blobs = blobs
+        self.now = now
+        self.leases = Leases(capacities, random)
+        self.host = host_environment(
+            config.environ,
+            inherit=config.inherit_environment,
+            frozen=bool(getattr(sys, "frozen", False)),
+        )
+        self.python = PythonEnvironments(config, runners.get(HOST_LOCAL), self.host, now=now)
+        self.copying = trio.CapacityLimiter(2)
+        self._running: dict[tuple[str, str], trio.CancelScope] = {}
+
+    async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
+        """Carry the attempt to its end. Cancelled: its processes are gone before this returns."""
+        key = (order.job.job_id, order.command.attempt_id)
+        scope = self._running[key] = trio.CancelScope()
+        try:
+            with scope:
+                return await _Attempt(self, order, note).run()
+            return Outcome(status=OutcomeStatus.STOPPED, error={"error": "stopped"})
+        finally:
+            if self._running.get(key) is scope:
+                del self._running[key]
+
+    def stop(self, job_id: str, attempt_id: str) -> None:
+        """Have a running attempt end as `stopped`; nothing happens if it does not run."""
+        scope = self._running.get((job_id, attempt_id))
+        if scope is not None:
+            scope.cancel()
+
+    async def sweep(self, job_id: str) -> int:
+        """Kill what a dead owner of the job left running, remove its workspaces; return how many.
+
+        To be called before the job's attempts and module agents are started again.
+        """
+        killed = 0
+        for runner in {id(runner): runner for runner in self.runners.values()}.values():
+            if runner.available() is None:
+                killed += await runner.sweep({f"{job_id}/": job_id})
+        await self.close(job_id)
+        return killed
+
+    async def close(self, job_id: str) -> None:
+        """Remove the job's folder of workspaces; to be called when no attempt of it runs."""
+        if not self.config.keep_workspaces:
+            await self.remove(self.workspaces_of(job_id))
+
+    async def remove(self, path: str) -> None:
+        """Remove a folder, also when cancelled."""
+        if not staging.remove_few(path):
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(staging.remove_workspace, path, limiter=self.copying)
+
+    def workspaces_of(self, job_id: str) -> str:
+        """Return the folder of the job's workspaces."""
+        return str(self.config.data_dir / "work" / staging.folder_name(job_id))
+
+    def stats(self) -> dict[str, PoolStats]:
+        """Return how full each pool is."""
+        return self.leases.stats()
+
+    def setting(self, name: str) -> int | None:
+        """Return a whole number from the environment, `MN_` before `MIRROR_NEURON_`, else None."""
+        for prefix in ("MN_", "MIRROR_NEURON_"):
+            text = self.config.environ.get(prefix + name, "").strip()
+            if text.lstrip("-").isdecimal():
+                return int(text)
+        return None
+
+
+class _Attempt:
+    """One launch of one attempt, all its runs included."""
+
+    def __init__(self, executor: Executor, order: AttemptOrder, note: TellNote) -> None:
+        self._executor = executor
+        self._order = order
+        self._command = order.command
+        self._job = order.job
+        self._note = note
+        self._runs = 0
+
+    async def run(self) -> Outcome:
+        """Return how it ended."""
+        try:
+            agent = self._job.agents[self._command.agent_id]
+            chosen = self._chosen(agent)
+            async with self._lease(agent) as lease:
+                return await self._run_until_settled(agent, chosen, lease)
+        except RefusedError as refused:
+            return self._failed(refused.error)
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            text = f"the workspace could not be staged: {error.strerror or error}{where}"
+            return self._failed({"error": text})
+        except MnedgeError as error:
+            return self._failed({"error": error.message, "code": error.code})
+        except Exception as error:  # one attempt's breakage stays with that attempt
+            text = f"the executor broke: {type(error).__name__}: {error}"
+            return self._failed({"error": text, "traceback": traceback.format_exc()})
+
+    def _failed(self, error: dict[str, Any]) -> Outcome:
+        return Outcome(status=OutcomeStatus.FAILED, error={**error, "attempts": max(self._runs, 1)})
+
+    def _tell(self, event: str, payload: dict[str, Any]) -> None:
+        self._note(
+            Note(
+                at=self._job.clock(),
+                type=event,
+                agent_id=self._command.agent_id,
+                payload=payload,
+            )
+        )
+
+    def _publish(self, event: NamedEvent) -> None:
+        self._tell(event.type, event.payload)
+
+    def _chosen(self, agent: Agent) -> Chosen:
+        chosen = choose_runner(
+            agent,
+            self._job.spec,
+            self._executor.runners,
+            openshell_fallback=self._executor.config.openshell_fallback,
+        )
+        if chosen.instead_of is not None and agent.agent_id not in self._job.told:
+            self._job.told.add(agent.agent_id)
+            self._tell(
+                "sandbox_fallback", {"requested": chosen.instead_of, "used": chosen.runner.name}
+            )
+        return chosen
+
+    @asynccontextmanager
+    async def _lease(self, agent: Agent) -> AsyncIterator[Lease]:
+        config, setting = agent.config, self._executor.setting
+        timeout_ms = config.get("lease_queue_timeout_ms", setting("LEASE_QUEUE_TIMEOUT_MS"))
+        longest = config.get("lease_max_queue_length", setting("LEASE_MAX_QUEUE_LENGTH"))
+        wait_s = positive(timeout_ms)
+        metadata = {
+            "job_id": self._job.job_id,
+            "agent_id": agent.agent_id,
+            "node": self._executor.config.node,
+        }
+        async with self._executor.leases.lease(
+            text_of(config.get("pool")) or DEFAULT_POOL,
+            whole(config.get("pool_slots"), 1),
+            metadata,
+            self._tell,
+            timeout_s=None if wait_s is None else wait_s / 1000,
+            max_queue_length=whole(longest, 0) or None,
+        ) as lease:
+            yield lease
+
+    async def _run_until_settled(self, agent: Agent, chosen: Chosen, lease: Lease) -> Outcome:
+        """Run again while failures are transient and runs are left, holding the lease."""
+        most = whole(agent.config.get("max_attempts"), 1)
+        backoff_ms = whole(agent.config.get("retry_backoff_ms"), 500, least=0)
+        documents = await self._documents(agent)
+        while True:
+            self._runs += 1
+            async with self._workspace() as workspace:
+                run = _Run(self._executor, self._order, agent, chosen, self._runs, self._tell)
+                launch = await run.stage(workspace, documents)
+                finished = await run.carry(launch, self._publish)
+            told = {"attempts": self._runs, "lease": lease_map(lease)}
+            result = run.result(launch, finished) | told
+            if finished.status is OutcomeStatus.SUCCEEDED:
+                return await self._succeeded(result)
+            if self._runs >= most or not is_transient(result):
+                offload = Offload(self._executor.blobs, self._job.body_paths)
+                error = await offload.members(result)
+                return Outcome(status=OutcomeStatus.FAILED, error=error)
+            await trio.sleep(backoff_s(backoff_ms, self._runs))
+
+    async def _succeeded(self, result: dict[str, Any]) -> Outcome:
+        understood = said(result["stdout"])
+        offload = Offload(self._executor.blobs, self._job.body_paths)
+        return Outcome(
+            status=OutcomeStatus.SUCCEEDED,
+            result=await offload.members(result),
+            structured=understood.structured and await offload.structured(understood.structured),
+            sdk_result=understood.sdk_result and await offload.members(understood.sdk_result),
+        )
+
+    async def _documents(self, agent: Agent) -> staging.Documents:
+        command, blobs = self._command, self._executor.blobs
+        message = wire(command.message, self._job.job_id)
+        arguments = (
+            self._order,
+            agent,
+            await plain(message, blobs),
+            await plain(command.agent_state, blobs),
+            self._executor.now(),
+        )
+        if sum(ref.size_bytes for ref in refs_in(message)) < THREAD_FROM_BYTES:
+            return preparation.documents(*arguments)
+        return await trio.to_thread.run_sync(
+            preparation.documents, *arguments, limiter=self._executor.copying
+        )
+
+    @asynccontextmanager
+    async def _workspace(self) -> AsyncIterator[str]:
+        command, above = self._command, self._executor.workspaces_of(self._job.job_id)
+        name = f"{staging.folder_name(command.attempt_id)}-{command.launch}"
+        path = f"{above}/{name}" if self._runs == 1 else f"{above}/{name}-run{self._runs}"
+        staging.make_workspace(path)
+        try:
+            yield path
+        finally:
+            if not self._executor.config.keep_workspaces:
+                await self._executor.remove(path)
+
+
+class _Run:
+    """One run of a launch, in a workspace of its own."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        order: AttemptOrder,
+        agent: Agent,
+        chosen: Chosen,
+        number: int,
+        tell: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._executor = executor
+        self._order = order
+        self._agent = agent
+        self._chosen = chosen
+        self._tell = tell
+        self._beacons = beacon_settings(agent.config)
+        self._identity = preparation.identity_of(order, agent, number)
+        self._secrets: tuple[str, ...] = ()
+
+    async def stage(self, workspace: str, documents: staging.Documents) -> Launch:
+        """Fill the workspace; return what is to be started in it.
+
+        Raises: RefusedError, OSError.
+        """
+        job, config = self._order.job, self._agent.config
+        await self._copy(staging.uploads(config, job.payloads), workspace)
+        staging.write_documents(workspace, documents, with_meta=self._chosen.braces_doubled)
+        place = Place(workspace, staging.workdir(config, workspace))
+        if preparation.config_is_large(self._order):
+            staging.write_file(place.file(preparation.CONFIG_FILE), job.config_json.encode())
+        command = preparation.command(
+            self._order,
+            self._agent,
+            place,
+            double=self._chosen.braces_doubled,
+            max_bytes=self._executor.setting("MAX_COMMAND_LENGTH") or DEFAULT_MAX_COMMAND_BYTES,
+        )
+        python = await self._executor.python.variables(
+            config, job.payloads, blueprint_id=job.spec.blueprint_id, job_id=job.job_id
+        )
+        environment = preparation.environment(
+            self._order,
+            self._agent,
+            place,
+            self._executor.config,
+            self._executor.host,
+            self._beacons,
+            self._identity,
+            python,
+        )
+        self._secrets = self._secrets_in(environment)
+        command = await self._executor.python.settle(command, environment, job.job_id)
+        return self._launch(place, command, environment)
+
+    async def carry(self, launch: Launch, publish: Callable[[NamedEvent], None]) -> Finished:
+        """Run it under watch."""
+        started_at = trio.current_time()
+        beacons = Beacons(
+            self._beacons,
+            self._identity,
+            elapsed=lambda: trio.current_time() - started_at,
+            date=self._executor.now,
+            tell=self._tell,
+        )
+        watch = Watch(self._chosen.runner, launch, beacons, secrets=self._secrets, publish=publish)
+        return await watch.run()
+
+    def result(self, launch: Launch, finished: Finished) -> dict[str, Any]:
+        """Return the result map, or the error map."""
+        return result_map(
+            finished, launch, self._chosen.runner, self._executor.config.node, self._secrets
+        )
+
+    async def _copy(self, uploads: list[staging.Upload], workspace: str) -> None:
+        payloads = self._order.job.payloads
+        if not uploads or payloads is None:
+            return
+        if staging.is_small(uploads):
+            staging.copy_uploads(uploads, workspace, payloads)
+        else:
+            await trio.to_thread.run_sync(
+                staging.copy_uploads,
+                uploads,
+                workspace,
+                payloads,
+                limiter=self._executor.copying,
+            )
+
+    def _secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """The host's, and what the manifest sets or passes: not what the runtime itself says."""
+        config = self._agent.config
+        declared = config.get("environment")
+        names = [
+            *(declared if isinstance(declared, dict) else ()),
+            *names_in(config.get("pass_env")),
+        ]
+        own = {name: environment[name] for name in names if name in environment}
+        return secrets_of(self._executor.config.environ, own)
+
+    def _launch(
+        self, place: Place, command: tuple[str, ...] | str, environment: dict[str, str]
+    ) -> Launch:
+        job, asked, config = self._order.job, self._order.command, self._agent.config
+        cap = self._executor.setting("MAX_ARTIFACT_BYTES")
+        return Launch(
+            token=f"{job.job_id}/{asked.attempt_id}/{asked.launch}",
+            name=staging.sandbox_name(config.get("name_prefix"), job.job_id, asked.agent_id),
+            command=command,
+            workspace=place.workspace,
+            workdir=place.workdir,
+            environment=environment,
+            timeout_s=positive(config.get("timeout_seconds")),
+            grace_s=DEFAULT_GRACE_S,
+            max_output_bytes=whole(config.get("max_output_bytes"), whole(cap, MAX_OUTPUT_BYTES)),
+            config=config,
+        )

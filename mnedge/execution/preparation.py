@@ -1,0 +1,170 @@
+"""What one run of an attempt is made of: variables, documents, command. Pure.
+
+Source: worker contract 3.3, 3.5, 3.6.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from mnedge.config import Config
+from mnedge.execution.beacons import BeaconSettings, Identity, beacon_variables
+from mnedge.execution.environment import (
+    VARIABLE_LIMIT_BYTES,
+    both_prefixes,
+    text_of,
+    worker_command,
+    worker_environment,
+    workflow_variables,
+)
+from mnedge.execution.order import AttemptOrder
+from mnedge.execution.staging import BODY, CONTEXT, INPUT, MESSAGE, Documents, pretty
+from mnedge.model.body import body_bytes, json_bytes
+from mnedge.model.manifest import Agent
+from mnedge.model.message import iso_ms
+
+CONFIG_FILE = "mirror_neuron_config.json"
+
+
+class Place(Struct, frozen=True):
+    """Where a run happens."""
+
+    workspace: str
+    workdir: str
+
+    def file(self, name: str) -> str:
+        """Return the absolute path of a file that the runtime writes."""
+        return f"{self.workspace}/{name}"
+
+
+def identity_of(order: AttemptOrder, agent: Agent, attempt: int) -> Identity:
+    """Return whose beacons a run's are."""
+    declared = agent.config.get("environment")
+    static = declared.get("MN_WORKFLOW_STEP_ID") if isinstance(declared, Mapping) else None
+    step = order.command.workflow.get("step_id") or static or agent.agent_id
+    return Identity(
+        job_id=order.job.job_id, agent_id=agent.agent_id, step=text_of(step), attempt=attempt
+    )
+
+
+def documents(
+    order: AttemptOrder, agent: Agent, message: dict[str, Any], agent_state: Any, date: float
+) -> Documents:
+    """Return the files of a workspace; `message` is the normal form, all of it loaded.
+
+    Raises: EncodingUnsupportedError.
+    """
+    envelope = message["envelope"]
+    content_type, encoding = envelope["content_type"], envelope["content_encoding"]
+    context = {
+        "job_id": order.job.job_id,
+        "agent_id": agent.agent_id,
+        "agent_type": agent.kind.value,
+        "template_type": agent.template,
+        "agent_state": {} if agent_state is None else agent_state,
+        "workflow": {k: v for k, v in order.command.workflow.items() if v is not None},
+        "attempt_id": order.command.attempt_id,
+        "launch": order.command.launch,
+        "idempotency_key": order.command.idempotency_key,
+        "timestamp": iso_ms(date),
+    }
+    meta = {"content_type": content_type, "content_encoding": encoding}
+    return Documents(
+        input=pretty(json_bytes(message["body"])),
+        message=pretty(json_bytes(message)),
+        body=body_bytes(content_type, encoding, message["body"]),
+        context=pretty(json_bytes(context)),
+        body_meta=pretty(json_bytes(meta)),
+    )
+
+
+def environment(
+    order: AttemptOrder,
+    agent: Agent,
+    place: Place,
+    config: Config,
+    host: Mapping[str, str],
+    beacons: BeaconSettings,
+    identity: Identity,
+    python: Mapping[str, str],
+) -> dict[str, str]:
+    """Return everything the worker finds in its environment."""
+    job, command = order.job, order.command
+    known = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
+    workflow = {"idempotency_key": command.idempotency_key or None, **command.workflow}
+    identities = {**known, **workflow_variables(workflow)}
+    runtime = {
+        "MN_INPUT_FILE": place.file(INPUT),
+        "MN_CONTEXT_FILE": place.file(CONTEXT),
+        "MN_MESSAGE_FILE": place.file(MESSAGE),
+        "MN_BODY_FILE": place.file(BODY),
+        "MN_BODY_CONTENT_TYPE": command.message.content_type,
+        "MN_BODY_CONTENT_ENCODING": command.message.content_encoding,
+        "MN_AGENT_TYPE": agent.kind.value,
+        "MN_AGENT_TEMPLATE": agent.template,
+        "MN_WORKDIR": place.workdir,
+        "MN_ATTEMPT_ID": command.attempt_id,
+        "MN_IDEMPOTENCY_KEY": command.idempotency_key,
+        **submission(order, config, place),
+        **beacon_variables(beacons, identity),
+    }
+    extra = {name: identities.pop(name) for name in OVERRIDABLE & identities.keys()}
+    merged = worker_environment(
+        host,
+        both_prefixes({**runtime, **extra}),
+        agent.config,
+        config.environ,
+        both_prefixes(identities),
+    )
+    return {**merged, **python}
+
+
+OVERRIDABLE = {"MN_WORKFLOW_TEMPLATE_ID", "MN_WORKFLOW_REGION_ID"}
+"""Workflow variables that a manifest may set for itself."""
+
+
+def submission(order: AttemptOrder, config: Config, place: Place) -> dict[str, str]:
+    """Return what tells a worker about the run as a whole."""
+    job = order.job
+    told = {
+        "MN_RUN_ID": job.job_id,
+        "MN_RUN_DIR": job.run_dir,
+        "MN_RUNS_ROOT": job.runs_root,
+        "MN_BLUEPRINT_ID": job.spec.blueprint_id,
+        "MN_HOME": str(config.home),
+        "MN_ARTIFACTS_JSON": "[]",
+    }
+    if config_is_large(order):
+        told["MN_BLUEPRINT_CONFIG_PATH"] = place.file(CONFIG_FILE)
+    else:
+        told["MN_BLUEPRINT_CONFIG_JSON"] = job.config_json
+    if job.bundle_root is not None:
+        told["MN_BLUEPRINT_BUNDLE_DIR"] = job.bundle_root
+    if job.spec.scenario is not None:
+        told["MN_BLUEPRINT_SCENARIO_JSON"] = json_bytes(job.spec.scenario).decode()
+    return told
+
+
+def config_is_large(order: AttemptOrder) -> bool:
+    """Tell whether the config has to be a file, because no variable can hold it."""
+    return len(order.job.config_json) > VARIABLE_LIMIT_BYTES
+
+
+def command(
+    order: AttemptOrder, agent: Agent, place: Place, *, double: bool, max_bytes: int
+) -> tuple[str, ...] | str:
+    """Return what to execute.
+
+    Raises: RefusedError if it is too long.
+    """
+    words = {
+        "input_file": place.file(INPUT),
+        "context_file": place.file(CONTEXT),
+        "message_file": place.file(MESSAGE),
+        "body_file": place.file(BODY),
+        "workdir": place.workdir,
+        "job_id": order.job.job_id,
+        "agent_id": agent.agent_id,
+    }
+    return worker_command(agent.config, words, double=double, max_bytes=max_bytes)

@@ -1,0 +1,63 @@
+"""From what a runner brings back to what the engine is told. Pure.
+
+Source: worker contract 2.7, 3.8.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mnedge.execution.leases import Lease
+from mnedge.execution.output import hidden
+from mnedge.model.redaction import worker_secrets
+from mnedge.ports import Finished, Launch, Runner
+
+
+def secrets_of(*environments: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values to hide in whatever a worker says, each also as it stands in JSON."""
+    values = set().union(*(worker_secrets(environment) for environment in environments))
+    forms = {form for value in values for form in (value, _in_json(value))}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _in_json(value: str) -> str:
+    encodable = value.encode(errors="replace").decode()
+    return msgspec.json.encode(encodable).decode()[1:-1]
+
+
+def result_map(
+    finished: Finished, launch: Launch, runner: Runner, node: str, secrets: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the runner's result map; if there is no exit code, an error map.
+
+    `raw_output` is left out (it is stdout and stderr again), `logs` is stderr.
+    """
+    stdout = hidden(finished.stdout.decode(errors="replace"), secrets)
+    stderr = hidden(finished.stderr.decode(errors="replace"), secrets)
+    if finished.error is not None:
+        said = {"stdout": stdout, "stderr": stderr}
+        return {
+            "error": hidden(finished.error, secrets),
+            **{key: text for key, text in said.items() if text},
+            **finished.extra,
+        }
+    return {
+        "sandbox_name": launch.name,
+        "remote_dir": launch.workdir,
+        "exit_code": finished.exit_code,
+        "stdout": stdout,
+        "stderr": stderr,
+        "logs": stderr,
+        "runner": runner.name,
+        "node_name": node,
+        "runner_exit_code": finished.exit_code,
+        "usage": {"elapsed_s": round(finished.elapsed_s, 6), **finished.rusage},
+        **finished.extra,
+    }
+
+
+def lease_map(lease: Lease) -> dict[str, Any]:
+    """Return the `lease` member of a result."""
+    shown: dict[str, Any] = msgspec.to_builtins(lease)
+    return shown
