@@ -9,6 +9,7 @@ import trio
 from mnedge.bus import Published, Subscription
 from mnedge.cli.ending import document, ending, headline
 from mnedge.cli.live import Shown, View
+from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.daemon.app import Node
 from mnedge.model.records import JobRecord
@@ -92,6 +93,17 @@ async def carry(
     if interrupts.left:
         records = [await jobs.read_job(node.store, job_id) for job_id in by_id]
     return Carried(records, interrupts.came, interrupts.left)
+
+
+async def shown_of(store: jobs.Stores, record: JobRecord) -> Shown:
+    """Return the job as it is before anybody looks."""
+    spec = await jobs.read_spec(store, record.job_id)
+    progress = begun(
+        [(agent.agent_id, agent.kind.value) for agent in spec.agents],
+        status=record.status,
+        events=record.events,
+    )
+    return Shown(record, progress)
 
 
 async def _feed(news: Subscription, by_id: dict[str, Shown], view: View) -> None:

@@ -21,6 +21,7 @@ from mnedge.config import Config
 from mnedge.daemon.app import DAEMON, opened_store
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
+from mnedge.execution.processes import Processes
 from mnedge.hot import native
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
@@ -171,7 +172,7 @@ def interpreter_findings() -> Iterator[Finding]:
 def runner_findings(config: Config) -> Iterator[Finding]:
     """Ask each runner whether it can run here."""
     try:
-        runners = plugins.runners(plugins.load(config.plugins))
+        runners = plugins.runners(plugins.load(config.plugins), Processes())
     except MnedgeError as error:
         yield _broken("runners", "plugins", error.message, error.hint)
         return

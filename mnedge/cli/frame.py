@@ -65,9 +65,7 @@ def rows(agents: Iterable[AgentProgress]) -> list[Row]:
     """Return one row per agent, in order; many alike share the place of their first."""
     alike: dict[tuple[str, str], list[AgentProgress]] = {}
     for agent in agents:
-        match = _NUMBERED.fullmatch(agent.agent_id)
-        stem = match["stem"] if match else agent.agent_id
-        alike.setdefault((agent.kind, stem), []).append(agent)
+        alike.setdefault((agent.kind, stem_of(agent.agent_id)), []).append(agent)
     found: list[Row] = []
     for members in alike.values():
         if len(members) >= GROUP_FROM:
@@ -75,6 +73,12 @@ def rows(agents: Iterable[AgentProgress]) -> list[Row]:
         else:
             found += [Row([member]) for member in members]
     return found
+
+
+def stem_of(name: str) -> str:
+    """Return the name without the number at its end."""
+    match = _NUMBERED.fullmatch(name)
+    return match["stem"] if match else name
 
 
 def brief(job: JobProgress) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import trio
@@ -13,6 +14,7 @@ from mnedge.cli.frame import brief, frame, trouble_line
 from mnedge.cli.progress import JobProgress, advance
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns
+from mnedge.cli.tail import Tail
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
@@ -84,13 +86,30 @@ class Silent:
 
 
 class Records(Silent):
-    """One JSON object per event, for programs."""
+    """One JSON object per event, as it stands in the run folder, for programs."""
+
+    def __init__(self, screen: Screen, every: Sequence[Shown]) -> None:
+        super().__init__(screen)
+        self._tails = {
+            shown.record.job_id: Tail(
+                Path(shown.record.run_folder) / "events.jsonl", after=shown.progress.last_seq
+            )
+            for shown in every
+        }
 
     def take(self, shown: Shown, events: Sequence[Event]) -> None:
-        """Print each event."""
-        for event in events:
-            self.screen.document(record_of(event, shown.record.job_id))
+        """Print what is new; the run folder has it before anybody is told."""
+        del events
+        for record in self._tails[shown.record.job_id].look():
+            self.screen.document(record)
         self.screen.flush()
+
+    def draw(self) -> None:
+        """Print what workers wrote since."""
+        for tail in self._tails.values():
+            for record in tail.look():
+                self.screen.document(record)
+            tail.close()
 
 
 class Plain(Silent):
@@ -212,7 +231,7 @@ def view_for(screen: Screen, every: Sequence[Shown], now: Clock, *, quiet: bool 
     """Return the view that fits what was asked for and where it goes."""
     asked = screen.asked
     if asked.output == "ndjson":
-        return Records(screen)
+        return Records(screen, every)
     if quiet or asked.output == "json":
         return Silent(screen)
     if screen.live and not asked.verbose:

@@ -4,8 +4,7 @@ import os
 from collections.abc import Sequence
 
 from mnedge.cli import live
-from mnedge.cli.carry import carry, tell_end
-from mnedge.cli.progress import begun
+from mnedge.cli.carry import carry, shown_of, tell_end
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked
@@ -33,7 +32,7 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
         if not records:
             _nothing(screen)
             return 0
-        every = [await _shown(here.store, record) for record in records]
+        every = [await shown_of(here.store, record) for record in records]
         if not quiet:
             names = records[0].job_id if len(records) == 1 else counted(len(records), "job")
             screen.good(f"Recovering {names}")
@@ -63,16 +62,6 @@ async def _orphans(store: jobs.Stores) -> list[JobRecord]:
         if await store.claims.holder(jobs.JOBS + record.job_id) is None:
             found.append(record)
     return found
-
-
-async def _shown(store: jobs.Stores, record: JobRecord) -> live.Shown:
-    spec = await jobs.read_spec(store, record.job_id)
-    progress = begun(
-        [(agent.agent_id, agent.kind.value) for agent in spec.agents],
-        status=record.status,
-        events=record.events,
-    )
-    return live.Shown(record, progress)
 
 
 def _nothing(screen: Screen) -> None:

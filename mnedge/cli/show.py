@@ -168,8 +168,6 @@ def bounded(value: Any, *, lines: int = 40, width: int = 160) -> tuple[list[str]
 def _plain(value: Any) -> Any:
     if isinstance(value, BlobRef):
         return {"blob": value.digest, "size_bytes": value.size_bytes}
-    if isinstance(value, set | frozenset):
-        return sorted(value)
     return str(value)
 
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from mnedge.bundle.load import Bundle, open_bundle, require
 from mnedge.bundle.problem import invalid
 from mnedge.cli import catalogue, live
-from mnedge.cli.carry import carry, tell_end
+from mnedge.cli.carry import carry, shown_of, tell_end
 from mnedge.cli.ending import tilde
-from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
@@ -20,7 +19,7 @@ from mnedge.daemon.clock import wall_clock
 from mnedge.errors import UsageError
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
-from mnedge.runtime import jobs, submission
+from mnedge.runtime import submission
 
 
 class OptionInvalidError(UsageError):
@@ -116,7 +115,9 @@ def given(option: str, text: str) -> dict[str, Any]:
 
 async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with opened_store(config) as store:
-        record = await submission.submit(store, config, bundle, now=wall_clock, job_id=wanted.run_id)
+        record = await submission.submit(
+            store, config, bundle, now=wall_clock, job_id=wanted.run_id
+        )
         daemon = await store.claims.holder(DAEMON)
     if not screen.asked.human:
         screen.document({"job": record, "daemon": daemon})
@@ -130,9 +131,10 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
 
 async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with node(config) as here:
-        record = await submission.submit(here.store, config, bundle, now=wall_clock, job_id=wanted.run_id)
-        agents = [(agent.agent_id, agent.kind.value) for agent in require(bundle).spec.agents]
-        shown = live.Shown(record, begun(agents))
+        record = await submission.submit(
+            here.store, config, bundle, now=wall_clock, job_id=wanted.run_id
+        )
+        shown = await shown_of(here.store, record)
         if screen.asked.human and not wanted.quiet:
             _submitted(screen, record)
             screen.say("")

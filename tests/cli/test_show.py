@@ -1,6 +1,7 @@
 """Words, columns and JSON."""
 
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -87,8 +88,8 @@ def test_a_long_value_is_shown_in_part_and_the_rest_is_counted():
 
 def test_a_line_of_json_holds_anything_a_job_can_hold():
     ref = BlobRef("sha256:00", 70000)
-    assert show.as_line({"body": ref, "tags": {"b", "a"}}) == (
-        '{"body":{"blob":"sha256:00","size_bytes":70000},"tags":["a","b"]}'
+    assert show.as_line({"body": ref, "path": Path("/a")}) == (
+        '{"body":{"blob":"sha256:00","size_bytes":70000},"path":"/a"}'
     )
 
 

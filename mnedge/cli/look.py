@@ -1,0 +1,235 @@
+"""`job list|show|status|result`: what the store and the journal say about jobs."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from mnedge.cli.ending import output_of, reason_fields, tilde
+from mnedge.cli.frame import GROUP_FROM, stem_of
+from mnedge.cli.screen import Screen
+from mnedge.cli.show import (
+    STYLES,
+    Cell,
+    ago,
+    columns,
+    counted,
+    duration,
+    fields,
+    moment,
+    one_line,
+    process_name,
+    status,
+)
+from mnedge.cli.verbs import Asked
+from mnedge.config import read_config
+from mnedge.daemon.app import opened_store
+from mnedge.daemon.clock import wall_clock
+from mnedge.engine.inspect import AgentView
+from mnedge.errors import ConflictError
+from mnedge.model.records import JobRecord
+from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.runtime import jobs
+from mnedge.runtime.view import JobView, job_view
+
+BAD = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAULTED})
+
+
+class NoResultError(ConflictError):
+    """The job has not completed, so there is no result."""
+
+    code = "job.no_result"
+
+
+async def list_jobs(asked: Asked, statuses: Sequence[str], running_only: bool, limit: int) -> None:
+    """Print the jobs, the most recently changed first."""
+    wanted = {JobStatus(word) for word in statuses} or set(JobStatus)
+    if running_only:
+        wanted -= TERMINAL
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    async with opened_store(config) as store:
+        records = await jobs.list_jobs(store, limit=limit, statuses=wanted)
+    screen = Screen(asked)
+    if not asked.human:
+        screen.records(records)
+    elif records:
+        screen.say(*job_lines(records, wall_clock(), screen.width))
+    else:
+        screen.say("no jobs" if len(wanted) == len(JobStatus) else "no such jobs")
+
+
+async def show_job(asked: Asked, job_id: str) -> None:
+    """Print a job and its agents."""
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    async with opened_store(config) as store:
+        record = await jobs.find_job(store, job_id)
+        view = await job_view(store, record.job_id)
+        requests = await jobs.waiting_asks(store, record.job_id)
+    screen = Screen(asked)
+    if not asked.human:
+        screen.document(document(view, requests))
+        return
+    screen.say(*view_lines(view, wall_clock()))
+    for request in requests:
+        screen.note(f"{request.verb} was asked for by {request.by or 'somebody'}, not yet acted on")
+    screen.say("", *agent_lines(view.agents, screen.width, every=asked.verbose))
+
+
+async def tell_status(asked: Asked, job_id: str) -> int:
+    """Print the status in one word; return 1 if the job ended badly."""
+    record = await _record(asked, job_id)
+    screen = Screen(asked)
+    if asked.human:
+        screen.say(status(record.status))
+    else:
+        screen.document({"job_id": record.job_id, "status": record.status})
+    return 1 if record.status in BAD else 0
+
+
+async def tell_result(asked: Asked, job_id: str) -> int:
+    """Print the result as JSON; return 1 if there is none."""
+    record = await _record(asked, job_id)
+    screen = Screen(asked)
+    done = record.status is JobStatus.COMPLETED
+    if not asked.human:
+        screen.document(
+            {
+                "job_id": record.job_id,
+                "status": record.status,
+                "result": output_of(record) if done else None,
+                "error": record.error,
+            }
+        )
+    elif done:
+        screen.document(output_of(record))
+    else:
+        raise NoResultError(
+            f"job {record.job_id} has no result: it is {record.status}",
+            hint=f"mnedge job show {record.job_id}",
+            details={"status": record.status},
+        )
+    return 0 if done else 1
+
+
+async def _record(asked: Asked, job_id: str) -> JobRecord:
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    async with opened_store(config) as store:
+        return await jobs.find_job(store, job_id)
+
+
+def job_lines(records: Sequence[JobRecord], now: float, width: int | None) -> list[Text]:
+    """Return one line per job."""
+    rows = [
+        [
+            Cell(record.job_id),
+            Cell(record.status, STYLES.get(record.status, "")),
+            Cell(ago(record.submitted_at, now), "dim"),
+            Cell(_took(record, now), right=True),
+            Cell(_remark(record), "dim"),
+        ]
+        for record in records
+    ]
+    head = [Cell(word, "dim") for word in ("job", "status", "submitted", "took", "")]
+    return columns([head, *rows], width=width)
+
+
+def view_lines(view: JobView, now: float) -> list[Text]:
+    """Return what is to know about the job itself."""
+    record = view.record
+    owner = process_name(view.holder) if view.holder else ""
+    if not owner and record.status not in TERMINAL:
+        owner = "none: mnedge job recover"
+    return [
+        Text.assemble((record.job_id, "bold"), "  ", status(record.status)),
+        *fields(
+            [
+                ("blueprint", record.blueprint_id),
+                ("source", tilde(record.bundle_source)),
+                ("kind", f"{record.job_type}, recovery: {record.recovery_mode}"),
+                ("submitted", moment(record.submitted_at)),
+                ("took", _took(record, now)),
+                ("owner", owner),
+                ("recorded", f"{counted(view.events, 'event')}, {counted(view.last_fact, 'fact')}"),
+                ("run folder", tilde(record.run_folder)),
+                *reason_fields(record),
+            ]
+        ),
+    ]
+
+
+def agent_lines(
+    agents: Sequence[AgentView], width: int | None, *, every: bool = False
+) -> list[Text]:
+    """Return a line per agent; those alike that have nothing to tell share one."""
+    rows = []
+    for group in alike(agents) if not every else [[agent] for agent in agents]:
+        first, last = group[0], group[-1]
+        label = first.agent_id if len(group) == 1 else f"{first.agent_id} … {last.agent_id}"
+        kind = first.kind if len(group) == 1 else f"{len(group)} {first.kind}s"
+        waiting = sum(agent.mailbox_depth + agent.held_for_it for agent in group)
+        rows.append(
+            [
+                Cell(" "),
+                Cell(label),
+                Cell(kind, "dim"),
+                Cell(first.status, _AGENT_STYLES.get(first.status, "")),
+                Cell(str(sum(agent.processed_messages for agent in group)), right=True),
+                Cell(str(waiting) if waiting else "·", "" if waiting else "dim", right=True),
+                Cell(one_line(first.last_error or "", 160), "red"),
+            ]
+        )
+    words = ("", "agent", "", "status", "handled", "waiting", "")
+    head = [Cell(word, "dim", right=word in ("handled", "waiting")) for word in words]
+    return columns([head, *rows], width=width)
+
+
+def alike(agents: Sequence[AgentView]) -> list[list[AgentView]]:
+    """Return groups: many agents that stand alike and whose names differ by a number, else one."""
+    groups: dict[tuple[str, ...], list[AgentView]] = {}
+    for agent in agents:
+        key = (agent.kind, stem_of(agent.agent_id), agent.status, agent.last_error or "")
+        groups.setdefault(key, []).append(agent)
+    found: list[list[AgentView]] = []
+    for group in groups.values():
+        found += [group] if len(group) >= GROUP_FROM else [[agent] for agent in group]
+    return found
+
+
+def document(view: JobView, requests: Sequence[Any]) -> dict[str, Any]:
+    """Return the view for programs."""
+    return {
+        "job": view.record,
+        "agents": view.agents,
+        "events": view.events,
+        "facts": view.last_fact,
+        "owner": view.holder,
+        "requests": list(requests),
+    }
+
+
+_AGENT_STYLES = {
+    "running": "cyan",
+    "busy": "cyan",
+    "queued": "yellow",
+    "restarting": "yellow",
+    "paused": "yellow",
+    "completed": "green",
+    "error": "red",
+    "ready": "dim",
+}
+
+
+def _took(record: JobRecord, now: float) -> str:
+    if record.started_at is None:
+        return ""
+    end = record.ended_at if record.ended_at is not None else now
+    return duration(end - record.started_at)
+
+
+def _remark(record: JobRecord) -> str:
+    if record.status in (JobStatus.FAILED, JobStatus.FAULTED):
+        for name, text in reason_fields(record):
+            if name in ("reason", "fault") and text:
+                return one_line(str(text), 200)
+    return record.review or ""

@@ -1,0 +1,44 @@
+"""`mnedge run`: the folders that runs leave behind, and the verbs of `job` under a run's name."""
+
+import click
+
+from mnedge.cli import job
+from mnedge.cli.verbs import Asked, Noun
+
+
+@click.group("run", cls=Noun)
+def run() -> None:
+    """Look at the run folders that jobs leave behind.
+
+    RUN is a run id (a job's id is its run's id), the beginning of one, or `last`.
+    """
+
+
+@run.command("list")
+@click.option("--blueprint", metavar="ID", help="Only runs of this blueprint.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
+)
+@click.pass_obj
+def list_(asked: Asked, blueprint: str | None, limit: int) -> None:
+    """List run folders, the newest first.
+
+    They stay when their jobs are forgotten.
+    """
+    from mnedge.cli.folders import list_runs
+
+    list_runs(asked, blueprint, limit)
+
+
+@run.command("show")
+@click.argument("run_id", metavar="RUN", default="last")
+@click.pass_obj
+def show(asked: Asked, run_id: str) -> None:
+    """Show what a run left behind: outcome, figures, files."""
+    from mnedge.cli.folders import show_run
+
+    show_run(asked, run_id)
+
+
+for verb in (job.status, job.events, job.logs, job.result, job.cancel, job.pause, job.resume):
+    run.add_command(verb)

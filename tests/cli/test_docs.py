@@ -1,0 +1,60 @@
+"""The manual: every page has a summary, can be found, and speaks of verbs that exist."""
+
+import re
+
+import click
+import pytest
+
+from mnedge.cli import docs
+from mnedge.cli.root import root
+
+PAGES = docs.pages()
+
+
+def test_the_manual_begins_with_the_quickstart():
+    assert [page.topic for page in PAGES][:3] == ["quickstart", "blueprints", "running"]
+    assert {"recovery", "cli", "configuration", "plugins", "glossary"} <= {p.topic for p in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_says_in_one_line_what_it_is_about(page):
+    assert page.title
+    assert 10 < len(page.summary) < 100
+    assert page.summary.endswith(".")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_names_only_pages_that_exist(page):
+    named = set(re.findall(r"mnedge docs ([a-z]+)", page.text))
+    assert named <= {page.topic for page in PAGES} | {"recovery"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_names_only_verbs_that_exist(page):
+    ctx = click.Context(root)
+    for words in re.findall(r"mnedge ((?:blueprint|job|run) [a-z]+)", page.text):
+        noun, verb = words.split()
+        group = root.get_command(ctx, noun)
+        assert isinstance(group, click.Group)
+        assert verb in group.commands, f"mnedge {words}"
+
+
+def test_a_page_is_found_by_its_name_or_a_beginning_that_is_its_own():
+    assert docs.find("recovery").topic == "recovery"
+    assert docs.find("Reco").topic == "recovery"
+    assert docs.find("cli.md").topic == "cli"
+
+
+def test_an_unknown_page_is_answered_with_near_ones():
+    with pytest.raises(docs.PageNotFoundError) as refused:
+        docs.find("recovry")
+    assert "recovery" in refused.value.hint
+    with pytest.raises(docs.PageNotFoundError) as refused:
+        docs.find("zzz")
+    assert "quickstart" in refused.value.hint
+
+
+def test_a_file_is_read_as_a_page():
+    page = docs.parsed("t", "# A title\n\n<!-- made -->\nFirst line\nof it. Second.\n\nRest.\n")
+    assert page[:3] == ("t", "A title", "First line of it.")
+    assert docs.parsed("bare", "").summary == ""

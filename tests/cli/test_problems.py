@@ -1,0 +1,64 @@
+"""Findings are grouped, aligned and complete."""
+
+from mnedge.cli.problems import place, report, totals
+
+
+def problem(rule="E-02", severity="error", **more):
+    location = {"source": "manifest.json", "path": "nodes[3].config", "pointer": "/nodes/3/config"}
+    return {
+        "rule": rule,
+        "code": "graph.x",
+        "severity": severity,
+        "message": "an executor needs a command",
+        "help": "give it one",
+        "location": location,
+        "expected": "a list of words",
+        "actual": None,
+    } | more
+
+
+def plain(records, **more):
+    return [line.plain for line in report(records, **more)]
+
+
+def test_an_error_tells_where_what_and_how_to_mend_it():
+    assert plain([problem(actual=3)]) == [
+        "manifest.json",
+        "  ✗ E-02  nodes[3].config  an executor needs a command",
+        "          expected a list of words, found 3",
+        "          give it one",
+    ]
+
+
+def test_errors_stand_together_by_file():
+    other = {"source": "config/default.json", "path": "", "pointer": ""}
+    lines = plain([problem(), problem(location=other, expected=None, help=""), problem("M-1")])
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert heads == ["config/default.json", "manifest.json"]
+    assert "  ✗ E-02  an executor needs a command" in lines
+    assert any(line.startswith("  ✗ M-1   nodes[3]") for line in lines)
+
+
+def test_warnings_of_a_rule_share_a_line_unless_all_are_wanted():
+    warnings = [problem("C-12", "warning") for _ in range(8)]
+    short = plain(warnings)
+    assert short[0] == "warnings"
+    assert len(short) == 2
+    assert short[1].endswith("manifest.json nodes[3].config (and 7 more)")
+    assert len(plain(warnings, every_warning=True)) == 1 + 8 * 3
+
+
+def test_very_many_rules_are_counted():
+    lines = plain([problem(f"C-{n:02}", "warning") for n in range(20)])
+    assert lines[-1] == "  8 more rules; -v shows every warning"
+
+
+def test_a_file_that_cannot_be_read_has_a_line_and_a_column():
+    location = {"source": "manifest.json", "path": "", "line": 7, "column": 3}
+    assert place(problem(location=location)) == "line 7, column 3"
+    assert place({}) == ""
+
+
+def test_totals_are_words():
+    assert totals([]) == "no problems"
+    assert totals([problem(), problem(), problem(severity="warning")]) == "2 errors, 1 warning"

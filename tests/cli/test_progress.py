@@ -1,0 +1,154 @@
+"""A job's picture follows from its events."""
+
+import pytest
+
+from mnedge.cli.progress import JobProgress, advance, begun, said, severity_of
+from mnedge.model.events import Event
+
+
+class Story:
+    """Numbers events and hands them to a progress."""
+
+    def __init__(self, *agents, **more):
+        self.job = begun(agents, **more)
+        self.seq = self.job.last_seq
+
+    def tell(self, event_type, agent_id=None, step_id=None, **payload):
+        self.seq += 1
+        event = Event(self.seq, 1000.0 + self.seq, event_type, agent_id, payload, step_id)
+        advance(self.job, event)
+        return event
+
+
+def test_nothing_happened_yet():
+    job = begun([("a", "router")])
+    assert (job.status, job.events, job.agents["a"].state) == ("pending", 0, "idle")
+
+
+def test_the_status_follows_the_events_of_the_job():
+    story = Story(("a", "router"))
+    for event_type, status in [
+        ("job_pending", "pending"),
+        ("job_running", "running"),
+        ("job_paused", "paused"),
+        ("job_resumed", "running"),
+        ("job_completed", "completed"),
+    ]:
+        story.tell(event_type, "a" if event_type == "job_completed" else None)
+        assert story.job.status == status
+    assert story.job.completed_by == "a"
+    assert story.job.agents["a"].completed
+
+
+def test_an_attempt_waits_runs_and_is_done():
+    story = Story(("w", "executor"))
+    seen = []
+    story.tell("agent_message_received", "w")
+    for event_type in ("requested", "acquired", "released"):
+        story.tell(f"executor_lease_{event_type}", "w", pool="default", slots=2)
+        seen.append((story.job.agents["w"].state, dict(story.job.slots), story.job.waiting))
+    story.tell("sandbox_job_completed", "w", exit_code=0)
+    assert seen == [
+        ("waiting", {}, 1),
+        ("running", {"default": 2}, 0),
+        ("done", {"default": 0}, 0),
+    ]
+    assert story.job.finished == 1
+
+
+def test_a_rejected_lease_no_longer_waits():
+    story = Story(("w", "executor"))
+    story.tell("executor_lease_requested", "w")
+    story.tell("executor_lease_rejected", "w", reason="queue full")
+    assert story.job.waiting == 0
+    assert story.job.warnings == 1
+
+
+def test_an_event_seen_twice_changes_nothing_and_a_gap_is_counted():
+    story = Story(("a", "router"))
+    event = story.tell("agent_message_received", "a")
+    advance(story.job, event)
+    assert story.job.agents["a"].received == 1
+    story.seq += 3
+    story.tell("agent_message_received", "a")
+    assert story.job.lost == 3
+
+
+def test_a_recovered_job_begins_where_it_was_left():
+    story = Story(("w", "executor"), status="running", events=40)
+    story.tell("executor_lease_acquired", "w")
+    assert story.job.lost == 0
+    story.tell("job_recovery_started")
+    assert story.job.running == 0
+    assert story.job.slots == {}
+
+
+def test_a_collector_says_how_many_it_has():
+    story = Story(("c", "aggregator"))
+    story.tell("aggregator_received", "c", count=7)
+    assert story.job.agents["c"].finished == 7
+
+
+def test_what_a_worker_says_is_its_note():
+    story = Story(("w", "executor"))
+    story.tell("peak_found", "w", value=3, at="noon")
+    assert story.job.agents["w"].note == "peak_found value=3 at=noon"
+    story.tell("agent_beacon", "w", source="runtime", message="working")
+    assert story.job.agents["w"].note.startswith("peak_found")
+    story.tell("agent_beacon", "w", source="agent", message="half way")
+    assert story.job.agents["w"].note == "half way"
+    story.tell("route_selected", "w")
+    assert story.job.agents["w"].note == "half way"
+
+
+def test_troubles_are_kept_with_their_reason_and_counted():
+    story = Story(("w", "executor"))
+    story.tell("agent_restart_scheduled", "w", reason="it died")
+    story.tell("job_failed", "w", reason="exit code 3")
+    assert [(t.severity, t.text) for t in story.job.troubles] == [
+        ("warning", "agent restart scheduled: it died"),
+        ("error", "job failed: exit code 3"),
+    ]
+    assert (story.job.errors, story.job.warnings) == (1, 1)
+    assert story.job.agents["w"].state == "failed"
+    assert story.job.agents["w"].restarts == 1
+
+
+def test_only_the_first_troubles_are_kept():
+    story = Story(("a", "router"))
+    for _ in range(80):
+        story.tell("dead_letter", "a", reason="nobody")
+    assert len(story.job.troubles) == 50
+    assert story.job.warnings == 80
+
+
+def test_steps_follow_their_events():
+    story = Story(("a", "executor"))
+    story.tell("workflow_step_attempt_started", "a", "one", attempt=1)
+    story.tell("workflow_step_attempt_retry_scheduled", "a", "one", attempt=1)
+    assert story.job.steps["one"].status == "retry_wait"
+    story.tell("workflow_step_attempt_started", "a", "one", attempt=2)
+    story.tell("workflow_step_completed", "a", step_id="one")
+    step = story.job.steps["one"]
+    assert (step.status, step.attempts) == ("completed", 2)
+
+
+@pytest.mark.parametrize(
+    "event_type,severity",
+    [("step_failed", "error"), ("x_timed_out", "error"), ("dead_letter", "warning"),
+     ("job_running", None)],
+)  # fmt: skip
+def test_severity_follows_the_type(event_type, severity):
+    assert severity_of(event_type) == severity
+
+
+def test_the_telling_part_of_a_payload_is_found():
+    assert said({"error": {"desc": "it broke"}, "code": 1}) == "it broke"
+    assert said({"count": 3, "list": [1]}) == "count=3"
+    assert said({}) == ""
+
+
+def test_an_agent_nobody_announced_is_taken_in():
+    job = JobProgress()
+    advance(job, Event(1, 1.0, "agent_message_received", "late", {}))
+    assert job.agents["late"].received == 1
