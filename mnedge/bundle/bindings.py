@@ -108,3 +108,21 @@ def _is_called(item: Any, step: str) -> bool:
     if step.endswith("*"):
         return any(isinstance(name, str) and name.startswith(step[:-1]) for name in names)
     return step in names
+
+
+def leads_somewhere(manifest: JsonObject, path: str) -> bool:
+    """Tell whether a value put at this path would land in the manifest; nothing is changed."""
+    places: list[Any] = [manifest]
+    for step in path.split(".")[:-1]:
+        found: list[Any] = []
+        for place in places:
+            if isinstance(place, list):
+                found += [place[index] for index in _positions(place, step)]
+            elif isinstance(place, dict) and isinstance(place.get(step, {}), dict | list):
+                found.append(place.get(step, {}))
+        places = found
+    last = path.rpartition(".")[2]
+    return any(
+        isinstance(place, dict) or (isinstance(place, list) and bool(_positions(place, last)))
+        for place in places
+    )

@@ -42,7 +42,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> JsonObject:
     for name, value in below.items():
         if name in above:
             over = above[name]
-            both = isinstance(value, Mapping) and isinstance(over, Mapping)
+            both = isinstance(value, dict) and isinstance(over, dict)
             result[name] = merged(value, over) if both else copied(over)
         else:
             result[name] = copied(value)
@@ -54,7 +54,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> JsonObject:
 
 def copied(value: Any) -> Any:
     """Return a copy that shares no object or list with the value."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: copied(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [copied(item) for item in value]

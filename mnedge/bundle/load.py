@@ -7,10 +7,12 @@ turns its errors into one.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from msgspec import structs
 
 from mnedge.bundle import bindings, lower
 from mnedge.bundle.archive import is_archive, unpack
@@ -18,16 +20,25 @@ from mnedge.bundle.config import Resolved, for_run, resolve
 from mnedge.bundle.files import Files, FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import SUPPORTED, Generation, detect
-from mnedge.bundle.inputs import ResolvedInputs, resolve_inputs
+from mnedge.bundle.inputs import ResolvedInputs, failed_patterns, resolve_inputs
 from mnedge.bundle.json_text import JsonInvalidError, read
 from mnedge.bundle.problem import BundleInvalidError, Problem, Severity, invalid
 from mnedge.bundle.rules.all import RULES
-from mnedge.bundle.rules.registry import PROFILES, run
+from mnedge.bundle.rules.inputs import rules_in
+from mnedge.bundle.rules.registry import ERROR, PROFILES, as_problem, run
+from mnedge.bundle.rules.running import unrunnable
 from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping, objects
 from mnedge.errors import NotFoundError, UsageError
 from mnedge.model.manifest import JobSpec
 
-__all__ = ["Bundle", "BundleInvalidError", "open_bundle", "require", "valid_text"]
+__all__ = [
+    "Bundle",
+    "BundleInvalidError",
+    "open_bundle",
+    "require",
+    "runnable_problems",
+    "valid_text",
+]
 
 
 class Bundle:
@@ -193,6 +204,36 @@ def require(bundle: Bundle) -> Bundle:
     return bundle
 
 
+def runnable_problems(
+    bundle: Bundle, available_runners: Collection[str], *, openshell_fallback: bool = True
+) -> list[Problem]:
+    """Return what only matters now that a valid bundle is to run here; errors refuse the run.
+
+    `available_runners` are the names a host has; of a mapping from names to runners each is also
+    asked whether it is available.
+    """
+    by_id = {item.rule_id: item for item in RULES}
+    found = [
+        (by_id["X-01"], item)
+        for item in unrunnable(
+            bundle.subject,
+            bundle.config,
+            available_runners,
+            openshell_fallback=openshell_fallback,
+        )
+    ]
+    for rule_id in ("N-33", "X-04"):
+        found += [(by_id[rule_id], item) for item in by_id[rule_id].check(bundle.subject)]
+    problems = [
+        as_problem(item, structs.replace(one, severity=one.severity or ERROR), "default")
+        for item, one in found
+    ]
+    entries = [entry for _, entry in rules_in(bundle.subject)]
+    problems += bundle.launch_problems
+    problems += failed_patterns(entries, bundle.config, bundle.manifest)
+    return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)
+
+
 def valid_text(bundle: Bundle) -> str:
     """Return what a successful validation says."""
     return f"Job bundle at '{bundle.label}' is valid."
@@ -233,6 +274,9 @@ def _subject(files: Files, expected_id: str | None, catalogue: Document | None) 
     )
     if generation is Generation.A:
         subject.agents = lower.agent_entries(manifest.members)
+        for agent in subject.agents:
+            if agent.agent_id:
+                subject.agent_ids.setdefault(agent.agent_id, agent)
         subject.edges = list(objects(manifest.members.get("edges")))
     return subject
 

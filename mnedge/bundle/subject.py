@@ -1,6 +1,6 @@
 """What rules look at: a bundle's documents and files, read once, nothing taken for right yet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from msgspec import Struct, field
@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from mnedge.bundle.files import Files
 from mnedge.bundle.generation import Generation
 from mnedge.bundle.json_text import JsonInvalidError
+from mnedge.bundle.problem import At
 
 JsonObject = dict[str, Any]
 
@@ -32,7 +33,7 @@ class AgentEntry(Struct, frozen=True, kw_only=True):
     """One entry of the manifest's agent list, after its template was rendered."""
 
     index: int
-    at: tuple[str | int, ...]
+    at: At
     raw: JsonObject
     rendered: JsonObject
     template_problem: tuple[str, str] | None = None
@@ -71,6 +72,8 @@ class Subject(Struct, kw_only=True):
     config: JsonObject = field(default_factory=dict)
     """`config/default.json` (what the author wrote), empty if unreadable."""
     agents: list[AgentEntry] = field(default_factory=list)
+    agent_ids: dict[str, AgentEntry] = field(default_factory=dict)
+    """Agents by id; the first of two with one id."""
     edges: list[tuple[int, JsonObject]] = field(default_factory=list)
 
     @property
@@ -79,18 +82,14 @@ class Subject(Struct, kw_only=True):
         return self.manifest_document.members
 
     @property
+    def manifest_is_object(self) -> bool:
+        """Tell whether there is a manifest to look into."""
+        return isinstance(self.manifest_document.value, dict)
+
+    @property
     def metadata(self) -> JsonObject:
         """`metadata`, empty if it is no object."""
         return mapping(self.manifest.get("metadata"))
-
-    @property
-    def agent_ids(self) -> dict[str, AgentEntry]:
-        """Agents by id; the first of two with one id."""
-        found: dict[str, AgentEntry] = {}
-        for agent in self.agents:
-            if agent.agent_id:
-                found.setdefault(agent.agent_id, agent)
-        return found
 
     def section(self, name: str) -> JsonObject:
         """Return a section of the config, empty if it is absent or no object."""
@@ -112,12 +111,12 @@ def is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Tell whether the value is a number (true and false are none)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_count(value: Any, least: int = 0) -> bool:
+def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
     """Tell whether the value is a whole number of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
@@ -141,14 +140,16 @@ def objects(value: Any) -> Iterator[tuple[int, JsonObject]]:
             yield index, item
 
 
-def walk(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Yield every scalar of a document with its place."""
-    pending: list[tuple[tuple[str | int, ...], Any]] = [(at, value)]
-    while pending:
-        here, item = pending.pop()
-        if isinstance(item, Mapping):
-            pending.extend(((*here, key), member) for key, member in reversed(list(item.items())))
-        elif isinstance(item, list):
-            pending.extend(((*here, index), item[index]) for index in reversed(range(len(item))))
-        else:
-            yield here, item
+def texts(value: Any, at: At = ()) -> Iterator[tuple[At, str]]:
+    """Yield every non-empty text of a document with its place, in document order."""
+    if isinstance(value, str):
+        if value:
+            yield at, value
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if isinstance(member, str | dict | list):
+                yield from texts(member, (*at, key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            if isinstance(member, str | dict | list):
+                yield from texts(member, (*at, index))

@@ -24,6 +24,7 @@ RUN = "X"
 
 GROUPS = {
     "bundle": "Files of the bundle",
+    "document": "The manifest as a document",
     "manifest": "Root of the manifest",
     "metadata": "Metadata",
     "graph": "Entrypoints, edges and seeds",
@@ -33,8 +34,11 @@ GROUPS = {
     "runtime": "Runtime declarations",
     "config": "Configuration",
     "input": "Inputs",
-    "run": "Running here",
+    "runner": "Running here",
+    "dependency": "Dependencies",
 }
+_WITHOUT_MANIFEST = ("bundle", "document", "config")
+"""Groups that still make sense when the manifest cannot be read."""
 PROFILES = ("default", "strict")
 
 Check = Callable[[Subject], Iterator["Found"]]
@@ -109,18 +113,22 @@ def rule(
 
 
 def declared() -> list[Rule]:
-    """Return every rule that has been imported, in the order of groups, then of declaration."""
+    """Return every rule that has been imported, by group, then by id."""
     order = list(GROUPS)
-    return sorted(_RULES.values(), key=lambda item: order.index(item.group))
+    return sorted(
+        _RULES.values(),
+        key=lambda item: (order.index(item.group), int(item.rule_id.rpartition("-")[2])),
+    )
 
 
 def run(rules: list[Rule], subject: Subject, profile: str) -> list[Problem]:
     """Return what the rules find, errors first, then in the order of the rules."""
     letter = subject.generation.letter
+    readable = subject.manifest_is_object
     problems = [
         as_problem(item, found, profile)
         for item in rules
-        if letter in item.generations
+        if letter in item.generations and (readable or item.group in _WITHOUT_MANIFEST)
         for found in item.check(subject)
     ]
     return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)

@@ -1,0 +1,339 @@
+"""Rules about entrypoints, edges and seeds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mnedge.bundle.conditions import problem_in
+from mnedge.bundle.generation import Generation
+from mnedge.bundle.lower import edge_id_of, entrypoints_of, kind_of
+from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
+from mnedge.bundle.subject import AgentEntry, JsonObject, Subject, is_text, listing, mapping
+from mnedge.model.states import AgentKind
+
+ROUTING_MODES = ("broadcast", "first_match", "all_match")
+
+
+@rule(
+    "E-01",
+    ERROR,
+    "A",
+    "graph.no_entrypoint",
+    "manifest must define at least one entrypoint or one node with role root/root_coordinator",
+    help='add "entrypoints": ["<node_id>"], the agents that are started first',
+)
+def has_an_entrypoint(subject: Subject) -> Iterator[Found]:
+    """Yield if nothing says where the job starts."""
+    given = subject.manifest.get("entrypoints")
+    if given is not None and not isinstance(given, list | str):
+        yield Found(
+            at=("entrypoints",),
+            message="entrypoints must be a list of node ids",
+            expected="a list of node ids",
+            actual=given,
+        )
+    elif not entrypoints_of(subject.manifest, subject.agents) and not listing(given):
+        yield Found(at=("entrypoints",), expected="a list of node ids")
+
+
+@rule(
+    "E-02",
+    ERROR,
+    "A",
+    "graph.unknown_entrypoint",
+    "entrypoint does not reference a known node",
+    help="name the node_id of an agent in nodes",
+)
+def entrypoints_are_agents(subject: Subject) -> Iterator[Found]:
+    """Yield each entrypoint that is no agent."""
+    if subject.generation is not Generation.A:
+        return
+    given = subject.manifest.get("entrypoints")
+    known = subject.agent_ids
+    for index, name in enumerate([given] if isinstance(given, str) else listing(given)):
+        if not isinstance(name, str) or name not in known:
+            yield Found(
+                at=("entrypoints",) if isinstance(given, str) else ("entrypoints", index),
+                message=f"entrypoint {_shown(name)} does not reference a known node",
+                expected=_some(known),
+                actual=name,
+            )
+
+
+@rule(
+    "E-03",
+    ERROR,
+    "A",
+    "graph.unknown_end",
+    "edge references a missing node",
+    help="name the node_id of an agent in nodes",
+)
+def edges_join_agents(subject: Subject) -> Iterator[Found]:
+    """Yield each end of an edge that is no agent."""
+    known = subject.agent_ids
+    for index, edge in subject.edges:
+        for key in ("from_node", "to_node"):
+            name = edge.get(key)
+            if not isinstance(name, str) or name not in known:
+                yield Found(
+                    at=("edges", index, key),
+                    message=f"edge {_named(edge)} references missing {key} {_shown(name)}",
+                    expected=_some(known),
+                    actual=name,
+                )
+
+
+@rule(
+    "E-04",
+    ERROR,
+    "A",
+    "graph.no_message_type",
+    "edge must define message_type",
+    help="name the type of message that takes this edge, or * for every type",
+)
+def edges_name_a_type(subject: Subject) -> Iterator[Found]:
+    """Yield each edge without a message type."""
+    for index, edge in subject.edges:
+        if not is_text(edge.get("message_type")):
+            yield Found(
+                at=("edges", index, "message_type"),
+                message=f"edge {_named(edge)} must define message_type",
+                expected="a non-empty text",
+                actual=edge.get("message_type"),
+            )
+
+
+@rule(
+    "E-05",
+    ERROR,
+    "*",
+    "graph.initial_inputs",
+    "initial_inputs must be an object or list",
+    help="write { node_id: [bodies] }, or a list that every entrypoint gets",
+)
+def seeds_have_a_shape(subject: Subject) -> Iterator[Found]:
+    """Yield if `initial_inputs` is neither object nor list."""
+    given = subject.manifest.get("initial_inputs")
+    if given is not None and not isinstance(given, dict | list):
+        yield Found(at=("initial_inputs",), expected="an object or a list", actual=given)
+
+
+@rule(
+    "E-06",
+    WARNING,
+    "A",
+    "graph.unused_seed",
+    "initial_inputs names a node that is no entrypoint; it is ignored",
+    help="add the node to entrypoints, or take the seed out",
+)
+def seeds_are_used(subject: Subject) -> Iterator[Found]:
+    """Yield each seed that nobody receives."""
+    if subject.generation is not Generation.A:
+        return
+    starts = entrypoints_of(subject.manifest, subject.agents)
+    for name in mapping(subject.manifest.get("initial_inputs")):
+        if name not in starts:
+            yield Found(
+                at=("initial_inputs", name),
+                message=f"initial_inputs names {name!r}, which is no entrypoint; it is ignored",
+                expected=starts,
+            )
+
+
+@rule(
+    "E-07",
+    ERROR,
+    "A",
+    "graph.routing_mode",
+    "unsupported routing_mode",
+    help=f"use one of {', '.join(ROUTING_MODES)}",
+)
+def routing_modes_are_known(subject: Subject) -> Iterator[Found]:
+    """Yield each edge with an unknown routing mode."""
+    for index, edge in subject.edges:
+        mode = edge.get("routing_mode")
+        if mode is not None and mode not in ROUTING_MODES:
+            yield Found(
+                at=("edges", index, "routing_mode"),
+                message=f"edge {_named(edge)} has unsupported routing_mode {_shown(mode)}",
+                expected=list(ROUTING_MODES),
+                actual=mode,
+            )
+
+
+@rule(
+    "E-08",
+    ERROR,
+    "A",
+    "graph.conditions",
+    "edge has invalid conditions",
+    help='write {"path": "payload.x", "op": "==", "value": …}, or all, any, not, expr',
+)
+def conditions_can_be_read(subject: Subject) -> Iterator[Found]:
+    """Yield the innermost part of each condition that cannot be read."""
+    for index, edge in subject.edges:
+        wrong = problem_in(edge.get("conditions"))
+        if wrong is not None:
+            at, reason = wrong
+            yield Found(
+                at=("edges", index, "conditions", *at),
+                message=f"edge {_named(edge)} has invalid conditions: {reason}",
+            )
+
+
+@rule(
+    "E-09",
+    STRICT,
+    "A",
+    "graph.edge_id",
+    "edge_id is required and must be unique",
+    help="give each edge an id of its own",
+)
+def edge_ids_are_unique(subject: Subject) -> Iterator[Found]:
+    """Yield each edge without an id, and each that takes another one's."""
+    first: dict[str, tuple[Any, ...]] = {}
+    for index, edge in subject.edges:
+        at = ("edges", index, "edge_id")
+        edge_id = edge.get("edge_id")
+        if not is_text(edge_id):
+            yield Found(
+                at=at,
+                message="edge_id is required",
+                expected=f"a text such as {edge_id_of(edge)}"[:200],
+                actual=edge_id,
+            )
+            continue
+        ends = tuple(str(edge.get(key)) for key in ("from_node", "to_node", "message_type"))
+        if first.setdefault(edge_id, ends) != ends:
+            yield Found(at=at, message=f"duplicate edge_id {edge_id}", actual=edge_id)
+
+
+@rule(
+    "E-10",
+    WARNING,
+    "A",
+    "graph.dangling_type",
+    "a message type leads nowhere, or comes from nowhere",
+    help="make the edge's message_type the one that its sender emits",
+)
+def types_meet(subject: Subject) -> Iterator[Found]:
+    """Yield emitted types without an edge, and edges whose sender cannot emit their type."""
+    leaving: dict[str, list[str]] = {}
+    for _, edge in subject.edges:
+        if is_text(edge.get("from_node")) and is_text(edge.get("message_type")):
+            leaving.setdefault(edge["from_node"], []).append(edge["message_type"])
+    for agent in subject.agents:
+        emitted = _emitted(agent)
+        types = leaving.get(agent.agent_id, [])
+        if emitted and not agent.config.get("target_node") and not {emitted, "*"} & set(types):
+            yield Found(
+                at=(*agent.at, "config"),
+                message=f"{agent.label} emits {emitted!r}, but no edge carries it",
+                actual=emitted,
+            )
+    for index, edge in subject.edges:
+        sender = subject.agent_ids.get(str(edge.get("from_node")))
+        kind = edge.get("message_type")
+        only = _only_type(sender) if sender is not None else None
+        if only is not None and is_text(kind) and kind not in (only, "*"):
+            yield Found(
+                at=("edges", index, "message_type"),
+                message=f"edge {_named(edge)} waits for {kind!r}, which its sender never emits",
+                expected=only,
+                actual=kind,
+            )
+
+
+def _emitted(agent: AgentEntry) -> str | None:
+    """Return the type that the agent's config says it emits."""
+    key = "emit_type" if kind_of(agent.rendered) is AgentKind.ROUTER else "output_message_type"
+    emitted = agent.config.get(key)
+    return emitted if is_text(emitted) else None
+
+
+def _only_type(agent: AgentEntry) -> str | None:
+    """Return the one type the agent can emit, or None if it may emit others."""
+    if kind_of(agent.rendered) in (AgentKind.ROUTER, AgentKind.AGGREGATOR):
+        return _emitted(agent)
+    return None
+
+
+@rule(
+    "E-11",
+    WARNING,
+    "A",
+    "graph.unreachable",
+    "no message can reach this agent from an entrypoint",
+    help="add an edge to it, list it under entrypoints, or take it out",
+)
+def agents_are_reached(subject: Subject) -> Iterator[Found]:
+    """Yield each agent that no path of edges leads to; what a worker may address is left out."""
+    if subject.generation is not Generation.A:
+        return
+    ways: dict[str, list[str]] = {}
+    for _, edge in subject.edges:
+        if is_text(edge.get("from_node")) and is_text(edge.get("to_node")):
+            ways.setdefault(edge["from_node"], []).append(edge["to_node"])
+    for agent in subject.agents:
+        target = agent.config.get("target_node")
+        if is_text(target):
+            ways.setdefault(agent.agent_id, []).append(target)
+    reached: set[str] = set()
+    pending = list(entrypoints_of(subject.manifest, subject.agents))
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending.extend(ways.get(name, ()))
+    senders = {str(edge.get("to_node")) for _, edge in subject.edges}
+    for agent in subject.agents:
+        if (
+            agent.agent_id
+            and agent.agent_id not in reached
+            and kind_of(agent.rendered) is not AgentKind.SERVICE
+            and (agent.agent_id in senders or not _may_be_written_to(subject))
+        ):
+            yield Found(at=agent.at, message=f"{agent.label} cannot be reached from an entrypoint")
+
+
+def _may_be_written_to(subject: Subject) -> bool:
+    """Tell whether some worker can address agents directly, without an edge."""
+    return any(
+        kind_of(agent.rendered) in (AgentKind.EXECUTOR, AgentKind.MODULE)
+        for agent in subject.agents
+    )
+
+
+@rule(
+    "E-12",
+    ERROR,
+    "A",
+    "graph.edges_shape",
+    "edges must be a list of objects",
+    help='write edges as [{"edge_id", "from_node", "to_node", "message_type"}, …]',
+)
+def edges_are_objects(subject: Subject) -> Iterator[Found]:
+    """Yield if `edges` is no list, and each member that is no object."""
+    edges = subject.manifest.get("edges")
+    if edges is not None and not isinstance(edges, list):
+        yield Found(at=("edges",), expected="a list", actual=edges)
+    for index, edge in enumerate(listing(edges)):
+        if not isinstance(edge, dict):
+            yield Found(
+                at=("edges", index),
+                message=f"edge number {index + 1} must be an object",
+                expected="an object",
+                actual=edge,
+            )
+
+
+def _named(edge: JsonObject) -> str:
+    edge_id = edge.get("edge_id")
+    return edge_id if is_text(edge_id) else "unknown"
+
+
+def _shown(value: Any) -> str:
+    return value if is_text(value) else repr(value)[:80]
+
+
+def _some(known: dict[str, AgentEntry]) -> list[str]:
+    return list(known)[:20]

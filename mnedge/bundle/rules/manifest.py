@@ -1,0 +1,578 @@
+"""Rules about the root of the manifest."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mnedge.bundle.files import tidy, unsafe_path
+from mnedge.bundle.generation import (
+    SOURCE_VERSIONS,
+    SUPPORTED,
+    WORKFLOW_VERSIONS,
+    Generation,
+)
+from mnedge.bundle.rules.files import broken
+from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
+from mnedge.bundle.subject import JsonObject, Subject, is_number, is_text, listing, mapping
+
+_FORBIDDEN_IN_C = ("flow", "graph_id", "nodes", "edges", "entrypoints")
+_NEEDS = ("cpu", "gpu", "memory", "disk")
+_MISSPELT = {
+    "requirments": "requirements",
+    "inputValidation": "input_validation",
+    "requiredServices": "required_services",
+}
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SNAKE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+_NAMES = {
+    Generation.B_R: "B (steps in `flow`, agents at the root)",
+    Generation.B_F: "B (steps and agents in `flow`)",
+    Generation.C: "C (`workflow` and `agents`)",
+    Generation.S1: "S1 (an authoring source)",
+    Generation.S2: "S2 (an authoring source)",
+}
+
+
+@rule(
+    "M-01",
+    ERROR,
+    "*",
+    "document.not_an_object",
+    "manifest must be a JSON object",
+    help="make manifest.json one JSON object, { … }, of at most 16 MiB",
+)
+def is_an_object(subject: Subject) -> Iterator[Found]:
+    """Yield if the manifest is broken or something else than an object."""
+    yield from broken(subject.manifest_document)
+
+
+@rule(
+    "M-02",
+    ERROR,
+    "ABCS",
+    "manifest.api_version",
+    "unsupported apiVersion",
+    help=f"use {', '.join(WORKFLOW_VERSIONS + SOURCE_VERSIONS)}, or none beside root nodes",
+)
+def api_version_is_known(subject: Subject) -> Iterator[Found]:
+    """Yield if `apiVersion` is unknown, or missing where steps need it."""
+    manifest = subject.manifest
+    version = manifest.get("apiVersion")
+    if "apiVersion" in manifest and version not in WORKFLOW_VERSIONS + SOURCE_VERSIONS:
+        yield Found(
+            at=("apiVersion",),
+            message=f"unsupported apiVersion {version!r}",
+            expected=[*WORKFLOW_VERSIONS, *SOURCE_VERSIONS],
+            actual=version,
+        )
+    elif "apiVersion" not in manifest and subject.generation.letter in "BC":
+        steps = subject.generation is Generation.C or has_steps(manifest)
+        yield Found(
+            at=("apiVersion",),
+            message="apiVersion is required",
+            expected=WORKFLOW_VERSIONS[0],
+            severity=ERROR if steps else WARNING,
+        )
+
+
+@rule(
+    "M-03",
+    ERROR,
+    "A",
+    "manifest.undetectable",
+    "manifest has no nodes, flow, workflow or source workflow",
+    help="list the agents under `nodes` (and their `edges`)",
+)
+def generation_is_known(subject: Subject) -> Iterator[Found]:
+    """Yield if nothing tells what kind of manifest this is."""
+    if subject.generation is Generation.UNKNOWN and subject.manifest_is_object:
+        yield Found(expected="a list `nodes`, or `flow`, or `workflow`")
+
+
+@rule(
+    "M-04",
+    ERROR,
+    "BCS",
+    "manifest.kind",
+    "kind must be Workflow",
+    help="set `kind` to Workflow, or to WorkflowSource in an authoring source",
+)
+def kind_fits(subject: Subject) -> Iterator[Found]:
+    """Yield if `kind` is wrong for the generation, or missing where steps need it."""
+    manifest, letter = subject.manifest, subject.generation.letter
+    allowed = {"B": ("Workflow",), "C": ("Workflow",), "S": ("WorkflowSource", "Workflow")}[letter]
+    if "kind" in manifest and manifest["kind"] not in allowed:
+        yield Found(at=("kind",), expected=allowed[0], actual=manifest["kind"])
+    elif "kind" not in manifest and (letter == "C" or (letter == "B" and has_steps(manifest))):
+        yield Found(at=("kind",), expected=allowed[0])
+
+
+@rule(
+    "M-05",
+    ERROR,
+    "ABC",
+    "manifest.version",
+    "manifest_version is required",
+    help='add "manifest_version": "1.0"',
+)
+def version_is_there(subject: Subject) -> Iterator[Found]:
+    """Yield if `manifest_version` is neither a text nor a number."""
+    version = subject.manifest.get("manifest_version")
+    if not is_text(version) and not is_number(version):
+        yield Found(at=("manifest_version",), expected="a text such as 1.0", actual=version)
+
+
+@rule(
+    "M-06",
+    ERROR,
+    "AB",
+    "manifest.graph_id",
+    "graph_id must be a non-empty string",
+    help="give the workflow an id, usually <blueprint_id>_v1",
+)
+def graph_id_is_there(subject: Subject) -> Iterator[Found]:
+    """Yield if `graph_id` is no text."""
+    graph_id = subject.manifest.get("graph_id")
+    if not is_text(graph_id):
+        yield Found(at=("graph_id",), expected="a non-empty text", actual=graph_id)
+
+
+@rule(
+    "M-07",
+    ERROR,
+    "ABC",
+    "manifest.job_name",
+    "job_name must be a non-empty string",
+    help="give the job a name in kebab-case",
+)
+def job_name_is_there(subject: Subject) -> Iterator[Found]:
+    """Yield if `job_name` is no text; generation A may leave it out."""
+    name = subject.manifest.get("job_name")
+    optional = subject.generation.letter == "A" and name is None
+    if not optional and not is_text(name):
+        yield Found(at=("job_name",), expected="a non-empty text", actual=name)
+
+
+@rule(
+    "M-08",
+    ERROR,
+    "C",
+    "manifest.identity",
+    "id and name are required",
+    help="give the manifest an id (the folder's name) and a name for people",
+)
+def id_and_name_are_there(subject: Subject) -> Iterator[Found]:
+    """Yield each of `id` and `name` that is no text."""
+    for key in ("id", "name"):
+        if not is_text(subject.manifest.get(key)):
+            yield Found(at=(key,), message=f"{key} is required", expected="a non-empty text")
+
+
+@rule(
+    "M-09",
+    STRICT,
+    "C",
+    "manifest.forbidden_root",
+    "not allowed at the root of a workflow manifest",
+    help="move it below workflow or agents",
+)
+def no_old_roots(subject: Subject) -> Iterator[Found]:
+    """Yield each root member of older generations."""
+    for key in _FORBIDDEN_IN_C:
+        if key in subject.manifest:
+            yield Found(at=(key,), message=f"{key} is not allowed in mn.workflow manifests")
+
+
+@rule(
+    "M-10",
+    STRICT,
+    "ABC",
+    "manifest.license",
+    "license must point to LICENSE.md",
+    help='add "license": "LICENSE.md" and the file',
+)
+def license_is_there(subject: Subject) -> Iterator[Found]:
+    """Yield if `license` names no file of the bundle."""
+    yield from _names_a_file(subject, "license")
+
+
+@rule(
+    "M-11",
+    STRICT,
+    "ABC",
+    "manifest.term",
+    "term must point to TERM.md",
+    help='add "term": "TERM.md" and the file',
+)
+def term_is_there(subject: Subject) -> Iterator[Found]:
+    """Yield if `term` names no file of the bundle."""
+    yield from _names_a_file(subject, "term")
+
+
+def _names_a_file(subject: Subject, key: str) -> Iterator[Found]:
+    path = subject.manifest.get(key)
+    if not is_text(path) or unsafe_path(path) or not subject.files.is_file(tidy(path)):
+        yield Found(at=(key,), expected="the relative path of a file in the bundle", actual=path)
+
+
+@rule(
+    "M-12",
+    ERROR,
+    "*",
+    "manifest.type",
+    "type must be service or omitted for batch",
+    help="use service for a job that runs until it is stopped, else leave type out",
+)
+def type_is_known(subject: Subject) -> Iterator[Found]:
+    """Yield if `type` is neither batch nor service."""
+    kind = subject.manifest.get("type")
+    if kind is not None and (not isinstance(kind, str) or kind.lower() not in ("batch", "service")):
+        yield Found(at=("type",), expected=["service", "batch"], actual=kind)
+
+
+@rule(
+    "M-13",
+    ERROR,
+    "*",
+    "manifest.context_engine",
+    "required_context_engine must be a boolean",
+    help="write true or false, without quotes",
+)
+def context_flag_is_boolean(subject: Subject) -> Iterator[Found]:
+    """Yield if the flag, in either spelling, is no boolean."""
+    for key in ("requiredContextEngine", "required_context_engine"):
+        flag = subject.manifest.get(key)
+        if flag is not None and not isinstance(flag, bool):
+            yield Found(
+                at=(key,), message=f"{key} must be a boolean", expected="true or false", actual=flag
+            )
+
+
+@rule(
+    "M-14",
+    STRICT,
+    "ABC",
+    "manifest.requirements",
+    "requirements must declare minimum cpu, gpu, memory and disk",
+    help='add "requirements": {"cpu": 1, "gpu": 0, "memory": "512 MB", "disk": "1 GB"}',
+)
+def requirements_are_declared(subject: Subject) -> Iterator[Found]:
+    """Yield if `requirements` is missing or lacks one of the four."""
+    needs = requirements_of(subject.manifest)
+    if needs is None:
+        yield Found(at=("requirements",), expected=list(_NEEDS))
+    elif isinstance(needs, dict):
+        missing = [key for key in _NEEDS if key not in needs]
+        if missing:
+            yield Found(
+                at=("requirements",),
+                message=f"requirements must declare minimum {', '.join(missing)}",
+                expected=list(_NEEDS),
+                actual=sorted(needs),
+            )
+
+
+@rule(
+    "M-15",
+    STRICT,
+    "ABC",
+    "manifest.input_validation",
+    "input_validation with a rules list is required",
+    help='add "input_validation": {"rules": []}, or rules that check the inputs',
+)
+def input_validation_is_declared(subject: Subject) -> Iterator[Found]:
+    """Yield if no input validation is declared anywhere."""
+    found = input_validation_of(subject)
+    if found is None or (isinstance(found[1], dict) and "rules" not in found[1]):
+        yield Found(at=("input_validation",), expected="an object with a list `rules`")
+
+
+@rule(
+    "M-16",
+    ERROR,
+    "*",
+    "manifest.policies",
+    "policies must be an object",
+    help="write policies as { … }, or leave them out",
+)
+def policies_are_an_object(subject: Subject) -> Iterator[Found]:
+    """Yield if `policies` is something else."""
+    policies = subject.manifest.get("policies")
+    if policies is not None and not isinstance(policies, dict):
+        yield Found(at=("policies",), expected="an object", actual=policies)
+
+
+@rule(
+    "M-17",
+    ERROR,
+    "*",
+    "manifest.metadata",
+    "metadata must be an object",
+    help="write metadata as { … } with at least blueprint_id and name",
+)
+def metadata_is_an_object(subject: Subject) -> Iterator[Found]:
+    """Yield if `metadata` is something else, or (only in strict) missing."""
+    metadata = subject.manifest.get("metadata")
+    if metadata is None:
+        if subject.generation.letter != "S":
+            yield Found(at=("metadata",), message="metadata is required", severity=STRICT)
+    elif not isinstance(metadata, dict):
+        yield Found(at=("metadata",), expected="an object", actual=metadata)
+
+
+@rule(
+    "M-18",
+    ERROR,
+    "C",
+    "manifest.contract",
+    "contract with inputs and outputs.primary is required",
+    help="add contract.inputs and contract.outputs.primary, both objects",
+)
+def contract_is_complete(subject: Subject) -> Iterator[Found]:
+    """Yield each required object of the contract that is missing."""
+    contract = subject.manifest.get("contract")
+    if not isinstance(contract, dict):
+        yield Found(at=("contract",), message="contract is required", actual=contract)
+        return
+    if not isinstance(contract.get("inputs"), dict):
+        yield Found(at=("contract", "inputs"), message="contract.inputs must be an object")
+    if not isinstance(mapping(contract.get("outputs")).get("primary"), dict):
+        yield Found(
+            at=("contract", "outputs", "primary"),
+            message="contract.outputs.primary must be an object",
+        )
+
+
+@rule(
+    "M-19",
+    STRICT,
+    "*",
+    "manifest.standard_version",
+    "standard version 1.0 required",
+    help='add "standard": {"version": "1.0"} to the metadata',
+)
+def standard_is_declared(subject: Subject) -> Iterator[Found]:
+    """Yield if the manifest names no standard version, or another; C-02 looks at the config."""
+    manifest = subject.manifest
+    for declared in (
+        manifest.get("standard_version"),
+        _version_of(subject.metadata.get("standard")),
+        subject.metadata.get("standard_version"),
+        _version_of(manifest.get("standard")),
+    ):
+        if declared is not None:
+            if str(declared) != "1.0":
+                yield Found(at=("standard_version",), expected="1.0", actual=declared)
+            return
+    yield Found(at=("metadata", "standard"), expected="1.0")
+
+
+def _version_of(standard: Any) -> Any:
+    return standard.get("version") if isinstance(standard, dict) else standard
+
+
+@rule(
+    "M-20",
+    ERROR,
+    "*",
+    "manifest.dependency",
+    "payload dependency is malformed",
+    help='each entry: {"type": "pip", "source": "gar" or "payload", "name", "version", "path"}',
+)
+def dependencies_are_whole(subject: Subject) -> Iterator[Found]:
+    """Yield each malformed, missing or doubled skill or agent dependency."""
+    for key in ("skill_dependencies", "agent_dependencies"):
+        entries = subject.manifest.get(key)
+        if entries is not None and not isinstance(entries, list):
+            yield Found(at=(key,), message=f"{key} must be a list", actual=entries)
+            continue
+        names: set[str] = set()
+        for index, entry in enumerate(listing(entries)):
+            at = (key, index)
+            reason = _dependency_problem(subject, entry, names)
+            if reason:
+                yield Found(at=at, message=f"{key}[{index}] {reason}", actual=entry)
+
+
+def _dependency_problem(subject: Subject, entry: Any, names: set[str]) -> str:
+    if not isinstance(entry, dict):
+        return "must be an object"
+    if entry.get("type", "pip") != "pip":
+        return "must have type pip"
+    if entry.get("source") not in ("gar", "payload"):
+        return "must have source gar or payload"
+    name = entry.get("name")
+    if not is_text(name):
+        return "must have a name"
+    normalised = re.sub(r"[-_.]+", "-", name).lower()
+    if normalised in names:
+        return f"names {name} a second time"
+    names.add(normalised)
+    if entry["source"] == "payload":
+        return _payload_path_problem(subject, entry.get("path"))
+    return ""
+
+
+def _payload_path_problem(subject: Subject, path: Any) -> str:
+    if not is_text(path):
+        return "needs a path below payloads/skills or payloads/agents"
+    if unsafe_path(path):
+        return f"has a path that {unsafe_path(path)}"
+    name = tidy(path)
+    if not name.startswith(("payloads/skills/", "payloads/agents/")):
+        return "needs a path below payloads/skills or payloads/agents"
+    if not subject.files.is_file(name) and not subject.files.is_dir(name):
+        return f"names {path}, which is not in the bundle"
+    return ""
+
+
+@rule(
+    "M-30",
+    WARNING,
+    "A",
+    "manifest.daemon",
+    "daemon is the old spelling of type: service",
+    help='replace it by "type": "service"',
+)
+def daemon_is_old(subject: Subject) -> Iterator[Found]:
+    """Yield if the manifest sets `daemon`."""
+    if subject.manifest.get("daemon") is True:
+        yield Found(at=("daemon",), expected='"type": "service"', actual=True)
+
+
+@rule(
+    "M-31",
+    WARNING,
+    "*",
+    "manifest.spelling",
+    "a root member is misspelt or in camelCase",
+    help="rename it; both spellings are read for now",
+)
+def roots_are_spelt_right(subject: Subject) -> Iterator[Found]:
+    """Yield each known misspelling."""
+    for wrong, right in _MISSPELT.items():
+        if wrong in subject.manifest:
+            yield Found(at=(wrong,), message=f"{wrong} should be {right}", expected=right)
+
+
+@rule(
+    "M-32",
+    WARNING,
+    "B",
+    "manifest.deprecated",
+    "generation B is deprecated",
+    help="nothing has to change; newer manifests have workflow and agents",
+)
+def generation_is_old(subject: Subject) -> Iterator[Found]:
+    """Yield for every manifest of generation B; of A there is nothing newer that could run here."""
+    yield Found(message=f"manifests of generation {subject.generation} are deprecated")
+
+
+@rule(
+    "M-33",
+    WARNING,
+    "C",
+    "manifest.schema_version",
+    "version is not 1",
+    help='write "version": 1',
+)
+def version_is_one(subject: Subject) -> Iterator[Found]:
+    """Yield if `version` is given and not the number 1."""
+    version = subject.manifest.get("version")
+    if version is not None and (isinstance(version, bool) or version != 1):
+        yield Found(at=("version",), expected=1, actual=version)
+
+
+@rule(
+    "M-34",
+    WARNING,
+    "*",
+    "manifest.names",
+    "a name is not in its usual form",
+    help="id in snake_case, job_name in kebab-case, graph_id as <id>_v<number>",
+)
+def names_have_their_form(subject: Subject) -> Iterator[Found]:
+    """Yield each id or name in an unusual form."""
+    manifest = subject.manifest
+    job_name = manifest.get("job_name")
+    if is_text(job_name) and not _KEBAB.fullmatch(job_name):
+        yield Found(at=("job_name",), message="job_name is not kebab-case", actual=job_name)
+    blueprint_id = subject.metadata.get("blueprint_id")
+    if is_text(blueprint_id) and not _SNAKE.fullmatch(blueprint_id):
+        yield Found(
+            at=("metadata", "blueprint_id"),
+            message="blueprint_id is not snake_case",
+            actual=blueprint_id,
+        )
+    graph_id = manifest.get("graph_id")
+    if (
+        is_text(graph_id)
+        and is_text(blueprint_id)
+        and not re.fullmatch(re.escape(blueprint_id) + r"_v[0-9]+", graph_id)
+    ):
+        yield Found(
+            at=("graph_id",),
+            message="graph_id is not <blueprint_id>_v<number>",
+            expected=f"{blueprint_id}_v1",
+            actual=graph_id,
+        )
+
+
+@rule(
+    "M-40",
+    ERROR,
+    "A",
+    "manifest.daemon_flag",
+    "daemon must be a boolean",
+    help='write true or false without quotes, or better "type": "service"',
+)
+def daemon_is_boolean(subject: Subject) -> Iterator[Found]:
+    """Yield if `daemon` is no boolean."""
+    daemon = subject.manifest.get("daemon")
+    if daemon is not None and not isinstance(daemon, bool):
+        yield Found(at=("daemon",), expected="true or false", actual=daemon)
+
+
+@rule(
+    "M-50",
+    ERROR,
+    "BCS",
+    "manifest.not_supported_yet",
+    "this generation of manifest cannot be run yet",
+    help="use a manifest with root nodes and edges, or a later version of mnedge",
+)
+def generation_is_supported(subject: Subject) -> Iterator[Found]:
+    """Yield if this version recognises the manifest but cannot lower it."""
+    if subject.generation not in SUPPORTED:
+        name = _NAMES[subject.generation]
+        yield Found(
+            message=f"a manifest of generation {name}, which this version cannot run yet",
+            expected="generation A",
+            actual=str(subject.generation),
+        )
+
+
+def has_steps(manifest: JsonObject) -> bool:
+    """Tell whether a manifest of generation B or C declares steps."""
+    return any(
+        bool(listing(mapping(manifest.get(home)).get("steps"))) for home in ("flow", "workflow")
+    )
+
+
+def requirements_of(manifest: JsonObject) -> Any:
+    """Return the hardware requirements under either spelling, or None."""
+    value = manifest.get("requirements")
+    return manifest.get("requirments") if value is None else value
+
+
+def input_validation_of(subject: Subject) -> tuple[tuple[str | int, ...], Any] | None:
+    """Return where the input rules stand, and what stands there; the first that is not empty."""
+    places: list[tuple[tuple[str | int, ...], Any]] = [
+        (("input_validation",), subject.manifest.get("input_validation")),
+        (("inputValidation",), subject.manifest.get("inputValidation")),
+        (("metadata", "input_validation"), subject.metadata.get("input_validation")),
+        (("metadata", "inputValidation"), subject.metadata.get("inputValidation")),
+    ]
+    present = [place for place in places if place[1] is not None]
+    filled = [place for place in present if place[1]]
+    return next(iter(filled or present), None)
