@@ -105,19 +105,28 @@ async def on_the_loop(work: Callable[[], T], /) -> T:
 class FileBlobs:
     """Blobs in a folder."""
 
-    def __init__(self, folder: str, conditions: Conditions, offload: Offload | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        conditions: Conditions,
+        offload: Offload | None = None,
+        alive: Callable[[str], bool] = lives,
+    ) -> None:
         self._folder = folder
         self._unfinished = os.path.join(folder, UNFINISHED)
         self._conditions = conditions
         self._offload = offload or in_threads()
+        self._alive = alive
+        self._process = ""
         self._numbers = count(1)
 
     def open(self) -> None:
         """Make the folders, and remove what processes that are gone did not finish."""
+        self._process = str(this_process())
         try:
             os.makedirs(self._unfinished, mode=0o700, exist_ok=True)
             for name in os.listdir(self._unfinished):
-                if not lives(name.rpartition(":")[0]):
+                if not self._alive(name.rpartition(":")[0]):
                     _remove(os.path.join(self._unfinished, name))
         except OSError as error:
             raise self._conditions.failed(PLACE, self._folder, error) from error
@@ -179,7 +188,7 @@ class FileBlobs:
         return os.path.join(self._folder, digits[:2], digits[2:])
 
     def _temporary(self) -> str:
-        return os.path.join(self._unfinished, f"{this_process()}:{next(self._numbers)}")
+        return os.path.join(self._unfinished, f"{self._process}:{next(self._numbers)}")
 
     def _put_file(self, path: str) -> str:
         with open(path, "rb") as file:

@@ -1,12 +1,14 @@
 """Keys held by one process at a time; free as soon as that process is gone.
 
-A holder is written `<boot id>:<pid>:<start time>`: none of these is ever given twice together, so a
-claim needs no renewal and no waiting. What a claim protects carries its epoch, which only grows.
+A holder is written `<boot id>:<pid>:<start time>`, in a container also `:<pid namespace>`: never
+twice the same, so a claim needs no renewal and no waiting. What it protects carries its epoch, which
+only grows.
 """
 
 import os
 import sqlite3
 from collections.abc import Callable
+from typing import NamedTuple
 
 import psutil
 
@@ -17,18 +19,53 @@ from mnedge.store.writer import Writer
 FREE = ""
 FAILOVER = 0
 """One machine alone has no failovers; a cluster's shared store counts them."""
+HOST_NAMESPACE = "4026531836"
+"""The pid namespace that Linux begins with."""
 
 
-def this_process() -> str:
-    """Return the name of this process among all that ever ran on this machine."""
-    return f"{_boot_id()}:{os.getpid()}:{_start_of(os.getpid())}"
+class Process(NamedTuple):
+    """One process among all that ever ran on this machine."""
+
+    boot_id: str
+    pid: int
+    start: str
+    namespace: str = HOST_NAMESPACE
+
+    def __str__(self) -> str:
+        parts = (self.boot_id, str(self.pid), self.start, self.namespace)
+        return ":".join(parts[:3] if self.namespace == HOST_NAMESPACE else parts)
+
+    @classmethod
+    def parse(cls, text: str) -> "Process | None":
+        """Return the process of that name, or None if it is no such name."""
+        parts = text.split(":")
+        if len(parts) not in (3, 4) or not parts[1].isdecimal():
+            return None
+        return cls(parts[0], int(parts[1]), *parts[2:])
 
 
-def lives(holder: str) -> bool:
-    """Tell whether the process of that name still runs."""
-    boot_id, _, rest = holder.partition(":")
-    pid, _, start = rest.partition(":")
-    return boot_id == _boot_id() and pid.isdecimal() and _start_of(int(pid)) == start
+def this_process() -> Process:
+    """Return this process."""
+    pid = os.getpid()
+    return Process(_boot_id(), pid, _start_of(pid) or "", _namespace())
+
+
+def never(process: Process) -> bool:
+    """Tell that no process answers."""
+    return False
+
+
+def lives(holder: str, answers: Callable[[Process], bool] = never) -> bool:
+    """Tell whether the process of that name still runs.
+
+    `answers` is asked about one in another container, whose pids cannot be seen from here.
+    """
+    process = Process.parse(holder)
+    if process is None or process.boot_id != _boot_id():
+        return False
+    if process.namespace != _namespace():
+        return answers(process)
+    return _start_of(process.pid) == process.start
 
 
 def _boot_id() -> str:
@@ -37,6 +74,13 @@ def _boot_id() -> str:
             return file.read().strip()
     except OSError:
         return f"{psutil.boot_time():.0f}"
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return HOST_NAMESPACE
 
 
 def _start_of(pid: int) -> str | None:

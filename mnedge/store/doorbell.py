@@ -8,12 +8,13 @@ watches also looks at the database from time to time.
 import errno
 import os
 import socket
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 
 import trio
 
+from mnedge.store.claims import Process, this_process
 from mnedge.store.table import Watchers
 
 LETTER_BYTES = 8192
@@ -69,14 +70,29 @@ class Doorbell:
                 if name != self._name and name.endswith(".sock"):
                     self._ring_one(self._sender, name, letter)
 
-    def _ring_one(self, sender: socket.socket, name: str, letter: bytes) -> None:
+    def answers(self, process: Process) -> bool:
+        """Tell whether a bell of that process still hangs; it is rung without a key."""
+        if self._sender is None:
+            return False
+        with suppress(OSError):
+            for name in os.listdir(self._folder):
+                if name.startswith(_name_of(process)) and self._ring_one(self._sender, name, b""):
+                    return True
+        return False
+
+    def _ring_one(self, sender: socket.socket, name: str, letter: bytes) -> bool:
+        """Ring one bell; False if nobody listens there any more."""
         try:
             sender.sendto(letter, self._address(name))
-        except ConnectionRefusedError:  # nobody listens there any more
+        except BlockingIOError:
+            return True
+        except ConnectionRefusedError:
             with suppress(OSError):
                 os.unlink(os.path.join(self._folder, name))
+            return False
         except OSError:
-            pass
+            return False
+        return True
 
     def _hang(self) -> socket.socket:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
@@ -86,28 +102,20 @@ class Doorbell:
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             bell.setblocking(False)
-            for number in range(1, 1000):
-                name = f"{os.getpid()}-{number}.sock"
-                self._forget_stale(name)
+            for number in count(1):
+                name = f"{_name_of(this_process())}{number}.sock"
                 try:
                     bell.bind(self._address(name))
                 except OSError as error:
-                    if error.errno == errno.EADDRINUSE:
-                        continue
-                    raise
-                self._name = name
-                return bell
-            raise OSError("no free name for a doorbell")
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+                else:
+                    self._name = name
+                    break
+            return bell
         except BaseException:
             bell.close()
             raise
-
-    def _forget_stale(self, name: str) -> None:
-        """Remove what a former process of this pid left."""
-        path = os.path.join(self._folder, name)
-        with suppress(OSError):
-            if stat.S_ISSOCK(os.lstat(path).st_mode) and self._sender is not None:
-                self._ring_one(self._sender, name, b"")
 
     def _take_down(self, bell: socket.socket | None) -> None:
         if self._name:
@@ -127,3 +135,7 @@ class Doorbell:
         if _HAS_DESCRIPTORS:
             return f"/proc/self/fd/{self._descriptor}/{name}"
         return os.path.join(self._folder, name)
+
+
+def _name_of(process: Process) -> str:
+    return f"{process.pid}-{process.start}-{process.namespace}-"

@@ -21,7 +21,7 @@ from mnedge.part import Part
 from mnedge.ports import Claim, Clock, Epoch, Row
 from mnedge.store.blobs import BlobEntry, BlobMissingError, hex_of
 from mnedge.store.condition import Condition, Conditions
-from mnedge.store.journal import (
+from mnedge.store.journal_rows import (
     OutOfOrderError,
     StaleEpochError,
     TornTail,

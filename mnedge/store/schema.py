@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from mnedge import __version__
 from mnedge.errors import UsageError
@@ -88,6 +89,8 @@ def open_database(
 
     Raises: SchemaNewerError, DatabaseForeignError; sqlite3.Error for what is wrong with the file.
     """
+    with suppress(FileExistsError):  # SQLite gives its other files the rights of this one
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = connect(path)
     try:
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import trio
@@ -16,7 +17,8 @@ from mnedge.store.claims import SqliteClaims, lives, this_process
 from mnedge.store.commits import PLACE, Commits, Write, touch
 from mnedge.store.condition import Condition, Conditions
 from mnedge.store.doorbell import Doorbell
-from mnedge.store.journal import Report, SqliteJournal
+from mnedge.store.journal import SqliteJournal
+from mnedge.store.journal_rows import Report
 from mnedge.store.schema import Connect, database_path, open_reader, plain_connect
 from mnedge.store.table import SqliteTable, Watchers, newest_change
 from mnedge.store.writer import InlineWriter, Readers, ThreadedWriter
@@ -44,7 +46,7 @@ class SqliteStore(Part):
         inline: bool = False,
         now: Clock | None = None,
         process: str | None = None,
-        alive: Callable[[str], bool] = lives,
+        alive: Callable[[str], bool] | None = None,
         connect: Connect = plain_connect,
     ) -> None:
         self.data_dir = os.fspath(data_dir)
@@ -64,12 +66,14 @@ class SqliteStore(Part):
                 commits, readers, self._watchers.notify, self._doorbell.ring
             )
         self._file_work = on_the_loop if inline else in_threads()
+        alive = alive or partial(lives, answers=self._doorbell.answers)
         self.table = SqliteTable(self._writer, self._watchers)
-        self.claims = SqliteClaims(self._writer, process=process or this_process(), alive=alive)
-        self.journal = SqliteJournal(self._writer)
-        self.blobs = FileBlobs(
-            os.path.join(self.data_dir, "blobs"), self._conditions, self._file_work
+        self.claims = SqliteClaims(
+            self._writer, process=process or str(this_process()), alive=alive
         )
+        self.journal = SqliteJournal(self._writer)
+        folder = os.path.join(self.data_dir, "blobs")
+        self.blobs = FileBlobs(folder, self._conditions, self._file_work, alive)
 
     @property
     def condition(self) -> Condition:
@@ -96,12 +100,13 @@ class SqliteStore(Part):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be open until cancelled; what was asked for before is committed then."""
-        await self._file_work(self._make_folders)
-        await self._file_work(self.blobs.open)
+        await self._file_work(self._make_folder)
         if self._inline:
+            await self._file_work(self.blobs.open)
             await self._writer.run(task_status=task_status)
             return
         with self._doorbell.hung() as bell:
+            await self._file_work(self.blobs.open)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._writer.run)
                 if bell is not None:
@@ -109,7 +114,7 @@ class SqliteStore(Part):
                 nursery.start_soon(self._look)
                 task_status.started()
 
-    def _make_folders(self) -> None:
+    def _make_folder(self) -> None:
         try:
             os.makedirs(self.data_dir, mode=0o700, exist_ok=True)
         except OSError as error:
@@ -134,22 +139,29 @@ class Looking:
     """Notices table writes by other processes, on the loop itself: it reads one shared counter."""
 
     def __init__(self, path: str, connect: Connect) -> None:
-        self._connection = open_reader(path, connect)
+        self._path = path
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
         self._version = -1
         self._change = -1
 
     def moved(self) -> bool:
         """Tell whether the table was written since the last call; a failure counts as yes."""
         try:
+            if self._connection is None:
+                self._connection = open_reader(self._path, self._connect)
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             if version == self._version:
                 return False
             self._version, before = version, self._change
             self._change = newest_change(self._connection)
         except sqlite3.Error:
+            self.close()
             return True
         return self._change != before
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._version = None, -1
