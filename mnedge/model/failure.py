@@ -21,6 +21,7 @@ ITEMS = 25
 _MARK_CHARS = 128
 _LINKS = (("errors", "errors_jsonl"), ("events", "events_jsonl"), ("logs", "logs_jsonl"))
 
+_IDENTITY = ("agent_id", "step_id", "attempt", "max_attempts", "node")
 _BY_TEXT = (
     (("heartbeat",), "workflow.step.heartbeat_timeout"),
     (("deadline", "timeout", "timed out"), "workflow.step.timeout"),
@@ -85,31 +86,36 @@ def failure_envelope(
     `step_id`, `attempt`, …; None is left out. The same error gives the same envelope.
     """
     given = error if isinstance(error, dict) else {}
-    text = failure_text(error)
-    code = code or _text(given, "code") or _text(given, "error_code") or _code(text, component)
+    before = given if given.get("schema_version") == SCHEMA else {}
+    inner = before.get("details")
+    given = inner if isinstance(inner, dict) else given
+    text = failure_text(given or error)
+    code = code or _text(before or given, "code") or _text(given, "error_code")
+    code = code or _code(text, component)
     category = _category(f"{code} {text}".lower())
-    known = {"agent_id", "step_id", "attempt", "max_attempts", "node"}
     details = {
         "message": text,
         "category": category,
         "retryable": _retryable(code, category),
         "reason_type": "map" if given else "text",
         "component": component,
-        **{key: value for key, value in given.items() if key in known},
+        **(given if before else {key: given[key] for key in _IDENTITY if key in given}),
         **about,
     }
     envelope = {
         "version": 1,
         "schema_version": SCHEMA,
         "code": code[:CODE_CHARS],
-        "desc": _desc(code, text),
+        "desc": _text(before, "desc")[:DESC_CHARS] or _desc(code, text),
         "details": bounded({key: value for key, value in details.items() if value is not None}),
-        "severity": "ERROR",
-        "occurred_at": iso_ms(at),
-        "event_id": event_id(job_id, event_seq),
-        "trace_id": "trc_" + derived_id(f"{job_id}:trace", size_bytes=12),
-        "span_id": "spn_" + derived_id(f"{job_id}:{event_seq}:span", size_bytes=12),
-        "remediation": _REMEDIATION[category][:REMEDIATION_CHARS],
+        "severity": _text(before, "severity") or "ERROR",
+        "occurred_at": _text(before, "occurred_at") or iso_ms(at),
+        "event_id": _text(before, "event_id") or event_id(job_id, event_seq),
+        "trace_id": _text(before, "trace_id")
+        or "trc_" + derived_id(f"{job_id}:trace", size_bytes=12),
+        "span_id": _text(before, "span_id")
+        or "spn_" + derived_id(f"{job_id}:{event_seq}:span", size_bytes=12),
+        "remediation": (_text(before, "remediation") or _REMEDIATION[category])[:REMEDIATION_CHARS],
         "links": [{"rel": rel, "artifact_id": artifact} for rel, artifact in _LINKS],
     }
     if len(json_bytes(envelope)) > ENVELOPE_BYTES:
