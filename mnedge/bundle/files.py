@@ -37,7 +37,10 @@ class Files(Protocol):
         """Tell whether a folder stands there."""
 
     def read(self, name: str) -> bytes | None:
-        """Return the content, or None if it is not there or cannot be read."""
+        """Return the content, or None if it is not at hand.
+
+        Raises: OSError if it cannot be read.
+        """
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes, or None if it is unknown."""
@@ -149,8 +152,10 @@ class FolderFiles(ListedFiles):
             if name.count("/") >= MAX_DEPTH:
                 return f"deeper than {MAX_DEPTH} folders"
             pending.append(name)
-        elif stat.S_ISREG(mode.st_mode):
+        elif stat.S_ISREG(mode.st_mode) and os.access(entry.path, os.R_OK):
             self._sizes[name] = mode.st_size
+        elif stat.S_ISREG(mode.st_mode):
+            return "cannot be read by this user"
         else:
             return "is neither a file nor a folder"
         return ""
@@ -167,13 +172,11 @@ class FolderFiles(ListedFiles):
         return "is a symbolic link to no file"
 
     def read(self, name: str) -> bytes | None:
-        """Return the content, or None if it is not there or cannot be read."""
-        if name not in self._sizes:
-            return None
-        try:
-            return (self.root / name).read_bytes()
-        except OSError:
-            return None
+        """Return the content, or None if it is not there.
+
+        Raises: OSError if it cannot be read.
+        """
+        return (self.root / name).read_bytes() if name in self._sizes else None
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes."""

@@ -243,13 +243,18 @@ def document(files: Files, name: str) -> Document:
     """Return a JSON file of the bundle, read, or why it cannot be."""
     if not files.is_file(name):
         return Document(name=name)
-    return parsed(name, files.read(name))
-
-
-def parsed(name: str, content: bytes | None) -> Document:
-    """Return this content as a document."""
+    try:
+        content = files.read(name)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        return Document(name=name, present=True, error=JsonInvalidError(reason))
     if content is None:
-        return Document(name=name, present=True, error=JsonInvalidError("cannot be read"))
+        return Document(name=name, present=True, at_hand=False)
+    return parsed(name, content)
+
+
+def parsed(name: str, content: bytes) -> Document:
+    """Return this content as a document."""
     try:
         value, duplicates = read(content)
     except JsonInvalidError as error:

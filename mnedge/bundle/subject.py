@@ -18,8 +18,10 @@ class Document(Struct, frozen=True, kw_only=True):
 
     name: str
     present: bool = False
+    at_hand: bool = True
+    """False: the file is known to be there, its content is not."""
     value: Any = None
-    """The content; None if the file is absent or unreadable."""
+    """The content; None if the file is absent, unreadable or not at hand."""
     error: JsonInvalidError | None = None
     duplicates: list[JsonInvalidError] = field(default_factory=list)
 

@@ -327,11 +327,16 @@ def model_settings_stand_once(subject: Subject) -> Iterator[Found]:
                 mapping(binding).get("worker"),
             )
         )
+    llm = subject.section("llm")
+    references: list[Any] = ["default", "primary", *mapping(llm.get("configs"))]
+    if not llm.get("configs"):
+        references.append(llm.get("model"))
     for file, at, holder in places:
         repeated = sorted(
             key
-            for key in mapping(holder)
-            if key in _MODEL_KEYS or (key.startswith("api_key") and key != "api_key_env")
+            for key, value in mapping(holder).items()
+            if (key in _MODEL_KEYS and not (key == "model" and value in references))
+            or (key.startswith("api_key") and key != "api_key_env")
         )
         if repeated:
             yield Found(

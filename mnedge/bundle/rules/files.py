@@ -149,7 +149,7 @@ def broken(document: Document) -> Iterator[Found]:
     """Yield what is wrong with a JSON file as a whole."""
     if document.error is not None:
         yield _broken(document.name, document.error, "is not valid JSON")
-    elif document.present and not isinstance(document.value, dict):
+    elif document.present and document.at_hand and not isinstance(document.value, dict):
         kind = kind_of(document.value)
         yield Found(
             file=document.name,

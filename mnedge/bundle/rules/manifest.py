@@ -1,6 +1,5 @@
 """Rules about the root of the manifest."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,13 +16,6 @@ from mnedge.bundle.subject import JsonObject, Subject, is_number, is_text, listi
 
 _FORBIDDEN_IN_C = ("flow", "graph_id", "nodes", "edges", "entrypoints")
 _NEEDS = ("cpu", "gpu", "memory", "disk")
-_MISSPELT = {
-    "requirments": "requirements",
-    "inputValidation": "input_validation",
-    "requiredServices": "required_services",
-}
-_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_SNAKE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _NAMES = {
     Generation.B_R: "B (steps in `flow`, agents at the root)",
     Generation.B_F: "B (steps and agents in `flow`)",
@@ -346,7 +338,7 @@ def contract_is_complete(subject: Subject) -> Iterator[Found]:
 @rule(
     "M-19",
     STRICT,
-    "*",
+    "ABC",
     "manifest.standard_version",
     "standard version 1.0 required",
     help='add "standard": {"version": "1.0"} to the metadata',
@@ -369,153 +361,6 @@ def standard_is_declared(subject: Subject) -> Iterator[Found]:
 
 def _version_of(standard: Any) -> Any:
     return standard.get("version") if isinstance(standard, dict) else standard
-
-
-@rule(
-    "M-20",
-    ERROR,
-    "*",
-    "manifest.dependency",
-    "payload dependency is malformed",
-    help='each entry: {"type": "pip", "source": "gar" or "payload", "name", "version", "path"}',
-)
-def dependencies_are_whole(subject: Subject) -> Iterator[Found]:
-    """Yield each malformed, missing or doubled skill or agent dependency."""
-    for key in ("skill_dependencies", "agent_dependencies"):
-        entries = subject.manifest.get(key)
-        if entries is not None and not isinstance(entries, list):
-            yield Found(at=(key,), message=f"{key} must be a list", actual=entries)
-            continue
-        names: set[str] = set()
-        for index, entry in enumerate(listing(entries)):
-            at = (key, index)
-            reason = _dependency_problem(subject, entry, names)
-            if reason:
-                yield Found(at=at, message=f"{key}[{index}] {reason}", actual=entry)
-
-
-def _dependency_problem(subject: Subject, entry: Any, names: set[str]) -> str:
-    if not isinstance(entry, dict):
-        return "must be an object"
-    if entry.get("type", "pip") != "pip":
-        return "must have type pip"
-    if entry.get("source") not in ("gar", "payload"):
-        return "must have source gar or payload"
-    name = entry.get("name")
-    if not is_text(name):
-        return "must have a name"
-    normalised = re.sub(r"[-_.]+", "-", name).lower()
-    if normalised in names:
-        return f"names {name} a second time"
-    names.add(normalised)
-    if entry["source"] == "payload":
-        return _payload_path_problem(subject, entry.get("path"))
-    return ""
-
-
-def _payload_path_problem(subject: Subject, path: Any) -> str:
-    if not is_text(path):
-        return "needs a path below payloads/skills or payloads/agents"
-    if unsafe_path(path):
-        return f"has a path that {unsafe_path(path)}"
-    name = tidy(path)
-    if not name.startswith(("payloads/skills/", "payloads/agents/")):
-        return "needs a path below payloads/skills or payloads/agents"
-    if not subject.files.is_file(name) and not subject.files.is_dir(name):
-        return f"names {path}, which is not in the bundle"
-    return ""
-
-
-@rule(
-    "M-30",
-    WARNING,
-    "A",
-    "manifest.daemon",
-    "daemon is the old spelling of type: service",
-    help='replace it by "type": "service"',
-)
-def daemon_is_old(subject: Subject) -> Iterator[Found]:
-    """Yield if the manifest sets `daemon`."""
-    if subject.manifest.get("daemon") is True:
-        yield Found(at=("daemon",), expected='"type": "service"', actual=True)
-
-
-@rule(
-    "M-31",
-    WARNING,
-    "*",
-    "manifest.spelling",
-    "a root member is misspelt or in camelCase",
-    help="rename it; both spellings are read for now",
-)
-def roots_are_spelt_right(subject: Subject) -> Iterator[Found]:
-    """Yield each known misspelling."""
-    for wrong, right in _MISSPELT.items():
-        if wrong in subject.manifest:
-            yield Found(at=(wrong,), message=f"{wrong} should be {right}", expected=right)
-
-
-@rule(
-    "M-32",
-    WARNING,
-    "B",
-    "manifest.deprecated",
-    "generation B is deprecated",
-    help="nothing has to change; newer manifests have workflow and agents",
-)
-def generation_is_old(subject: Subject) -> Iterator[Found]:
-    """Yield for every manifest of generation B; of A there is nothing newer that could run here."""
-    yield Found(message=f"manifests of generation {subject.generation} are deprecated")
-
-
-@rule(
-    "M-33",
-    WARNING,
-    "C",
-    "manifest.schema_version",
-    "version is not 1",
-    help='write "version": 1',
-)
-def version_is_one(subject: Subject) -> Iterator[Found]:
-    """Yield if `version` is given and not the number 1."""
-    version = subject.manifest.get("version")
-    if version is not None and (isinstance(version, bool) or version != 1):
-        yield Found(at=("version",), expected=1, actual=version)
-
-
-@rule(
-    "M-34",
-    WARNING,
-    "*",
-    "manifest.names",
-    "a name is not in its usual form",
-    help="id in snake_case, job_name in kebab-case, graph_id as <id>_v<number>",
-)
-def names_have_their_form(subject: Subject) -> Iterator[Found]:
-    """Yield each id or name in an unusual form."""
-    manifest = subject.manifest
-    job_name = manifest.get("job_name")
-    if is_text(job_name) and not _KEBAB.fullmatch(job_name):
-        yield Found(at=("job_name",), message="job_name is not kebab-case", actual=job_name)
-    blueprint_id = subject.metadata.get("blueprint_id")
-    if is_text(blueprint_id) and not _SNAKE.fullmatch(blueprint_id):
-        yield Found(
-            at=("metadata", "blueprint_id"),
-            message="blueprint_id is not snake_case",
-            actual=blueprint_id,
-        )
-    graph_id = manifest.get("graph_id")
-    if (
-        is_text(graph_id)
-        and is_text(blueprint_id)
-        and not re.fullmatch(re.escape(blueprint_id) + r"_v[0-9]+", graph_id)
-    ):
-        yield Found(
-            at=("graph_id",),
-            message="graph_id is not <blueprint_id>_v<number>",
-            expected=f"{blueprint_id}_v1",
-            actual=graph_id,
-        )
 
 
 @rule(

@@ -42,6 +42,8 @@ _WITHOUT_MANIFEST = ("bundle", "document", "config")
 PROFILES = ("default", "strict")
 
 Check = Callable[[Subject], Iterator["Found"]]
+Wrong = Iterator[tuple[At, str, Any]]
+"""Place below the part looked at, reason, what is expected."""
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -163,3 +165,28 @@ def bounded(value: Any) -> Any:
     if isinstance(value, str) and len(value) > 200:
         return value[:200] + "…"
     return value
+
+
+def each(at: At, wrong: Wrong, document: Any) -> Iterator[Found]:
+    """Yield a finding for each wrong place below `at`, where `document` stands."""
+    for below, reason, expected in wrong:
+        path = ".".join(str(step) for step in (*at, *below))
+        yield Found(
+            at=(*at, *below),
+            message=f"{path} {reason}",
+            expected=expected,
+            actual=value_at(document, below),
+        )
+
+
+def value_at(document: Any, at: At) -> Any:
+    """Return what stands at a place, or None if nothing does."""
+    found = document
+    for step in at:
+        if isinstance(found, dict):
+            found = found.get(step)
+        elif isinstance(found, list) and isinstance(step, int) and step < len(found):
+            found = found[step]
+        else:
+            return None
+    return found

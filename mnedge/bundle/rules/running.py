@@ -7,7 +7,7 @@ from typing import Any
 
 from mnedge.bundle.config import look_up
 from mnedge.bundle.lower import job_type_of, kind_of
-from mnedge.bundle.rules.agents import is_container, runner_of
+from mnedge.bundle.rules.executors import is_container, runner_of
 from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import RUN, WARNING, Found, rule
 from mnedge.bundle.subject import AgentEntry, JsonObject, Subject, is_text, mapping, objects

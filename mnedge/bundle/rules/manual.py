@@ -1,0 +1,47 @@
+"""The page of the manual that lists every rule."""
+
+from itertools import groupby
+
+from mnedge.bundle.rules.all import RULES
+from mnedge.bundle.rules.registry import ERROR, GROUPS, RUN, STRICT, WARNING, Rule
+
+_HEAD = """# Rules
+
+What `mnedge blueprint validate` checks, and `mnedge blueprint run` before anything starts. This
+page is written by `python -m mnedge.bundle.rules`; change the rules, not the page.
+
+A finding names its rule, the file, the place inside it, what was expected and how to mend it. All
+findings are told at once. Severities:
+
+| Severity | Means |
+|---|---|
+"""
+_MEANINGS = {
+    ERROR: "error in every profile; the bundle is refused",
+    STRICT: "error in the profile `strict`, warning in the profile `default`",
+    WARNING: "warning in every profile",
+    RUN: "warning when validating, error when running",
+}
+_GENERATIONS = """
+A rule may weigh a single finding less or more than it usually does. Generations: A has root
+`nodes` and `edges`; B has `flow`; C has `workflow` and `agents`; S is an authoring source.
+"""
+
+
+def text() -> str:
+    """Return the page."""
+    page = _HEAD
+    page += "".join(f"| {severity} | {meaning} |\n" for severity, meaning in _MEANINGS.items())
+    page += _GENERATIONS
+    for group, rules in groupby(RULES, key=lambda item: item.group):
+        page += f"\n## {GROUPS[group]}\n\n"
+        page += "| Rule | Severity | Generations | Code | What is wrong | How to mend it |\n"
+        page += "|---|---|---|---|---|---|\n"
+        page += "".join(_row(item) for item in rules)
+    return page
+
+
+def _row(item: Rule) -> str:
+    generations = "all" if item.generations == "ABCS" else " ".join(item.generations)
+    cells = (item.rule_id, item.severity, generations, f"`{item.code}`", item.gist, item.help)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
