@@ -12,8 +12,8 @@ from mnedge.bus import Bus
 from mnedge.config import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import ConflictError
-from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
+from mnedge.execution.workforce import Workforce
 from mnedge.part import running
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
@@ -51,11 +51,14 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     `adopting`: it takes up every job without an owner; one node per data directory may.
     Raises: DaemonRunningError if another one does.
     """
-    runners = plugins.runners(plugins.load(config.plugins), Processes())
+    spawner = Processes()
+    runners = plugins.runners(plugins.load(config.plugins), spawner)
     bus = Bus()
     async with opened_store(config) as store, _role(store, config, adopting=adopting):
-        executor = Executor(config, runners, store.blobs, random=SystemRandom(), now=wall_clock)
-        host = Host(store, config, executor, bus, now=wall_clock, adopting=adopting)
+        work = Workforce(
+            config, runners, spawner, store.blobs, random=SystemRandom(), now=wall_clock
+        )
+        host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
         async with running(host):
             yield Node(config=config, store=store, bus=bus, host=host)
 

@@ -115,6 +115,7 @@ class Coordinator:
         self._snapshot_bytes = 0
         self._snapshot_seq = 0
         self._finish: FinishJob | None = None
+        self._poisoned = False
 
     @property
     def state(self) -> JobState:
@@ -182,7 +183,7 @@ class Coordinator:
     # ---- serving ----
 
     async def _serve(self, nursery: trio.Nursery) -> None:
-        while self._finish is None and self.record.status is not JobStatus.FAULTED:
+        while self._finish is None and not self._poisoned:
             await self._step(await self._inbox.take(BATCH), nursery)
 
     async def _step(self, facts: list[AnyFact], nursery: trio.Nursery) -> None:
@@ -270,7 +271,8 @@ class Coordinator:
 
     async def _keep_record(self, poison: PoisonError | None) -> None:
         """Let the record follow the state; it changes only with the status."""
-        status = JobStatus.FAULTED if poison is not None else self._state.status
+        self._poisoned = poison is not None
+        status = JobStatus.FAULTED if self._poisoned else self._state.status
         if status is self.record.status or status in TERMINAL:
             return
         self.record = msgspec.structs.replace(

@@ -12,16 +12,16 @@ from mnedge.config import Config
 from mnedge.engine import apply as engine
 from mnedge.engine.compile import compile_job
 from mnedge.errors import ConflictError, CorruptError
-from mnedge.execution.attempt import Executor
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
+from mnedge.model.redaction import redactor_for
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.part import Part
 from mnedge.ports import Claim, Clock
 from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Apply, Coordinator
 from mnedge.runtime.timers import JobClock
-from mnedge.runtime.workplace import Workplace
+from mnedge.runtime.workplace import Work, Workplace
 from mnedge.store.runs import RunFolder
 
 FOREIGN_S = 2.0
@@ -53,7 +53,7 @@ class Host(Part):
         self,
         stores: jobs.Stores,
         config: Config,
-        executor: Executor,
+        work: Work,
         bus: Bus,
         *,
         now: Clock,
@@ -62,7 +62,7 @@ class Host(Part):
     ) -> None:
         self._stores = stores
         self._config = config
-        self._executor = executor
+        self._work = work
         self._bus = bus
         self._now = now
         self._adopting = adopting
@@ -165,6 +165,8 @@ class Host(Part):
             spec,
             submitted_at=record.submitted_at,
             now=self._now,
+            redactor=redactor_for(spec.config, self._config.environ),
+            source=record.bundle_source,
         )
         job = compile_job(spec, revision=record.engine_revision)
         clock = JobClock(self._now)
@@ -174,7 +176,7 @@ class Host(Part):
             job,
             blobs=self._stores.blobs,
             config=self._config,
-            executor=self._executor,
+            work=self._work,
             clock=clock,
         )
         async with workplace:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from mnedge.engine import apply as engine
+from mnedge.engine.apply import apply
 from mnedge.engine.compile import compile_job
 from mnedge.engine.inspect import AgentView, agent_views
 from mnedge.engine.state import new_state, restore
@@ -30,7 +30,7 @@ async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
     state = new_state(job, job_id) if kept is None else restore(job, kept[1])
     while batch := await stores.journal.read(job_id, after=state.last_seq):
         for seq, content in batch:
-            engine.apply(job, state, decode_fact(content), seq)
+            apply(job, state, decode_fact(content), seq)
     return JobView(
         record=record,
         agents=agent_views(job, state),

@@ -1,21 +1,19 @@
 """Where one job's physical work happens: its unpacked bundle, its attempts, its module workers."""
 
-import shutil
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import trio
 
 from mnedge.bundle.pack import unpacked
 from mnedge.config import Config
 from mnedge.engine.compile import CompiledJob
-from mnedge.execution.attempt import Executor
 from mnedge.execution.large import plain
-from mnedge.execution.modules import ModuleAnswer, ModuleWorkers
-from mnedge.execution.order import AttemptOrder, job_context
+from mnedge.execution.modules import ModuleAnswer
+from mnedge.execution.order import AttemptOrder, JobContext, job_context
 from mnedge.model.commands import CallModule, RunAttempt
 from mnedge.model.facts import Note, Outcome
 from mnedge.model.manifest import JobSpec
@@ -23,6 +21,32 @@ from mnedge.model.records import JobRecord
 from mnedge.ports import Blobs
 
 BUNDLES = "bundles"
+"""Folder of the data directory with unpacked bundles, each under its digest."""
+
+TellNote = Callable[[Note], None]
+
+
+class Modules(Protocol):
+    """The workers of one job's module agents."""
+
+    async def call(self, command: CallModule, note: TellNote) -> ModuleAnswer:
+        """Let a worker handle a message."""
+
+
+class Work(Protocol):
+    """Who does the physical work of all jobs of a node (`mnedge.execution.workforce`)."""
+
+    async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
+        """Carry one launch of an attempt to its outcome."""
+
+    def modules(self, job: JobContext) -> AbstractAsyncContextManager[Modules]:
+        """Have the workers of a job's module agents while the block is open."""
+
+    async def sweep(self, job_id: str) -> None:
+        """Kill what an earlier owner of the job left running here."""
+
+    async def close(self, job_id: str) -> None:
+        """Remove what a finished job left in the work folder."""
 
 
 class Workplace:
@@ -36,13 +60,13 @@ class Workplace:
         *,
         blobs: Blobs,
         config: Config,
-        executor: Executor,
+        work: Work,
         clock: Callable[[], float],
     ) -> None:
         self._record = record
         self._blobs = blobs
         self._config = config
-        self._executor = executor
+        self._work = work
         self._context = job_context(
             spec,
             record.job_id,
@@ -53,7 +77,7 @@ class Workplace:
             body_paths=job.body_paths,
         )
         self._stack = AsyncExitStack()
-        self._modules: ModuleWorkers | None = None
+        self._modules: Modules | None = None
 
     def _bundle_root(self) -> str | None:
         if self._record.bundle_digest is None:
@@ -66,9 +90,7 @@ class Workplace:
         if root is not None and not Path(root).is_dir():
             blob = await self._blobs.path(self._record.bundle_digest or "")
             await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
-        self._modules = await self._stack.enter_async_context(
-            self._executor.module_workers(self._context)
-        )
+        self._modules = await self._stack.enter_async_context(self._work.modules(self._context))
         return self
 
     async def __aexit__(
@@ -79,11 +101,11 @@ class Workplace:
     ) -> None:
         await self._stack.aclose()
 
-    async def run(self, command: RunAttempt, note: Callable[[Note], None]) -> Outcome:
+    async def run(self, command: RunAttempt, note: TellNote) -> Outcome:
         """Carry one launch of an attempt to its outcome."""
-        return await self._executor.run(AttemptOrder(command=command, job=self._context), note)
+        return await self._work.run(AttemptOrder(command=command, job=self._context), note)
 
-    async def call(self, command: CallModule, note: Callable[[Note], None]) -> ModuleAnswer:
+    async def call(self, command: CallModule, note: TellNote) -> ModuleAnswer:
         """Let a module agent's worker handle one message."""
         if self._modules is None:
             raise RuntimeError("a workplace must be open")
@@ -91,7 +113,7 @@ class Workplace:
 
     async def sweep(self) -> None:
         """Kill what an earlier owner's launches of this job left running on this node."""
-        await self._executor.sweep(self._record.job_id)
+        await self._work.sweep(self._record.job_id)
 
     async def plain(self, tree: Any) -> Any:
         """Return the tree with every reference in it loaded."""
@@ -99,6 +121,4 @@ class Workplace:
 
     async def clear(self) -> None:
         """Remove the workspaces of a job that is over."""
-        if not self._config.keep_workspaces:
-            folder = self._config.data_dir / "work" / self._record.job_id
-            await trio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+        await self._work.close(self._record.job_id)

@@ -1,0 +1,513 @@
+"""The whole program, from outside: every verb as a process, its effect looked at with another."""
+
+import errno
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.live
+
+MNEDGE = [sys.executable, "-m", "mnedge"]
+WITHIN_S = 30.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Box:
+    """A machine of its own: home, data directory, run folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.started: list[subprocess.Popen[str]] = []
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "MN_HOME": str(self.home),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
+            "PYTHONWARNINGS": "error",
+        }
+
+    def call(
+        self, *words: str, code: int | None = 0, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a verb to its end."""
+        done = subprocess.run(
+            [*MNEDGE, *words],
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S * 2,
+            env=self.environ | environ,
+            cwd=self.folder,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        if code is not None:
+            assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def json(self, *words: str, code: int | None = 0) -> object:
+        """Run a verb and read what a program gets."""
+        done = self.call(*words, "--json", code=code)
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a verb in a process group of its own."""
+        process = subprocess.Popen(
+            [*MNEDGE, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ | environ,
+            cwd=self.folder,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate(timeout=WITHIN_S)
+
+    def status(self) -> str:
+        """Return the status of the newest job."""
+        return self.call("job", "status", code=None).stdout.strip()
+
+    def runs(self) -> list[Path]:
+        """Return the run folders."""
+        root = self.home / "runs"
+        return sorted(root.iterdir()) if root.is_dir() else []
+
+    def bundle(self, command: str, name: str = "mine", **config: object) -> Path:
+        """Make a bundle: router → worker with this command → collector."""
+        folder = self.folder / name
+        (folder / "payloads").mkdir(parents=True)
+        (folder / "config").mkdir()
+        (folder / "config" / "default.json").write_text("{}")
+        worker = {
+            "runner_module": "MirrorNeuron.Runner.HostLocal",
+            "command": command,
+            "output_message_type": "done",
+            **config,
+        }
+        nodes = [
+            {"node_id": "start", "agent_type": "router", "config": {"emit_type": "go"}},
+            {"node_id": "worker", "agent_type": "executor", "config": worker},
+            {"node_id": "end", "agent_type": "aggregator", "config": {"complete_on_message": True}},
+        ]
+        edges = [
+            {"edge_id": "a", "from_node": "start", "to_node": "worker", "message_type": "go"},
+            {"edge_id": "b", "from_node": "worker", "to_node": "end", "message_type": "done"},
+        ]
+        manifest = {
+            "manifest_version": "1.0",
+            "graph_id": name,
+            "job_name": name,
+            "nodes": nodes,
+            "edges": edges,
+            "entrypoints": ["start"],
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+
+def until(reached: Callable[[], object], within_s: float = WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
+    while not reached():
+        assert time.monotonic() < deadline, "not reached"
+        select.select([], [], [], 0.02)
+
+
+@pytest.fixture
+def box(tmp_path) -> Iterator[Box]:
+    made = Box(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gate(box) -> Path:
+    """A file; workers of `waiting` end when it is there."""
+    return box.folder / "gate"
+
+
+@pytest.fixture
+def waiting(box, gate) -> Path:
+    """A bundle whose worker says `began`, then waits for the gate."""
+    began = box.folder / "began"
+    return box.bundle(
+        f"echo $$ >> {began}; while [ ! -e {gate} ]; do sleep 0.05; done; echo through"
+    )
+
+
+def began(box) -> list[int]:
+    """Return the process ids of workers that were started."""
+    file = box.folder / "began"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+# ---- running ----
+
+
+def test_a_bundled_blueprint_runs_by_name(box):
+    done = box.call("blueprint", "run", "message_routing_trace")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "✓ Job submitted successfully"
+    assert any(
+        line.startswith("✓ message_routing_trace completed in ") and "reviewer" in line
+        for line in lines
+    )
+    assert '"count": 1' in done.stdout
+    assert done.stderr == ""
+    (folder,) = box.runs()
+    assert json.loads((folder / "run.json").read_text())["status"] == "completed"
+
+
+def test_a_program_gets_one_document_and_nothing_else(box):
+    told = box.json("blueprint", "run", "message_routing_trace")
+    assert told["job"]["status"] == "completed"
+    assert told["result"]["count"] == 1
+    assert told["error"] is None
+
+
+def test_a_program_can_follow_every_event(box):
+    done = box.call("blueprint", "run", "message_routing_trace", "-o", "ndjson")
+    *events, last = map(json.loads, done.stdout.splitlines())
+    seqs = [event["seq"] for event in events if "seq" in event]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert {"job_pending", "job_completed"} <= {event["type"] for event in events}
+    assert last["job"]["status"] == "completed"
+    kept = [json.loads(line) for line in (box.runs()[0] / "events.jsonl").read_text().splitlines()]
+    assert events == kept
+
+
+def test_options_reach_the_config_and_the_input_of_a_run(box):
+    (box.folder / "config.json").write_text('{"logging": {"level": "DEBUG"}}')
+    box.call(
+        "blueprint", "run", "message_routing_trace", "--quiet", "--run-id", "my-run",
+        "--input-json", '{"a": 1}', "--input", "b=[2]", "--set", "budgets.max=7",
+        "--config-json", "@config.json",
+    )  # fmt: skip
+    (folder,) = box.runs()
+    assert folder.name == "my-run"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["inputs"]["payload"] == {"a": 1, "b": [2]}
+    assert config["inputs"]["adapter"] == "json"
+    assert config["budgets"]["max"] == 7
+    assert config["logging"]["level"] == "DEBUG"
+    again = box.call("blueprint", "run", "message_routing_trace", "--run-id", "my-run", code=1)
+    assert "my-run" in again.stderr
+
+
+def test_quiet_says_only_how_it_ended(box):
+    done = box.call("blueprint", "run", "message_routing_trace", "-q")
+    assert done.stdout.strip().splitlines()[0].startswith("✓ message_routing_trace completed")
+
+
+def test_verbose_tells_every_event(box):
+    done = box.call("blueprint", "run", "message_routing_trace", "-v")
+    assert "agent_message_received reviewer" in done.stdout
+
+
+def test_a_failed_run_says_why_and_exits_with_one(box):
+    folder = box.bundle("echo half; echo the disk is on fire >&2; exit 3")
+    done = box.call("blueprint", "run", "--folder", str(folder), code=1)
+    assert "✗ mine failed after" in done.stdout
+    assert "  agent   worker" in done.stdout
+    assert box.call("job", "status", code=1).stdout.strip() == "failed"
+    assert "the disk is on fire" in box.call("job", "logs").stdout
+    assert "the disk is on fire" in box.call("run", "logs", "last", "--agent", "worker").stdout
+    refused = box.call("job", "result", code=1)
+    assert "has no result: it is failed" in refused.stderr
+    shown = box.json("job", "result", code=1)
+    assert shown["status"] == "failed"
+    assert shown["error"]["code"]
+
+
+def test_nothing_is_submitted_that_cannot_run(box):
+    folder = box.bundle("true")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["entrypoints"] = ["nobody"]
+    manifest["edges"][1]["to_node"] = "ghost"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = box.call("blueprint", "run", "--folder", str(folder), code=2)
+    assert done.stdout == ""
+    assert "entrypoints[0]" in done.stderr
+    assert "edges[1].to_node" in done.stderr
+    error = json.loads(box.call("blueprint", "run", str(folder), "--json", code=2).stderr)["error"]
+    assert len([p for p in error["details"]["problems"] if p["severity"] == "error"]) == 2
+    assert box.runs() == []
+
+
+def test_validate_lists_every_problem_and_exits_with_one(box):
+    folder = box.bundle("true")
+    assert "is valid." in box.call("blueprint", "validate", str(folder)).stdout
+    (folder / "config" / "default.json").write_text('{"a": 1,}')
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["nodes"].append(manifest["nodes"][0])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    told = box.call("blueprint", "validate", str(folder), code=1).stdout
+    assert "is not valid: " in told
+    assert "duplicate node_id start" in told
+    assert "config/default.json\n" in told
+    document = box.json("blueprint", "validate", str(folder), code=1)
+    assert document["valid"] is False
+    lines = box.call("blueprint", "validate", str(folder), "-o", "ndjson", code=1).stdout
+    assert [json.loads(line) for line in lines.splitlines()] == document["problems"]
+    assert (
+        box.call("blueprint", "validate", "prime_range_scan", "--profile", "strict").returncode == 0
+    )
+    assert "no blueprint is called" in box.call("blueprint", "validate", "nowhere", code=2).stderr
+
+
+def test_the_bundled_blueprints_are_listed(box):
+    listed = box.json("blueprint", "list")
+    assert "message_routing_trace" in {entry["blueprint_id"] for entry in listed}
+    assert "message_routing_trace" in box.call("blueprint", "list").stdout
+
+
+# ---- steering ----
+
+
+def test_a_second_process_pauses_resumes_and_cancels(box, waiting):
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    assert box.call("job", "pause", "last").stdout.startswith("✓ Job paused")
+    assert box.status() == "paused"
+    assert box.call("run", "resume", "last").stdout.startswith("✓ Job resumed")
+    assert box.status() == "running"
+    assert "job is not paused" in box.call("job", "resume", code=1).stderr
+    assert box.call("job", "cancel", "--reason", "enough").stdout.startswith("✓ Job cancelled")
+    told, _ = run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 1
+    assert "mine cancelled" in told
+    assert box.status() == "cancelled"
+    assert not any(map(psutil.pid_exists, began(box)))
+    assert "terminal state" in box.call("job", "cancel", code=1).stderr
+    types = [event["type"] for event in box.json("job", "events")]
+    assert [t for t in types if t in ("job_paused", "job_resumed", "job_cancelled")] == [
+        "job_paused", "job_resumed", "job_cancelled",
+    ]  # fmt: skip
+
+
+def test_ctrl_c_cancels_the_job_and_waits_for_its_workers(box, waiting):
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    os.killpg(run.pid, signal.SIGINT)
+    told, said = run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 130
+    assert "cancelling" in told
+    assert "mine cancelled" in told
+    assert said == ""
+    assert box.status() == "cancelled"
+    assert not any(map(psutil.pid_exists, began(box)))
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_the_job_can_be_recovered(box, gate):
+    folder = box.bundle(
+        f"trap '' TERM; echo $$ >> {box.folder / 'began'};"
+        f" while [ ! -e {gate} ]; do sleep 0.05; done"
+    )
+    run = box.start("blueprint", "run", "--folder", str(folder))
+    until(lambda: began(box))
+    os.kill(run.pid, signal.SIGINT)
+    until(lambda: box.status() in ("cancelled", "running"))
+    os.kill(run.pid, signal.SIGINT)
+    run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 130
+    until(lambda: not any(map(psutil.pid_exists, began(box))))
+
+
+def test_a_shutdown_leaves_the_job_to_be_recovered(box, waiting, gate):
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    run.terminate()
+    told, _ = run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 130
+    assert "job recover" in told
+    assert box.status() == "running"
+    assert not any(map(psutil.pid_exists, began(box)))
+    gate.touch()
+    done = box.call("job", "recover", "last")
+    assert "mine completed" in done.stdout
+    assert box.status() == "completed"
+    assert "nothing to recover" in box.call("job", "recover", "last", code=1).stderr
+
+
+def test_a_killed_run_is_found_shown_and_recovered(box, waiting, gate):
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    run.kill()
+    run.wait()
+    assert "none: mnedge job recover" in box.call("job", "show").stdout
+    assert "without owner" in box.call("doctor", code=None).stdout
+    gate.touch()
+    told = box.json("job", "recover", "--all")
+    assert told["job"]["status"] == "completed"
+    assert box.json("job", "recover", "--all") == []
+    seqs = [event["seq"] for event in box.json("job", "events") if "seq" in event]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_job_that_nobody_owns_is_cancelled_at_once(box, waiting):
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    run.kill()
+    run.wait()
+    assert box.call("job", "cancel").stdout.startswith("✓ Job cancelled")
+    assert box.status() == "cancelled"
+    until(lambda: not any(map(psutil.pid_exists, began(box))))
+
+
+def test_a_daemon_takes_up_what_was_only_submitted(box, waiting, gate):
+    done = box.call("blueprint", "run", "--folder", str(waiting), "--detach")
+    assert "Job submitted successfully" in done.stdout
+    assert "no daemon" in done.stdout
+    assert box.status() == "pending"
+    daemon = box.start("daemon")
+    until(lambda: began(box))
+    assert "already serves" in box.call("daemon", code=1).stderr
+    second = box.json("blueprint", "run", "message_routing_trace", "--detach")
+    assert second["daemon"]
+    until(lambda: box.json("job", "status", second["job"]["job_id"])["status"] == "completed")
+    gate.touch()
+    until(lambda: "completed" in box.call("job", "status", "mine", code=None).stdout)
+    daemon.terminate()
+    daemon.communicate(timeout=WITHIN_S)
+    assert daemon.returncode == 0
+
+
+# ---- looking ----
+
+
+def test_events_are_followed_from_another_process_until_the_end(box, waiting, gate):
+    run = box.start("blueprint", "run", "--folder", str(waiting), "-q")
+    until(lambda: began(box))
+    follower = box.start("job", "events", "last", "--follow", "-o", "ndjson")
+    gate.touch()
+    told, said = follower.communicate(timeout=WITHIN_S)
+    assert (follower.returncode, said) == (0, "")
+    events = [json.loads(line) for line in told.splitlines()]
+    seqs = [event["seq"] for event in events if "seq" in event]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert "job_completed" in {event["type"] for event in events}
+    run.communicate(timeout=WITHIN_S)
+
+
+def test_a_finished_job_can_be_looked_at_from_all_sides(box):
+    box.call("blueprint", "run", "message_routing_trace", "-q")
+    (folder,) = box.runs()
+    job_id = folder.name
+    assert [job["job_id"] for job in box.json("job", "list")] == [job_id]
+    assert box.json("job", "list", "--running-only") == []
+    assert job_id in box.call("job", "list", "--status", "completed").stdout
+    assert box.json("job", "show", job_id)["agents"][-1]["agent_id"] == "reviewer"
+    assert "reviewer" in box.call("job", "show", job_id[:30]).stdout
+    assert json.loads(box.call("job", "result", "last").stdout)["count"] == 1
+    only = box.json("job", "events", "--type", "job_*", "--after", "1", "--last", "1")
+    assert [event["type"] for event in only] == ["job_completed"]
+    lines = box.call("job", "events", "--agent", "reviewer").stdout
+    assert "agent_message_received" in lines
+    assert [run["run_id"] for run in box.json("run", "list")] == [job_id]
+    assert job_id in box.call("run", "list").stdout
+    assert box.json("run", "show", "last")["run"]["status"] == "completed"
+    assert "result.json" in box.call("run", "show").stdout
+
+
+def test_an_unknown_job_is_answered_with_near_ones(box):
+    assert "no job" in box.call("job", "show", "last", code=2).stderr
+    box.call("blueprint", "run", "message_routing_trace", "-q", "--run-id", "trace-one")
+    said = box.call("job", "show", "trace-oen", code=2).stderr
+    assert "trace-one" in said
+    error = json.loads(box.call("job", "events", "nothing", "--json", code=2).stderr)["error"]
+    assert error["code"] == "job.not_found"
+
+
+def test_doctor_says_what_is_there(box):
+    told = box.call("doctor").stdout
+    for word in ("python3", "bash", "sqlite", "host_local", "data directory", "openshell"):
+        assert word in told
+    assert box.json("doctor")["healthy"] is True
+
+
+def test_doctor_exits_with_one_if_the_data_directory_is_none(box):
+    box.home.mkdir()
+    (box.home / "mnedge").write_text("a file")
+    told = box.call("doctor", code=1).stdout
+    assert "is not a folder" in told
+    assert "broken" in told
+
+
+def test_the_manual_is_there(box):
+    assert box.call("docs", "recovery").stdout.startswith("# Recovery")
+    assert "quickstart" in box.call("docs").stdout
+    assert "recovery" in box.call("docs", "recoverry", code=2).stderr
+
+
+def test_python_dash_m_is_the_program(box):
+    assert box.call("--version").stdout.startswith("mnedge ")
+    assert "did you mean 'blueprint'" in box.call("bluprint", "list", code=2).stderr
+
+
+# ---- edges ----
+
+
+def test_a_reader_that_goes_away_is_no_accident(box):
+    process = box.start("docs", "cli")
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(timeout=WITHIN_S) == 1
+    assert said == ""
+
+
+def test_what_nobody_foresaw_ends_in_a_report_not_in_a_traceback(box):
+    done = box.call(
+        "blueprint", "run", "message_routing_trace", code=1, MNEDGE_FAULT="table.put.after:1:raise"
+    )
+    (report,) = (box.home / "mnedge" / "crashes").iterdir()
+    assert "Traceback" in report.read_text()
+    assert str(report) in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_terminal_gets_a_picture_that_is_drawn_over(box):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*MNEDGE, "blueprint", "run", "prime_range_scan", "--input", "width=50"],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=box.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+        cwd=box.folder,
+    )
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError as error:
+            assert error.errno == errno.EIO
+            break
+        if not part:
+            break
+        seen += part
+    os.close(ours)
+    assert process.wait(timeout=WITHIN_S) == 0
+    text = seen.decode()
+    assert "\x1b[?25l" in text
+    assert text.rstrip().endswith("\x1b[0m") or "\x1b[?25h" in text
+    assert "100 executors" in text
+    assert "100 of 100" in text
+    assert "prime_range_scan\x1b[0m \x1b[32mcompleted" in text

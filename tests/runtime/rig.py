@@ -1,0 +1,162 @@
+"""A host on the virtual clock: real coordinator, run folders and engine; memory store, scripted work."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from msgspec import Struct, field
+
+from mnedge.bus import Bus
+from mnedge.config import Config
+from mnedge.engine.apply import apply
+from mnedge.execution.modules import ModuleAnswer
+from mnedge.model.commands import CallModule, RunAttempt
+from mnedge.model.facts import Outcome
+from mnedge.model.manifest import Agent, Edge, JobSpec
+from mnedge.model.states import AgentKind, OutcomeStatus
+from mnedge.part import running
+from mnedge.runtime.host import Host
+from mnedge.store.memory import MemoryStore
+
+EPOCH = 1_700_000_000.0
+Work = Callable[[RunAttempt], Awaitable[Outcome]]
+
+
+def now() -> float:
+    """Return the date on the virtual clock."""
+    return EPOCH + trio.current_time()
+
+
+def succeeded(stdout: str = "ok", **structured: Any) -> Outcome:
+    return Outcome(
+        status=OutcomeStatus.SUCCEEDED,
+        result={"exit_code": 0, "stdout": stdout, "stderr": "", "attempts": 1, "lease": {}},
+        **structured,
+    )
+
+
+class ScriptedExecutor:
+    """Does what the test says for each agent, instead of processes."""
+
+    def __init__(self, work: dict[str, Work] | None = None) -> None:
+        self.work = work or {}
+        self.orders: list[RunAttempt] = []
+        self.cancelled: list[str] = []
+        self.swept: list[str] = []
+
+    async def run(self, order, note) -> Outcome:
+        command = order.command
+        self.orders.append(command)
+        try:
+            await trio.lowlevel.checkpoint()
+            act = self.work.get(command.agent_id)
+            return succeeded() if act is None else await act(command)
+        except trio.Cancelled:
+            self.cancelled.append(command.attempt_id)
+            raise
+
+    async def sweep(self, job_id: str) -> None:
+        self.swept.append(job_id)
+
+    async def close(self, job_id: str) -> None:
+        pass
+
+    @asynccontextmanager
+    async def modules(self, job) -> AsyncIterator["ScriptedModules"]:
+        yield ScriptedModules()
+
+
+class ScriptedModules:
+    """Module workers that answer nothing in particular."""
+
+    async def call(self, command: CallModule, note) -> ModuleAnswer:
+        await trio.lowlevel.checkpoint()
+        return ModuleAnswer()
+
+
+class Rig(Struct):
+    """One process of a node; `beside` is another process on the same store."""
+
+    store: Any
+    config: Config
+    executor: ScriptedExecutor = field(default_factory=ScriptedExecutor)
+    bus: Bus = field(default_factory=Bus)
+    now: Callable[[], float] = now
+    apply: Any = apply
+
+    @asynccontextmanager
+    async def host(self, *, adopting: bool = False) -> AsyncIterator[Host]:
+        host = Host(
+            self.store,
+            self.config,
+            self.executor,
+            self.bus,
+            now=self.now,
+            adopting=adopting,
+            apply=self.apply,
+        )
+        async with running(host):
+            yield host
+
+
+def a_config(tmp_path: Path, **more: Any) -> Config:
+    return Config(
+        data_dir=tmp_path / "data",
+        runs_root=tmp_path / "runs",
+        home=tmp_path,
+        environ={},
+        **more,
+    )
+
+
+@asynccontextmanager
+async def a_rig(tmp_path: Path, **more: Any) -> AsyncIterator[Rig]:
+    config = a_config(tmp_path, **more.pop("settings", {}))
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    async with running(MemoryStore()) as store:
+        yield Rig(store=store, config=config, **more)
+
+
+def agent(agent_id: str, kind: AgentKind = AgentKind.ROUTER, **config: Any) -> Agent:
+    return Agent(agent_id=agent_id, kind=kind, config=config)
+
+
+def edge(sender: str, target: str, message_type: str = "*", **more: Any) -> Edge:
+    return Edge(
+        edge_id=f"{sender}__{message_type}__{target}",
+        sender=sender,
+        target=target,
+        message_type=message_type,
+        **more,
+    )
+
+
+def a_spec(
+    agents: list[Agent], edges: list[Edge], seeds: dict[str, list[Any]], **more: Any
+) -> JobSpec:
+    return JobSpec(
+        blueprint_id="under_test",
+        graph_id="under_test_v1",
+        job_name="under-test",
+        agents=agents,
+        edges=edges,
+        entrypoints=list(seeds),
+        seeds=seeds,
+        **more,
+    )
+
+
+def pipeline(**more: Any) -> JobSpec:
+    """A router, an executor, and an aggregator that ends the run."""
+    return a_spec(
+        [
+            agent("intake"),
+            agent("worker", AgentKind.EXECUTOR, command=["true"], output_message_type="done"),
+            agent("sink", AgentKind.AGGREGATOR, complete_on_message=True),
+        ],
+        [edge("intake", "worker"), edge("worker", "sink", "done")],
+        {"intake": [{"text": "hello"}]},
+        **more,
+    )
