@@ -7,7 +7,7 @@ exception.
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -20,20 +20,21 @@ from mnedge.execution.beacons import Beacons, beacon_settings
 from mnedge.execution.environment import (
     DEFAULT_MAX_COMMAND_BYTES,
     host_environment,
-    names_in,
     positive,
     text_of,
     whole,
 )
 from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
 from mnedge.execution.leases import Lease, Leases
-from mnedge.execution.order import AttemptOrder
+from mnedge.execution.modules import Bench, ModuleWorkers, module_workers
+from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.output import said
 from mnedge.execution.pools import DEFAULT_POOL, PoolStats, read_capacities
 from mnedge.execution.preparation import Place
+from mnedge.execution.processes import Processes
 from mnedge.execution.python_env import PythonEnvironments
 from mnedge.execution.refusal import RefusedError
-from mnedge.execution.results import lease_map, result_map, secrets_of
+from mnedge.execution.results import lease_map, result_map, worker_secrets_in
 from mnedge.execution.retry import backoff_s, is_transient
 from mnedge.execution.selection import HOST_LOCAL, Chosen, choose_runner
 from mnedge.execution.watch import Watch
@@ -42,7 +43,7 @@ from mnedge.model.facts import NamedEvent, Note, Outcome
 from mnedge.model.manifest import Agent
 from mnedge.model.message import wire
 from mnedge.model.states import OutcomeStatus
-from mnedge.ports import Blobs, Clock, Finished, Launch, Runner
+from mnedge.ports import Blobs, Clock, Finished, Launch, Runner, Spawner
 
 TellNote = Callable[[Note], None]
 
@@ -61,6 +62,7 @@ class Executor:
         *,
         random: Random,
         now: Clock,
+        spawner: Spawner | None = None,
     ) -> None:
         capacities, self.problems = read_capacities(config.environ)
         self.config = config
@@ -75,6 +77,13 @@ class Executor:
         )
         self.python = PythonEnvironments(config, runners.get(HOST_LOCAL), self.host, now=now)
         self.copying = trio.CapacityLimiter(2)
+        self._bench = Bench(
+            config=config,
+            spawner=spawner or Processes(),
+            blobs=blobs,
+            python=self.python,
+            host=self.host,
+        )
         self._running: dict[tuple[str, str], trio.CancelScope] = {}
 
     async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
@@ -94,6 +103,10 @@ class Executor:
         scope = self._running.get((job_id, attempt_id))
         if scope is not None:
             scope.cancel()
+
+    def module_workers(self, job: JobContext) -> AbstractAsyncContextManager[ModuleWorkers]:
+        """Have the workers of the job's module agents as long as the block is open."""
+        return module_workers(self._bench, job)
 
     async def sweep(self, job_id: str) -> int:
         """Kill what a dead owner of the job left running, remove its workspaces; return how many.
@@ -306,7 +319,7 @@ class _Run:
         await self._copy(staging.uploads(config, job.payloads), workspace)
         staging.write_documents(workspace, documents, with_meta=self._chosen.braces_doubled)
         place = Place(workspace, staging.workdir(config, workspace))
-        if preparation.config_is_large(self._order):
+        if preparation.config_is_large(job):
             staging.write_file(place.file(preparation.CONFIG_FILE), job.config_json.encode())
         command = preparation.command(
             self._order,
@@ -328,7 +341,7 @@ class _Run:
             self._identity,
             python,
         )
-        self._secrets = self._secrets_in(environment)
+        self._secrets = worker_secrets_in(self._executor.config.environ, config, environment)
         command = await self._executor.python.settle(command, environment, job.job_id)
         return self._launch(place, command, environment)
 
@@ -365,17 +378,6 @@ class _Run:
                 payloads,
                 limiter=self._executor.copying,
             )
-
-    def _secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
-        """The host's, and what the manifest sets or passes: not what the runtime itself says."""
-        config = self._agent.config
-        declared = config.get("environment")
-        names = [
-            *(declared if isinstance(declared, dict) else ()),
-            *names_in(config.get("pass_env")),
-        ]
-        own = {name: environment[name] for name in names if name in environment}
-        return secrets_of(self._executor.config.environ, own)
 
     def _launch(
         self, place: Place, command: tuple[str, ...] | str, environment: dict[str, str]

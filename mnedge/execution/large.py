@@ -1,10 +1,11 @@
 """Large values: out to the blob store before they become facts, and back for whoever reads them."""
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import trio
 
+from mnedge.errors import UnavailableError
 from mnedge.model.body import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -14,11 +15,24 @@ from mnedge.model.body import (
     values_at,
     weight_of,
 )
-from mnedge.model.facts import Completion, Emission, NamedEvent, Structured
+from mnedge.model.facts import (
+    Action,
+    Checkpoint,
+    Complete,
+    Completion,
+    DeliverLater,
+    Emission,
+    Emit,
+    NamedEvent,
+    Structured,
+    Tell,
+)
 from mnedge.ports import Blobs
 
 THREAD_FROM_BYTES = 1 << 20
 """Larger values are decoded in a thread, so that others are served meanwhile."""
+RETRY_S = 1.0
+"""Between two tries while the store cannot take anything."""
 
 
 async def plain(tree: Any, blobs: Blobs) -> Any:
@@ -38,8 +52,8 @@ async def plain(tree: Any, blobs: Blobs) -> Any:
 class Offload:
     """Puts what is too large for a job's state into the blob store; equal contents are put once.
 
-    `paths`: what the compiled job can ask for inside a body.
-    Raises: UnavailableError from every method if the store cannot take it.
+    `paths`: what the compiled job can ask for inside a body. While the disk is full, it waits: the
+    work is done, and its answer shall not be lost for that.
     """
 
     def __init__(self, blobs: Blobs, paths: tuple[str, ...]) -> None:
@@ -87,9 +101,32 @@ class Offload:
         """Return the emission with a body that fits."""
         return msgspec.structs.replace(emission, body=await self.value(emission.body))
 
+    async def action(self, action: Action) -> Action:
+        """Return the action with what it carries made to fit."""
+        match action:
+            case Emit():
+                return Emit(emission=await self.emission(action.emission))
+            case Tell():
+                return Tell(event=await self.event(action.event))
+            case Complete():
+                return Complete(completion=await self.completion(action.completion))
+            case Checkpoint():
+                return Checkpoint(snapshot=await self.members(action.snapshot))
+            case DeliverLater():
+                return msgspec.structs.replace(action, body=await self.value(action.body))
+            case _:
+                assert_never(action)
+
     async def _ref(self, content: bytes, encoding: str, value: Any) -> BlobRef:
         digest = self._put.get(content)
         if digest is None:
-            digest = self._put[content] = await self._blobs.put(content)
+            digest = self._put[content] = await self._stored(content)
         values = values_at(value, self._paths) if encoding == "json" else {}
         return BlobRef(digest, len(content), encoding=encoding, values=values)
+
+    async def _stored(self, content: bytes) -> str:
+        while True:
+            try:
+                return await self._blobs.put(content)
+            except UnavailableError:
+                await trio.sleep(RETRY_S)

@@ -18,7 +18,7 @@ from mnedge.execution.environment import (
     worker_environment,
     workflow_variables,
 )
-from mnedge.execution.order import AttemptOrder
+from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.staging import BODY, CONTEXT, INPUT, MESSAGE, Documents, pretty
 from mnedge.model.body import body_bytes, json_bytes
 from mnedge.model.manifest import Agent
@@ -106,7 +106,7 @@ def environment(
         "MN_WORKDIR": place.workdir,
         "MN_ATTEMPT_ID": command.attempt_id,
         "MN_IDEMPOTENCY_KEY": command.idempotency_key,
-        **submission(order, config, place),
+        **submission(job, config, place.file(CONFIG_FILE)),
         **beacon_variables(beacons, identity),
     }
     extra = {name: identities.pop(name) for name in OVERRIDABLE & identities.keys()}
@@ -124,9 +124,11 @@ OVERRIDABLE = {"MN_WORKFLOW_TEMPLATE_ID", "MN_WORKFLOW_REGION_ID"}
 """Workflow variables that a manifest may set for itself."""
 
 
-def submission(order: AttemptOrder, config: Config, place: Place) -> dict[str, str]:
-    """Return what tells a worker about the run as a whole."""
-    job = order.job
+def submission(job: JobContext, config: Config, config_file: str | None) -> dict[str, str]:
+    """Return what tells a worker about the run as a whole.
+
+    A config that no variable can hold stands in `config_file`, if there is one.
+    """
     told = {
         "MN_RUN_ID": job.job_id,
         "MN_RUN_DIR": job.run_dir,
@@ -135,10 +137,10 @@ def submission(order: AttemptOrder, config: Config, place: Place) -> dict[str, s
         "MN_HOME": str(config.home),
         "MN_ARTIFACTS_JSON": "[]",
     }
-    if config_is_large(order):
-        told["MN_BLUEPRINT_CONFIG_PATH"] = place.file(CONFIG_FILE)
-    else:
+    if not config_is_large(job):
         told["MN_BLUEPRINT_CONFIG_JSON"] = job.config_json
+    elif config_file is not None:
+        told["MN_BLUEPRINT_CONFIG_PATH"] = config_file
     if job.bundle_root is not None:
         told["MN_BLUEPRINT_BUNDLE_DIR"] = job.bundle_root
     if job.spec.scenario is not None:
@@ -146,9 +148,9 @@ def submission(order: AttemptOrder, config: Config, place: Place) -> dict[str, s
     return told
 
 
-def config_is_large(order: AttemptOrder) -> bool:
+def config_is_large(job: JobContext) -> bool:
     """Tell whether the config has to be a file, because no variable can hold it."""
-    return len(order.job.config_json) > VARIABLE_LIMIT_BYTES
+    return len(job.config_json) > VARIABLE_LIMIT_BYTES
 
 
 def command(

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from select import select
+from typing import ClassVar
 
 import trio
 
@@ -81,6 +82,7 @@ class ProcessTree:
         await self._owner.kill_orphans(self)
         for fd in (self.exit_fd, self.stdin, self.stdout, self.stderr):
             if fd is not None:
+                trio.lowlevel.notify_closing(fd)
                 os.close(fd)
         return ended
 
@@ -99,11 +101,13 @@ class ProcessTree:
 
 
 class Processes:
-    """The one spawner of this process; see `mnedge.ports.Spawner`."""
+    """Starts processes of this process; see `mnedge.ports.Spawner`."""
+
+    _trees: ClassVar[dict[int, ProcessTree]] = {}
+    """All that run: children are the whole process's, so they are known to every spawner in it."""
 
     def __init__(self, spawn: Spawn | None = None) -> None:
         self._spawn = spawn or best_spawn()
-        self._trees: dict[int, ProcessTree] = {}
         self._zombies: dict[int, float] = {}
         self._null = -1
 

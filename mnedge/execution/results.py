@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mnedge.execution.environment import names_in
 from mnedge.execution.leases import Lease
 from mnedge.execution.output import hidden
 from mnedge.model.redaction import worker_secrets
@@ -24,6 +25,18 @@ def secrets_of(*environments: Mapping[str, str]) -> tuple[str, ...]:
 def _in_json(value: str) -> str:
     encodable = value.encode(errors="replace").decode()
     return msgspec.json.encode(encodable).decode()[1:-1]
+
+
+def worker_secrets_in(
+    environ: Mapping[str, str], config: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return what to hide of a worker: the host's secrets, and those its manifest sets or passes.
+
+    What the runtime itself says (an idempotency key, for example) is no secret.
+    """
+    declared = config.get("environment")
+    names = [*(declared if isinstance(declared, dict) else ()), *names_in(config.get("pass_env"))]
+    return secrets_of(environ, {name: environment[name] for name in names if name in environment})
 
 
 def result_map(
