@@ -1,8 +1,8 @@
 """Keys held by one process at a time; free as soon as that process is gone.
 
 A holder is written `<boot id>:<pid>:<start time>`, in a container also `:<pid namespace>`: never
-twice the same, so a claim needs no renewal and no waiting. What it protects carries its epoch, which
-only grows.
+twice the same, so a claim needs no renewal and no waiting. What it protects carries its epoch,
+which only grows.
 """
 
 import os

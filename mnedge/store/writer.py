@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
+from mnedge.part import Part
 from mnedge.store.commits import PLACE, Commits, Write
 from mnedge.store.condition import Conditions, StoreClosedError
 from mnedge.store.schema import Connect, open_reader
@@ -90,7 +91,7 @@ class Readers:
             self._idle.pop().close()
 
 
-class InlineWriter:
+class InlineWriter(Part):
     """Commits one by one on the caller's own thread: real SQLite on the virtual clock."""
 
     def __init__(self, commits: Commits, readers: Readers, notify: Announce) -> None:
@@ -132,7 +133,7 @@ class InlineWriter:
         return self._readers.read(read)
 
 
-class ThreadedWriter:
+class ThreadedWriter(Part):
     """Commits in a thread: everything that waits at once, in the order it was asked for."""
 
     def __init__(
