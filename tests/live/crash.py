@@ -27,8 +27,13 @@ from tests.live.forge import Forge
 
 CHUNKS = 6
 INPUTS = {
-    "live_telemetry": ["--input", f"chunks={CHUNKS}", "--input", "interval_ms=10"],
-    "prime_range_scan": ["--input", "width=200"],
+    "live_telemetry": [
+        "--set",
+        f"inputs.payload.chunks={CHUNKS}",
+        "--set",
+        "inputs.payload.interval_ms=10",
+    ],
+    "prime_range_scan": ["--set", "inputs.payload.width=200"],
 }
 SERVICES = frozenset({"live_telemetry"})
 SNAPSHOT_BYTES = 2048
@@ -56,6 +61,7 @@ class Trial:
         self.folder = folder
         self.data_dir = folder / "data"
         self.runs_root = folder / "runs"
+        self.ends_with = 1 if blueprint in SERVICES else 0  # a service ends cancelled
         self.launch_log = folder / "launches"
         self.said = folder / "said"
         self.environ = {
@@ -84,6 +90,7 @@ class Trial:
     def serve(self) -> None:
         """Let a daemon finish what is left, and end it."""
         pid = self._start(["daemon"])
+        self._until(lambda: "daemon ready" in self.words(), pid)
         self._until(lambda: not self.unfinished() or self._service_done(), pid)
         if self.blueprint in SERVICES:
             self._cancel()

@@ -1,6 +1,5 @@
 """The whole program, from outside: every verb as a process, its effect looked at with another."""
 
-import errno
 import json
 import os
 import pty
@@ -497,11 +496,8 @@ def test_a_terminal_gets_a_picture_that_is_drawn_over(box):
     while True:
         try:
             part = os.read(ours, 65536)
-        except OSError as error:
-            assert error.errno == errno.EIO
-            break
-        if not part:
-            break
+        except OSError:
+            break  # the other side is closed
         seen += part
     os.close(ours)
     assert process.wait(timeout=WITHIN_S) == 0
