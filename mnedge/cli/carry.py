@@ -1,7 +1,7 @@
 """Runs jobs in this process to their ends, shown by a view; and what Ctrl-C does to them."""
 
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 import trio
@@ -11,6 +11,7 @@ from mnedge.cli.ending import document, ending, headline
 from mnedge.cli.live import Shown, View
 from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
+from mnedge.cli.written import Reader
 from mnedge.daemon.app import Node
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
@@ -20,6 +21,7 @@ from mnedge.runtime import jobs
 BATCHES = 10_000
 """Batches of events that may wait for the screen; what is lost is counted, not shown."""
 INTERRUPTED = 130
+LAST_LINES = 10
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,6 +33,8 @@ class Carried(NamedTuple):
     """A person pressed Ctrl-C."""
     left: bool = False
     """The jobs were left as they are; `job recover` goes on with them."""
+    last_words: tuple[str, ...] = ()
+    """What the worker that failed the one job wrote last."""
 
 
 class _Interrupts:
@@ -92,7 +96,20 @@ async def carry(
         view.draw()
     if interrupts.left:
         records = [await jobs.read_job(node.store, job_id) for job_id in by_id]
-    return Carried(records, interrupts.came, interrupts.left)
+    words: tuple[str, ...] = ()
+    if len(records) == 1 and records[0].status is JobStatus.FAILED:
+        words = await last_words(node.store, records[0])
+    return Carried(records, interrupts.came, interrupts.left, words)
+
+
+async def last_words(store: jobs.Stores, record: JobRecord) -> tuple[str, ...]:
+    """Return the end of what the worker that failed wrote: stderr, else stdout."""
+    result = record.result if isinstance(record.result, Mapping) else {}
+    agent_id = str(result.get("agent_id") or "")
+    found = await Reader(store, record.job_id, [agent_id]).look() if agent_id else []
+    said = [written for written in found if written.agent_id == agent_id]
+    lines = (said[-1].stderr or said[-1].stdout).splitlines() if said else []
+    return tuple(line.replace("\x1b", "␛") for line in lines[-LAST_LINES:])
 
 
 async def shown_of(store: jobs.Stores, record: JobRecord) -> Shown:
@@ -146,7 +163,7 @@ def tell_end(screen: Screen, carried: Carried) -> int:
         ids = " ".join(r.job_id for r in carried.records if r.status not in TERMINAL)
         screen.note(f"left as it is; mnedge job recover {ids} goes on")
     elif len(carried.records) == 1:
-        screen.say("", *ending(carried.records[0]))
+        screen.say("", *ending(carried.records[0], last_words=carried.last_words))
     else:
         screen.say("", *(headline(record) for record in carried.records))
     return exit_code(carried)

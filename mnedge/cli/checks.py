@@ -261,11 +261,14 @@ def _python(name: str, path: str) -> Finding:
             check=True,
             text=True,
         ).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        return _warn("payloads", name, f"{path} does not work: {error}", "mend or remove it")
+    except (OSError, subprocess.SubprocessError):
+        if name == "python3":
+            return _warn("payloads", name, f"{path} does not run", "mend it or install another")
+        return _absent("payloads", name, f"{path} does not run")
+    version = tuple(int(part) for part in answer.split(".")[:2] if part.isdecimal())
     found = f"{path}, {answer}"
-    if name == "python3" and answer.startswith(("2.", "3.0", "3.1.", "3.5", "3.6", "3.7")):
-        return _warn("payloads", name, found, "install a newer Python 3: payloads expect 3.11")
+    if name == "python3" and version < OLDEST_PYTHON:
+        return _warn("payloads", name, found, "install Python 3.11: many payloads expect it")
     return _ok("payloads", name, found)
 
 

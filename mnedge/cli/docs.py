@@ -46,7 +46,9 @@ class Page(NamedTuple):
 @click.argument("topic", required=False)
 @click.pass_obj
 def docs(asked: Asked, topic: str | None) -> None:
-    """Read the manual: a page, or the list of pages.
+    """Read the manual.
+
+    Without TOPIC, lists its pages.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
 """How a job ended, for people. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,27 @@ RESULT_LINES = 30
 _MARKS = {JobStatus.COMPLETED: (GOOD, "bold green"), JobStatus.CANCELLED: (NOTE, "bold yellow")}
 _NEXT = {
     JobStatus.COMPLETED: "mnedge run show {id}",
-    JobStatus.FAILED: "mnedge job events {id}",
+    JobStatus.FAILED: "mnedge job logs {id}",
     JobStatus.FAULTED: "mnedge job show {id}",
     JobStatus.CANCELLED: "mnedge job show {id}",
 }
 
 
-def ending(record: JobRecord, *, lines: int = RESULT_LINES) -> list[Text]:
-    """Return what a person wants to know at the end: outcome, result or reason, where to look."""
+def ending(
+    record: JobRecord, *, lines: int = RESULT_LINES, last_words: Sequence[str] = ()
+) -> list[Text]:
+    """Return what a person wants to know at the end: outcome, result or reason, where to look.
+
+    `last_words`: what the worker that failed wrote last.
+    """
     told = [headline(record)]
     match record.status:
         case JobStatus.COMPLETED:
             told += result_lines(output_of(record), record.job_id, lines)
         case JobStatus.FAILED | JobStatus.FAULTED:
             told += fields(reason_fields(record))
+            if last_words:
+                told += [Text(), *(Text(f"  │ {line}", "yellow") for line in last_words)]
         case _:
             pass
     following = _NEXT.get(record.status, "mnedge job recover {id}").format(id=record.job_id)

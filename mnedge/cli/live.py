@@ -17,9 +17,10 @@ from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns
 from mnedge.cli.tail import Tail
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock
 
+TOLD = frozenset({"running", "pausing", "paused"})
+"""Changes of status worth a line; how a job ended is told at its end."""
 REDRAW_S = 0.12
 TICK_S = 1.0
 PLAIN_EVERY_S = 5.0
@@ -130,7 +131,7 @@ class Plain(Silent):
         for event in events:
             before, troubles = progress.status, len(progress.troubles)
             advance(progress, event)
-            if progress.status != before and progress.status not in TERMINAL:
+            if progress.status != before and progress.status in TOLD:
                 self._line(shown, event.at, progress.status)
             for trouble in progress.troubles[troubles:]:
                 self.screen.say(trouble_line(trouble))

@@ -152,7 +152,7 @@ def view_lines(view: JobView, now: float) -> list[Text]:
                 ("owner", owner),
                 ("recorded", f"{counted(view.events, 'event')}, {counted(view.last_fact, 'fact')}"),
                 ("run folder", tilde(record.run_folder)),
-                *reason_fields(record),
+                *(() if record.status is JobStatus.COMPLETED else reason_fields(record)),
             ]
         ),
     ]
@@ -170,7 +170,7 @@ def agent_lines(
         waiting = sum(agent.mailbox_depth + agent.held_for_it for agent in group)
         rows.append(
             [
-                Cell(" "),
+                Cell(""),
                 Cell(label),
                 Cell(kind, "dim"),
                 Cell(first.status, _AGENT_STYLES.get(first.status, "")),
@@ -221,10 +221,10 @@ _AGENT_STYLES = {
 
 
 def _took(record: JobRecord, now: float) -> str:
-    if record.started_at is None:
+    if record.status is JobStatus.PENDING:
         return ""
     end = record.ended_at if record.ended_at is not None else now
-    return duration(end - record.started_at)
+    return duration(end - (record.started_at or record.submitted_at))
 
 
 def _remark(record: JobRecord) -> str:

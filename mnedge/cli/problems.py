@@ -22,10 +22,9 @@ def report(records: Sequence[Record], *, every_warning: bool = False) -> list[Te
     errors = [record for record in records if record["severity"] == "error"]
     warnings = [record for record in records if record["severity"] != "error"]
     lines = list(_in_full(errors))
-    if every_warning:
-        lines += _in_full(warnings)
-    elif warnings:
-        lines += _in_short(warnings)
+    if errors and warnings:
+        lines.append(Text())
+    lines += _in_full(warnings) if every_warning else _in_short(warnings)
     return lines
 
 
@@ -52,8 +51,12 @@ def _in_full(records: Sequence[Record]) -> Iterator[Text]:
     width = max((len(str(record["rule"])) for record in records), default=0)
     for source, group in groupby(sorted(records, key=_source), key=_source):
         yield Text(source, "bold")
+        told = ""
         for record in group:
             yield from _entry(record, width)
+            if record.get("help") not in (told, None, ""):
+                told = str(record["help"])
+                yield Text(" " * (width + 6) + told, "dim")
 
 
 def _entry(record: Record, width: int) -> Iterator[Text]:
@@ -71,16 +74,16 @@ def _entry(record: Record, width: int) -> Iterator[Text]:
     margin = " " * (width + 6)
     compared = []
     if record.get("expected") not in (None, ""):
-        compared.append(f"expected {one_line(record['expected'], VALUE_WIDTH)}")
+        compared.append(f"expected {_value(record['expected'])}")
     if record.get("actual") is not None:
-        compared.append(f"found {one_line(record['actual'], VALUE_WIDTH)}")
+        compared.append(f"found {_value(record['actual'])}")
     if compared:
-        yield Text(margin + ", ".join(compared), "dim")
-    if record.get("help"):
-        yield Text(margin + str(record["help"]), "dim")
+        yield Text(margin + "; ".join(compared), "dim")
 
 
 def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
+    if not warnings:
+        return
     by_rule: dict[str, list[Record]] = {}
     for record in warnings:
         by_rule.setdefault(str(record["rule"]), []).append(record)
@@ -102,6 +105,13 @@ def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
     hidden = len(by_rule) - MOST_IN_SHORT
     if hidden > 0:
         yield Text(f"  {counted(hidden, 'more rule')}; -v shows every warning", "dim")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        choice = ", ".join(value)
+        return one_line(f"one of {choice}" if len(value) > 1 else choice, VALUE_WIDTH)
+    return one_line(value, VALUE_WIDTH)
 
 
 def _source(record: Record) -> str:

@@ -302,10 +302,8 @@ def _take_trouble(
         job.errors += 1
     else:
         job.warnings += 1
+    if event.type == "job_failed":
+        return  # how the job ended is told at its end
     text = f"{event.type.replace('_', ' ')}: {said(payload, 200)}".rstrip(": ")
-    if event.type == "job_failed" and any(
-        t.text.endswith(said(payload, 200)) for t in job.troubles
-    ):
-        return
     if len(job.troubles) < MOST_TROUBLES:
         job.troubles.append(Trouble(event.at, severity, text, event.agent_id))

@@ -25,9 +25,9 @@ def list_(asked: Asked, blueprint: str | None, limit: int) -> None:
 
     They stay when their jobs are forgotten.
     """
-    from mnedge.cli.folders import list_runs
+    from mnedge.cli.folders import tell_runs
 
-    list_runs(asked, blueprint, limit)
+    tell_runs(asked, blueprint, limit)
 
 
 @run.command("show")
@@ -35,9 +35,9 @@ def list_(asked: Asked, blueprint: str | None, limit: int) -> None:
 @click.pass_obj
 def show(asked: Asked, run_id: str) -> None:
     """Show what a run left behind: outcome, figures, files."""
-    from mnedge.cli.folders import show_run
+    from mnedge.cli.folders import tell_run
 
-    show_run(asked, run_id)
+    tell_run(asked, run_id)
 
 
 for verb in (job.status, job.events, job.logs, job.result, job.cancel, job.pause, job.resume):

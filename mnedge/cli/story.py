@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,17 +16,17 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line
 from mnedge.cli.tail import Record, Tail, parsed
 from mnedge.cli.verbs import Asked
+from mnedge.cli.written import Reader
 from mnedge.config import read_config
 from mnedge.daemon.app import opened_store
-from mnedge.engine.inspect import AgentView
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.runtime import jobs
-from mnedge.runtime.view import job_view
 
 LOOK_S = 0.25
 PAYLOAD_WIDTH = 160
 OUTPUT_LINES = 5
+OUTPUT_STYLES = {"stdout": "green", "stderr": "yellow"}
 LEVEL_STYLES = {"ERROR": "red", "CRITICAL": "red", "WARN": "yellow", "DEBUG": "dim", "TRACE": "dim"}
 _SEGMENT = re.compile(r"\.\d{3,}\.jsonl$")
 
@@ -56,72 +56,79 @@ async def tell_events(asked: Asked, job_id: str, wanted: Wanted) -> None:
     config = read_config(os.environ, data_dir=asked.data_dir)
     screen = Screen(asked)
     async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        await _tell(screen, store, record, "events", wanted, event_line)
+        job = await jobs.find_job(store, job_id)
+        folder = Path(job.run_folder)
+        with Tail(folder / "events.jsonl", after=wanted.after) as tail:
+
+            async def look() -> list[Record]:
+                return [one for one in history(folder, "events", tail) if wanted.wants(one)]
+
+            await _tell(screen, store, job, wanted, look, lambda record: [event_line(record)])
 
 
 async def tell_logs(asked: Asked, job_id: str, wanted: Wanted) -> None:
-    """Print the log records of a job, and what its workers wrote last."""
+    """Print the log records of a job and what its workers wrote, in the order of time."""
     config = read_config(os.environ, data_dir=asked.data_dir)
     screen = Screen(asked)
+    most = None if asked.verbose or wanted.agent is not None else OUTPUT_LINES
     async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        await _tell(screen, store, record, "logs", wanted, log_line)
-        view = await job_view(store, record.job_id)
-    written = [
-        output
-        for output in outputs(view.agents, view.record)
-        if wanted.agent in (None, output["agent_id"])
-    ]
-    if asked.output == "ndjson":
-        screen.records(written)
-    elif asked.human:
-        everything = asked.verbose or wanted.agent is not None
-        for output in written:
-            screen.say(*output_lines(output, None if everything else OUTPUT_LINES))
+        job = await jobs.find_job(store, job_id)
+        spec = await jobs.read_spec(store, job.job_id)
+        reader = Reader(store, job.job_id, [agent.agent_id for agent in spec.agents])
+        folder = Path(job.run_folder)
+        with Tail(folder / "logs.jsonl") as tail:
+
+            async def look() -> list[Record]:
+                found = [written.record() for written in await reader.look()]
+                found += history(folder, "logs", tail)
+                found.sort(key=lambda record: str(record.get("ts") or ""))
+                return [one for one in found if wanted.wants(one)]
+
+            await _tell(screen, store, job, wanted, look, lambda record: log_lines(record, most))
 
 
 async def _tell(
     screen: Screen,
     store: jobs.Stores,
-    record: JobRecord,
-    name: str,
+    job: JobRecord,
     wanted: Wanted,
-    line_of: Callable[[Record], Text],
+    look: Callable[[], Awaitable[list[Record]]],
+    lines_of: Callable[[Record], list[Text]],
 ) -> None:
-    folder = Path(record.run_folder)
-    with Tail(folder / f"{name}.jsonl", after=wanted.after) as tail:
-        found = [one for one in _history(folder, name, tail) if wanted.wants(one)]
-        if wanted.last is not None:
-            found = found[-wanted.last :]
-        if screen.asked.output == "json" and not wanted.follow:
-            screen.document(found)
+    found = await look()
+    if wanted.last is not None:
+        found = found[-wanted.last :]
+    if screen.asked.output == "json" and not wanted.follow:
+        screen.document(found)
+        return
+    _print(screen, found, lines_of)
+    while wanted.follow:
+        over = (await jobs.read_job(store, job.job_id)).status in TERMINAL
+        _print(screen, await look(), lines_of)
+        if over:
             return
-        _print(screen, found, line_of)
-        while wanted.follow:
-            over = (await jobs.read_job(store, record.job_id)).status in TERMINAL
-            _print(screen, [one for one in tail.look() if wanted.wants(one)], line_of)
-            if over:
-                return
-            await trio.sleep(LOOK_S)
+        await trio.sleep(LOOK_S)
 
 
-def _history(folder: Path, name: str, tail: Tail) -> Iterator[Record]:
-    """Yield what stands in full files, then in the current one."""
-    for file in sorted(folder.glob(f"{name}.*.jsonl")):
-        if _SEGMENT.search(file.name):
-            for line in file.read_bytes().splitlines():
-                record = parsed(line)
-                if record is not None and tail.is_new(record):
-                    yield record
+def history(folder: Path, name: str, tail: Tail) -> Iterator[Record]:
+    """Yield what was not told yet: of full files once, then of the current one."""
+    if not tail.opened:
+        for file in sorted(folder.glob(f"{name}.*.jsonl")):
+            if _SEGMENT.search(file.name):
+                for line in file.read_bytes().splitlines():
+                    record = parsed(line)
+                    if record is not None and tail.is_new(record, line):
+                        yield record
     yield from tail.look()
 
 
-def _print(screen: Screen, found: Sequence[Record], line_of: Callable[[Record], Text]) -> None:
-    if screen.asked.human:
-        screen.say(*map(line_of, found))
-    else:
-        for record in found:
+def _print(
+    screen: Screen, found: Sequence[Record], lines_of: Callable[[Record], list[Text]]
+) -> None:
+    for record in found:
+        if screen.asked.human:
+            screen.say(*lines_of(record))
+        else:
             screen.document(record)
     screen.flush()
 
@@ -133,7 +140,7 @@ def event_line(record: Record) -> Text:
     payload = payload if isinstance(payload, Mapping) else {}
     severity = severity_of(kind) or ""
     style = STYLES.get(severity) or STYLES.get(kind.removeprefix("job_"), "")
-    return Text.assemble(
+    line = Text.assemble(
         (f"{record.get('seq', ''):>6}  {time_of(record)}  ", "dim"),
         (kind.ljust(28), style),
         " ",
@@ -141,18 +148,39 @@ def event_line(record: Record) -> Text:
         " ",
         (told(kind, payload), "dim"),
     )
+    line.rstrip()
+    return line
 
 
-def log_line(record: Record) -> Text:
-    """Return one log record in one line."""
+def log_lines(record: Record, most: int | None = None) -> list[Text]:
+    """Return one log record in one line, or what a worker wrote in at most `most` per stream."""
+    if record.get("type") == "worker_output":
+        return [*_output_lines(record, "stdout", most), *_output_lines(record, "stderr", most)]
     level = str(record.get("level") or "INFO").upper()
+    message = one_line(str(record.get("message") or ""), 400)
+    component = str(record.get("component") or _agent_of(record))
+    return [_log_line(record, level, LEVEL_STYLES.get(level, ""), component, message)]
+
+
+def _output_lines(record: Record, stream: str, most: int | None) -> list[Text]:
+    agent = _agent_of(record)
+    every = str(record.get(stream) or "").splitlines()
+    shown = every if most is None else every[-most:]
+    lines = [_log_line(record, stream, OUTPUT_STYLES[stream], agent, line) for line in shown]
+    if len(shown) < len(every):
+        missing = f"… {len(every) - len(shown)} lines before; --agent {agent} shows all"
+        lines.insert(0, _log_line(record, stream, "dim", agent, missing))
+    return lines
+
+
+def _log_line(record: Record, word: str, style: str, who: str, message: str) -> Text:
     return Text.assemble(
         (f"{time_of(record)}  ", "dim"),
-        (level.ljust(8), LEVEL_STYLES.get(level, "")),
+        (word.ljust(8), style),
         " ",
-        str(record.get("component") or _agent_of(record)).ljust(18),
+        who.ljust(18),
         " ",
-        one_line(str(record.get("message") or ""), 400),
+        message.replace("\x1b", "␛"),
     )
 
 
@@ -173,47 +201,6 @@ def time_of(record: Record) -> str:
         return clock(datetime.fromisoformat(str(text)).timestamp())
     except ValueError:
         return " " * 12
-
-
-def outputs(agents: Sequence[AgentView], record: JobRecord) -> list[dict[str, str]]:
-    """Return what each worker wrote last: its stdout and stderr, of a failure as well."""
-    found: dict[str, dict[str, str]] = {}
-    for agent in agents:
-        last = agent.current_state.get("last_result")
-        if isinstance(last, Mapping):
-            found[agent.agent_id] = _output(agent.agent_id, last)
-    result = record.result if isinstance(record.result, Mapping) else {}
-    error = result.get("error")
-    if isinstance(error, Mapping):
-        agent_id = str(result.get("agent_id"))
-        found[agent_id] = _output(agent_id, error)
-    return [output for output in found.values() if output["stdout"] or output["stderr"]]
-
-
-def output_lines(output: Mapping[str, str], most: int | None) -> list[Text]:
-    """Return what a worker wrote, each line behind its name; the end of it if there is much."""
-    lines = []
-    for stream, style in (("stdout", ""), ("stderr", "yellow")):
-        written = output[stream].splitlines()
-        shown = written if most is None else written[-most:]
-        if len(shown) < len(written):
-            lines.append(
-                _output_line(output, stream, f"… {len(written) - len(shown)} before", "dim")
-            )
-        lines += [_output_line(output, stream, line, style) for line in shown]
-    return lines
-
-
-def _output_line(output: Mapping[str, str], stream: str, line: str, style: str) -> Text:
-    head = f"{output['agent_id']:<18} {stream}  "
-    return Text.assemble((head, "dim"), (line.replace("\x1b", "␛"), style))
-
-
-def _output(agent_id: str, result: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "agent_id": agent_id,
-        **{name: str(result.get(name) or "") for name in ("stdout", "stderr")},
-    }
 
 
 def _agent_of(record: Record) -> str:

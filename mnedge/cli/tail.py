@@ -1,6 +1,6 @@
 """A growing JSONL file read as it grows, whoever replaces or rotates it meanwhile.
 
-Records are told once each: by `seq`, or by `event_id` where there is no `seq`.
+Records are told once each, known by their `seq`, or by their text where there is no `seq`.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 Record = dict[str, Any]
 
 REMEMBERED = 10_000
-"""Ids of records without `seq` that are kept, to know them again in a file that was replaced."""
+"""Records without `seq` that are known again in a file that was replaced."""
 CHUNK_BYTES = 1 << 20
 CLOSED = -1
 
@@ -27,13 +27,18 @@ class Tail:
         self.last_seq = after
         self._file = CLOSED
         self._rest = b""
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[int, None] = OrderedDict()
 
     def __enter__(self) -> "Tail":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def opened(self) -> bool:
+        """True once the file was there."""
+        return self._file != CLOSED
 
     def look(self) -> Iterator[Record]:
         """Yield the records that were added; of a file that was replaced, those not told yet."""
@@ -46,15 +51,13 @@ class Tail:
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             yield from self._read_on()
 
-    def is_new(self, record: Record) -> bool:
-        """Tell whether the record is new, and remember it."""
+    def is_new(self, record: Record, line: bytes) -> bool:
+        """Tell whether the record was not told yet, and remember it."""
         seq = record.get("seq")
         if isinstance(seq, int):
             new, self.last_seq = seq > self.last_seq, max(seq, self.last_seq)
             return new
-        name = record.get("event_id")
-        if not isinstance(name, str):
-            return True
+        name = hash(line)
         new = name not in self._seen
         self._seen[name] = None
         if len(self._seen) > REMEMBERED:
@@ -72,7 +75,7 @@ class Tail:
             *lines, self._rest = (self._rest + part).split(b"\n")
             for line in lines:
                 record = parsed(line)
-                if record is not None and self.is_new(record):
+                if record is not None and self.is_new(record, line):
                     yield record
 
     def _is_current(self) -> bool:

@@ -49,11 +49,12 @@ def shared_options() -> list[click.Option]:
             "-o",
             "--output",
             type=click.Choice(OUTPUTS),
-            help="For people, as one JSON document, or as one JSON object per line.",
+            metavar="FORMAT",
+            help="human, json (one document) or ndjson (one object per line).",
         ),
         option("--json", is_flag=True, flag_value=True, help="The same as --output json."),
         option("--data-dir", metavar="DIR", help="Where jobs are kept (else MNEDGE_DATA_DIR)."),
-        option("--color/--no-color", help="Colours, whatever the terminal and NO_COLOR say."),
+        option("--color/--no-color", help="Colours, whatever the terminal says."),
         option("-v", "--verbose", is_flag=True, flag_value=True, help="Say more."),
     ]
 
@@ -82,8 +83,8 @@ class _Sharing(click.Command):
         shared: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
-                is_shared = param in self.shared or param.name == "help"
+            if record is not None and isinstance(param, click.Option):
+                is_shared = param in self.shared or "--help" in param.opts
                 (shared if is_shared else own).append(record)
         for title, records in (("Options", own), ("Shared options", shared)):
             if records:
@@ -99,6 +100,18 @@ class Noun(_Sharing, click.Group):
     """A command that only holds verbs."""
 
     command_class = Verb
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; without any, show the help: nobody did anything wrong."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order they were written down."""
+        del ctx
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

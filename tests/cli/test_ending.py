@@ -57,7 +57,12 @@ def test_a_failed_job_shows_why_and_how_to_mend_it():
     assert "  agent   worker" in lines
     assert "  reason  exit code 3" in lines
     assert "  mend    Look at the worker's stderr." in lines
-    assert lines[-1] == "  next        mnedge job events demo-1-a"
+    assert lines[-1] == "  next        mnedge job logs demo-1-a"
+
+
+def test_the_last_words_of_a_worker_are_shown():
+    lines = plain(record(JobStatus.FAILED), last_words=["no such file", "giving up"])
+    assert lines[1:4] == ["", "  │ no such file", "  │ giving up"]
 
 
 def test_a_failure_without_an_envelope_is_told_from_the_result():

@@ -111,7 +111,7 @@ def test_problems_inside_an_error_are_listed(capsys):
     told = capsys.readouterr().err
     assert "✗ Job bundle is not valid: 1 problem" in told
     assert "E-02  entrypoints[0]  names no agent" in told
-    assert "expected an agent, found ghost" in told
+    assert "expected an agent; found ghost" in told
 
 
 def test_a_crash_is_kept_in_a_file_and_never_shown(tmp_path, capsys):

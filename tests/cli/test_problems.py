@@ -25,9 +25,14 @@ def test_an_error_tells_where_what_and_how_to_mend_it():
     assert plain([problem(actual=3)]) == [
         "manifest.json",
         "  ✗ E-02  nodes[3].config  an executor needs a command",
-        "          expected a list of words, found 3",
+        "          expected a list of words; found 3",
         "          give it one",
     ]
+
+
+def test_what_was_expected_is_a_choice_in_words():
+    lines = plain([problem(expected=["router", "sensor"], actual="ruter")])
+    assert lines[2].strip() == "expected one of router, sensor; found ruter"
 
 
 def test_errors_stand_together_by_file():
@@ -45,7 +50,9 @@ def test_warnings_of_a_rule_share_a_line_unless_all_are_wanted():
     assert short[0] == "warnings"
     assert len(short) == 2
     assert short[1].endswith("manifest.json nodes[3].config (and 7 more)")
-    assert len(plain(warnings, every_warning=True)) == 1 + 8 * 3
+    lines = plain(warnings, every_warning=True)
+    assert len(lines) == 1 + 8 * 2 + 1
+    assert [line.strip() for line in lines].count("give it one") == 1
 
 
 def test_very_many_rules_are_counted():

@@ -104,12 +104,13 @@ def test_what_a_worker_says_is_its_note():
 def test_troubles_are_kept_with_their_reason_and_counted():
     story = Story(("w", "executor"))
     story.tell("agent_restart_scheduled", "w", reason="it died")
-    story.tell("job_failed", "w", reason="exit code 3")
+    story.tell("output_skill_failed", "w", error={"desc": "no printer"})
+    story.tell("job_failed", "w", reason="how it ended is told at the end")
     assert [(t.severity, t.text) for t in story.job.troubles] == [
         ("warning", "agent restart scheduled: it died"),
-        ("error", "job failed: exit code 3"),
+        ("error", "output skill failed: no printer"),
     ]
-    assert (story.job.errors, story.job.warnings) == (1, 1)
+    assert (story.job.errors, story.job.warnings) == (2, 1)
     assert story.job.agents["w"].state == "failed"
     assert story.job.agents["w"].restarts == 1
 

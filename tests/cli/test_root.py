@@ -55,7 +55,10 @@ def test_help_imports_nothing_heavy(line):
 
 
 def test_the_version_imports_nothing_at_all():
-    program = "import sys; from mnedge.cli.main import main; main(['--version']); print('click' in sys.modules)"
+    program = (
+        "import sys; from mnedge.cli.main import main; main(['--version']);"
+        "print('click' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

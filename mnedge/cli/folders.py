@@ -1,0 +1,179 @@
+"""`run list|show`: what run folders say, with or without a job."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from mnedge.cli.ending import tilde
+from mnedge.cli.screen import Screen
+from mnedge.cli.show import (
+    STYLES,
+    Cell,
+    ago,
+    bounded,
+    columns,
+    counted,
+    duration,
+    fields,
+    moment,
+    one_line,
+    size,
+    status,
+)
+from mnedge.cli.verbs import Asked, near
+from mnedge.config import read_config
+from mnedge.daemon.clock import wall_clock
+from mnedge.store.run_files import read_json
+from mnedge.store.run_readers import RunNotFoundError, list_runs, read_run
+
+Record = Mapping[str, Any]
+
+ARTIFACT_LINES = 20
+PLUMBING = frozenset({"index.json", "events.index.json", "logs.index.json", "errors.index.json"})
+
+
+def tell_runs(asked: Asked, blueprint_id: str | None, limit: int) -> None:
+    """Print the runs, the most recently changed first."""
+    root = read_config(os.environ, data_dir=asked.data_dir).runs_root
+    runs = list_runs(root, blueprint_id=blueprint_id, limit=limit)
+    screen = Screen(asked)
+    if not asked.human:
+        screen.records(runs)
+    elif runs:
+        screen.say(*run_lines(runs, wall_clock(), screen.width))
+    else:
+        screen.say(f"no runs in {tilde(str(root))}")
+
+
+def tell_run(asked: Asked, run_id: str) -> None:
+    """Print what a run left behind."""
+    root = read_config(os.environ, data_dir=asked.data_dir).runs_root
+    folder = found(root, run_id)
+    run = read_run(folder)
+    summary = _object(folder / "observability_summary.json")
+    artifact = _object(folder / "final_artifact.json")
+    screen = Screen(asked)
+    if asked.human:
+        screen.say(*lines(folder, run, summary, artifact))
+    else:
+        files = [{"path": str(path), "size_bytes": bytes_} for path, bytes_ in files_in(folder)]
+        screen.document(
+            {"run": run, "summary": summary, "final_artifact": artifact, "files": files}
+        )
+
+
+def found(root: Path, run_id: str) -> Path:
+    """Return the folder of this run, of the only one whose id begins so, or of the newest.
+
+    Raises: RunNotFoundError with near ids.
+    """
+    runs = [str(run["run_id"]) for run in list_runs(root)]
+    begin = [one for one in runs if one.startswith(run_id)]
+    if run_id in runs:
+        return root / run_id
+    if run_id == "last" and runs:
+        return root / runs[0]
+    if len(begin) == 1:
+        return root / begin[0]
+    offered = begin[:5] or near(run_id, runs)
+    what = "several runs begin" if begin else "no run begins"
+    raise RunNotFoundError(
+        f"{what} with {run_id!r}" if runs else f"there are no runs in {root}",
+        hint=f"did you mean {' or '.join(offered)}?" if offered else "`mnedge run list` shows them",
+        details={"near": offered},
+    )
+
+
+def run_lines(runs: Sequence[Record], now: float, width: int | None) -> list[Text]:
+    """Return one line per run."""
+    rows = [
+        [
+            Cell(str(run["run_id"])),
+            Cell(str(run["status"]), STYLES.get(str(run["status"]), "")),
+            Cell(_age(run, now), "dim"),
+            Cell(_took(run), right=True),
+            Cell(one_line(str(run.get("reason") or ""), 200), "dim"),
+        ]
+        for run in runs
+    ]
+    head = [Cell(word, "dim") for word in ("run", "status", "started", "took", "")]
+    return columns([head, *rows], width=width)
+
+
+def lines(folder: Path, run: Record, summary: Record, artifact: Record) -> list[Text]:
+    """Return the outcome, the figures, the final artifact and the files."""
+    started_at = at(run.get("started_at"))
+    figures = [
+        counted(value, word)
+        for word in ("event", "error", "warning", "log", "artifact")
+        if isinstance(value := summary.get(f"{word}_count"), int)
+    ]
+    told = [
+        Text.assemble((str(run["run_id"]), "bold"), "  ", status(str(run["status"]))),
+        *fields(
+            [
+                ("blueprint", str(run["blueprint_id"])),
+                ("started", "" if started_at is None else moment(started_at)),
+                ("took", _took(run)),
+                ("reason", Text(one_line(str(run.get("reason") or ""), 400), "red")),
+                ("recorded", ", ".join(figures)),
+                ("folder", tilde(str(folder))),
+            ]
+        ),
+    ]
+    if artifact:
+        shown, missing = bounded(_telling(artifact), lines=ARTIFACT_LINES)
+        told += [Text(), Text("final artifact", "bold"), *(Text(f"  {line}") for line in shown)]
+        if missing:
+            told.append(Text(f"  … {missing} more lines in final_artifact.json", "dim"))
+    rows = [
+        (Cell(""), Cell(str(path)), Cell(size(bytes_), "dim", right=True))
+        for path, bytes_ in files_in(folder)
+    ]
+    return [*told, Text(), Text("files", "bold"), *columns(rows)]
+
+
+def files_in(folder: Path) -> list[tuple[Path, int]]:
+    """Return the files for people, relative to the folder, with their sizes."""
+    return sorted(_walk(folder))
+
+
+def at(value: Any) -> float | None:
+    """Return the moment that a record's time text names."""
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            path = Path(inside, name)
+            if name not in PLUMBING and path.is_file() and not path.is_symlink():
+                yield path.relative_to(folder), path.stat().st_size
+
+
+def _took(run: Record) -> str:
+    started_at, ended_at = at(run.get("started_at")), at(run.get("ended_at"))
+    return "" if started_at is None or ended_at is None else duration(ended_at - started_at)
+
+
+def _age(run: Record, now: float) -> str:
+    started_at = at(run.get("started_at"))
+    return "" if started_at is None else ago(started_at, now)
+
+
+def _telling(artifact: Record) -> dict[str, Any]:
+    """Return what a person reads of a final artifact: what has a value."""
+    names = {"schema_version", "source_refs", "run_id", "blueprint_id"}
+    return {name: value for name, value in artifact.items() if value and name not in names}
+
+
+def _object(file: Path) -> dict[str, Any]:
+    value = read_json(file)
+    return value if isinstance(value, dict) else {}
