@@ -124,6 +124,7 @@ class FileBlobs:
         """Make the folders, and remove what processes that are gone did not finish."""
         self._process = str(this_process())
         try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
             os.makedirs(self._unfinished, mode=0o700, exist_ok=True)
             for name in os.listdir(self._unfinished):
                 if not self._alive(name.rpartition(":")[0]):

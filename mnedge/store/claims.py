@@ -19,6 +19,7 @@ from mnedge.store.writer import Writer
 FREE = ""
 FAILOVER = 0
 """One machine alone has no failovers; a cluster's shared store counts them."""
+PROC = "/proc"
 HOST_NAMESPACE = "4026531836"
 """The pid namespace that Linux begins with."""
 
@@ -70,7 +71,7 @@ def lives(holder: str, answers: Callable[[Process], bool] = never) -> bool:
 
 def _boot_id() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
+        with open(f"{PROC}/sys/kernel/random/boot_id") as file:
             return file.read().strip()
     except OSError:
         return f"{psutil.boot_time():.0f}"
@@ -78,7 +79,7 @@ def _boot_id() -> str:
 
 def _namespace() -> str:
     try:
-        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        return os.readlink(f"{PROC}/self/ns/pid").strip("pid:[]")
     except OSError:
         return HOST_NAMESPACE
 
@@ -86,10 +87,10 @@ def _namespace() -> str:
 def _start_of(pid: int) -> str | None:
     """Return when the process began, in the finest unit known; None if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"{PROC}/{pid}/stat", "rb") as file:
             after_name = file.read().rpartition(b") ")[2].split()
     except FileNotFoundError:
-        return None if os.path.exists("/proc/self/stat") else _portable_start_of(pid)
+        return None if os.path.exists(f"{PROC}/self/stat") else _portable_start_of(pid)
     except OSError:
         return None
     return None if after_name[0] in (b"Z", b"X") else after_name[19].decode()

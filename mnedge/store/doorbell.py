@@ -8,6 +8,7 @@ watches also looks at the database from time to time.
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -87,12 +88,16 @@ class Doorbell:
         except BlockingIOError:
             return True
         except ConnectionRefusedError:
-            with suppress(OSError):
-                os.unlink(os.path.join(self._folder, name))
+            self._take_down_stale(os.path.join(self._folder, name))
             return False
         except OSError:
             return False
         return True
+
+    def _take_down_stale(self, path: str) -> None:
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
 
     def _hang(self) -> socket.socket:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)

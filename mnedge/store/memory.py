@@ -108,13 +108,13 @@ class MemoryTable:
         """Yield all rows under the prefix, then what changed."""
         held = self._contents
 
-        async def look(since: int) -> tuple[int, list[Row]]:
+        async def look(since: int | None) -> tuple[int, list[Row]]:
             await trio.lowlevel.checkpoint()
-            return held.change, [
-                row
-                for key, row in sorted(held.rows.items())
-                if key.startswith(prefix) and held.changes[key] > since
-            ]
+            keys = sorted(key for key in held.rows if key.startswith(prefix))
+            if since is not None:
+                new = (key for key in keys if held.changes[key] > since)
+                keys = sorted(new, key=held.changes.__getitem__)
+            return held.change, [held.rows[key] for key in keys]
 
         return Watch(held.watchers.watching(prefix), look)
 

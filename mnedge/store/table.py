@@ -81,17 +81,20 @@ class Watchers:
 class Watch(AsyncIterator[list[Row]]):
     """Batches of rows; dropping it ends the watch.
 
-    `look(since)` returns the number of the table's newest write and the rows written after `since`.
+    `look(since)` returns the number of the table's newest write and the rows written after `since`,
+    in the order of writing; None: all rows, by key.
     """
 
-    def __init__(self, rung: Rung, look: Callable[[int], Awaitable[tuple[int, list[Row]]]]) -> None:
+    def __init__(
+        self, rung: Rung, look: Callable[[int | None], Awaitable[tuple[int, list[Row]]]]
+    ) -> None:
         self._rung = rung
         self._look = look
         self._seen: int | None = None
 
     async def __anext__(self) -> list[Row]:
         if self._seen is None:
-            self._seen, rows = await self._look(0)
+            self._seen, rows = await self._look(None)
             return rows
         while True:
             await self._rung.wait()
@@ -169,10 +172,10 @@ class SqliteTable:
     def watch(self, prefix: str) -> Watch:
         """Yield all rows under the prefix, then what changed."""
 
-        async def look(since: int) -> tuple[int, list[Row]]:
-            if since:
-                return await self._writer.read(lambda c: _changed(c, prefix, since))
-            return await self._writer.read(lambda c: _all(c, prefix))
+        async def look(since: int | None) -> tuple[int, list[Row]]:
+            if since is None:
+                return await self._writer.read(lambda c: _all(c, prefix))
+            return await self._writer.read(lambda c: _changed(c, prefix, since))
 
         return Watch(self._watchers.watching(prefix), look)
 
