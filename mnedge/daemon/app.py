@@ -12,8 +12,8 @@ from mnedge.bus import Bus
 from mnedge.config import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import ConflictError
+from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
-from mnedge.execution.workforce import Workforce
 from mnedge.part import running
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
@@ -55,8 +55,8 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     runners = plugins.runners(plugins.load(config.plugins), spawner)
     bus = Bus()
     async with opened_store(config) as store, _role(store, config, adopting=adopting):
-        work = Workforce(
-            config, runners, spawner, store.blobs, random=SystemRandom(), now=wall_clock
+        work = Executor(
+            config, runners, store.blobs, random=SystemRandom(), now=wall_clock, spawner=spawner
         )
         host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
         async with running(host):

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -29,6 +30,7 @@ from mnedge.execution.leases import Lease, Leases
 from mnedge.execution.modules import Bench, ModuleWorkers, module_workers
 from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.output import said
+from mnedge.execution.patience import insist, refused
 from mnedge.execution.pools import DEFAULT_POOL, PoolStats, read_capacities
 from mnedge.execution.preparation import Place
 from mnedge.execution.processes import Processes
@@ -166,8 +168,8 @@ class _Attempt:
             chosen = self._chosen(agent)
             async with self._lease(agent) as lease:
                 return await self._run_until_settled(agent, chosen, lease)
-        except RefusedError as refused:
-            return self._failed(refused.error)
+        except RefusedError as refusal:
+            return self._failed(refusal.error)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             text = f"the workspace could not be staged: {error.strerror or error}{where}"
@@ -236,19 +238,37 @@ class _Attempt:
         documents = await self._documents(agent)
         while True:
             self._runs += 1
+            status, result = await insist(
+                partial(self._run_once, agent, chosen, documents), self._tell
+            )
+            result |= {"attempts": self._runs, "lease": lease_map(lease)}
+            if status is OutcomeStatus.SUCCEEDED:
+                return await insist(partial(self._succeeded, result), self._tell)
+            if self._runs >= most or not is_transient(result):
+                return await insist(partial(self._gave_up, result), self._tell)
+            await trio.sleep(backoff_s(backoff_ms, self._runs))
+
+    async def _run_once(
+        self, agent: Agent, chosen: Chosen, documents: staging.Documents
+    ) -> tuple[OutcomeStatus, dict[str, Any]]:
+        """Stage and run.
+
+        Raises: DiskRefusedError if nothing was started for want of room.
+        """
+        run = _Run(self._executor, self._order, agent, chosen, self._runs, self._tell)
+        launch = None
+        try:
             async with self._workspace() as workspace:
-                run = _Run(self._executor, self._order, agent, chosen, self._runs, self._tell)
                 launch = await run.stage(workspace, documents)
                 finished = await run.carry(launch, self._publish)
-            told = {"attempts": self._runs, "lease": lease_map(lease)}
-            result = run.result(launch, finished) | told
-            if finished.status is OutcomeStatus.SUCCEEDED:
-                return await self._succeeded(result)
-            if self._runs >= most or not is_transient(result):
-                offload = Offload(self._executor.blobs, self._job.body_paths)
-                error = await offload.members(result)
-                return Outcome(status=OutcomeStatus.FAILED, error=error)
-            await trio.sleep(backoff_s(backoff_ms, self._runs))
+        except OSError as error:
+            disk = refused(error) if launch is None else None
+            raise (disk or error) from error
+        return finished.status, run.result(launch, finished)
+
+    async def _gave_up(self, result: dict[str, Any]) -> Outcome:
+        offload = Offload(self._executor.blobs, self._job.body_paths)
+        return Outcome(status=OutcomeStatus.FAILED, error=await offload.members(result))
 
     async def _succeeded(self, result: dict[str, Any]) -> Outcome:
         understood = said(result["stdout"])

@@ -22,6 +22,7 @@ from mnedge.execution.frames import FrameError, Frames
 from mnedge.execution.large import Offload, plain
 from mnedge.execution.order import JobContext
 from mnedge.execution.output import decoded, hidden
+from mnedge.execution.patience import insist
 from mnedge.execution.preparation import submission
 from mnedge.execution.python_env import PythonEnvironments
 from mnedge.execution.refusal import RefusedError
@@ -107,7 +108,17 @@ class ModuleWorkers:
             request = await self._request(worker, command)
             with trio.fail_after(positive(agent.config.get("timeout_seconds")) or CALL_TIMEOUT_S):
                 answer = await worker.ask(request)
-            return await self._understood(worker, command, answer)
+            return await insist(
+                lambda: self._understood(worker, command, answer),
+                lambda event, payload: note(
+                    Note(
+                        at=self._job.clock(),
+                        type=event,
+                        agent_id=agent.agent_id,
+                        payload=payload,
+                    )
+                ),
+            )
         except trio.TooSlowError:
             return ModuleAnswer(crash=f"module worker timed out{await self._drop(agent.agent_id)}")
         except RefusedError as refused:

@@ -34,16 +34,16 @@ class Modules(Protocol):
 
 
 class Work(Protocol):
-    """Who does the physical work of all jobs of a node (`mnedge.execution.workforce`)."""
+    """Who does the physical work of all jobs of a node (`mnedge.execution.attempt`)."""
 
     async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
         """Carry one launch of an attempt to its outcome."""
 
-    def modules(self, job: JobContext) -> AbstractAsyncContextManager[Modules]:
+    def module_workers(self, job: JobContext) -> AbstractAsyncContextManager[Modules]:
         """Have the workers of a job's module agents while the block is open."""
 
-    async def sweep(self, job_id: str) -> None:
-        """Kill what an earlier owner of the job left running here."""
+    async def sweep(self, job_id: str) -> int:
+        """Kill what an earlier owner of the job left running here; return how much."""
 
     async def close(self, job_id: str) -> None:
         """Remove what a finished job left in the work folder."""
@@ -90,7 +90,9 @@ class Workplace:
         if root is not None and not Path(root).is_dir():
             blob = await self._blobs.path(self._record.bundle_digest or "")
             await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
-        self._modules = await self._stack.enter_async_context(self._work.modules(self._context))
+        self._modules = await self._stack.enter_async_context(
+            self._work.module_workers(self._context)
+        )
         return self
 
     async def __aexit__(

@@ -55,12 +55,15 @@ VOLATILE = frozenset(
 class Trial:
     """One blueprint, one data directory, one fault."""
 
-    def __init__(self, forge: Forge, folder: Path, blueprint: str) -> None:
+    def __init__(
+        self, forge: Forge, folder: Path, blueprint: str, *, disk: Path | None = None
+    ) -> None:
+        place = disk or folder
         self.forge = forge
         self.blueprint = blueprint
         self.folder = folder
-        self.data_dir = folder / "data"
-        self.runs_root = folder / "runs"
+        self.data_dir = place / "data"
+        self.runs_root = place / "runs"
         self.ends_with = 1 if blueprint in SERVICES else 0  # a service ends cancelled
         self.launch_log = folder / "launches"
         self.said = folder / "said"
@@ -79,9 +82,16 @@ class Trial:
 
     def run(self, fault: str = "", unsafe: str = "") -> int:
         """Run the blueprint; return the exit code (-9: killed)."""
+        return self._wait_or_cancel(self.begin(fault, unsafe))
+
+    def begin(self, fault: str = "", unsafe: str = "") -> int:
+        """Start running the blueprint; return the pid."""
         arguments = ["blueprint", "run", self.blueprint, "--quiet", *INPUTS.get(self.blueprint, [])]
-        pid = self._start(arguments, MNEDGE_FAULT=fault, MNEDGE_UNSAFE=unsafe)
-        return self._wait_or_cancel(pid)
+        return self._start(arguments, MNEDGE_FAULT=fault, MNEDGE_UNSAFE=unsafe)
+
+    def ended(self, pid: int) -> int:
+        """Wait for a process; return its exit code."""
+        return self.forge.wait(pid)
 
     def recover(self) -> int:
         """Let `mnedge job recover --all` finish what is left."""
@@ -90,11 +100,11 @@ class Trial:
     def serve(self) -> None:
         """Let a daemon finish what is left, and end it."""
         pid = self._start(["daemon"])
-        self._until(lambda: "daemon ready" in self.words(), pid)
-        self._until(lambda: not self.unfinished() or self._service_done(), pid)
+        self.until(lambda: "daemon ready" in self.words(), pid)
+        self.until(lambda: not self.unfinished() or self._service_done(), pid)
         if self.blueprint in SERVICES:
             self._cancel()
-            self._until(lambda: not self.unfinished(), pid)
+            self.until(lambda: not self.unfinished(), pid)
         os.kill(pid, signal.SIGTERM)
         assert self.forge.wait(pid) == 0, self.words()
 
@@ -105,7 +115,7 @@ class Trial:
 
     def _wait_or_cancel(self, pid: int) -> int:
         if self.blueprint in SERVICES:
-            self._until(lambda: self._service_done() or not _runs(pid), pid)
+            self.until(lambda: self._service_done() or not _runs(pid), pid)
             if _runs(pid):
                 self._cancel()
         return self.forge.wait(pid)
@@ -114,13 +124,27 @@ class Trial:
         for job_id in self.unfinished():
             self.forge.wait(self._start(["job", "cancel", job_id]))
 
-    def _until(self, reached: Callable[[], bool], pid: int, timeout_s: float = 60.0) -> None:
+    def until(self, reached: Callable[[], bool], pid: int, timeout_s: float = 60.0) -> None:
+        """Look again and again; kill the process and fail after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not reached():
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 raise AssertionError(f"not reached within {timeout_s} s:\n{self.words()}")
-            select.select([], [], [], 0.02)
+            self.pause(0.02)
+
+    def pause(self, seconds: float) -> None:
+        """Let other processes do something."""
+        select.select([], [], [], seconds)
+
+    def alive(self, pid: int) -> bool:
+        """Tell whether the process runs."""
+        return _runs(pid)
+
+    def count_events(self) -> int:
+        """Return how many events the run folder shows so far."""
+        paths = list(self.runs_root.glob("*/events.jsonl"))
+        return paths[0].read_bytes().count(b"\n") if paths else 0
 
     # ---- looking ----
 

@@ -1,7 +1,7 @@
 """Kills at every named place, recovered by `job recover` and by the daemon.
 
-`make test` runs a fixed share; `make soak` every place at many ordinals. A case whose ordinal the run never reaches must
-simply end well.
+`make test` runs a fixed share; `make soak` every place at many ordinals. A case whose ordinal the
+run never reaches must simply end well.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from mnedge.faults import FAULT_POINTS
-
 from tests.conftest import SOAK
 from tests.live.crash import Trial
 from tests.live.forge import Forge

@@ -1,4 +1,4 @@
-"""A host on the virtual clock: real coordinator, run folders and engine; memory store, scripted work."""
+"""A host on the virtual clock: all of it real but the store (memory) and the work (scripted)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -57,14 +57,15 @@ class ScriptedExecutor:
             self.cancelled.append(command.attempt_id)
             raise
 
-    async def sweep(self, job_id: str) -> None:
+    async def sweep(self, job_id: str) -> int:
         self.swept.append(job_id)
+        return 0
 
     async def close(self, job_id: str) -> None:
         pass
 
     @asynccontextmanager
-    async def modules(self, job) -> AsyncIterator["ScriptedModules"]:
+    async def module_workers(self, job) -> AsyncIterator["ScriptedModules"]:
         yield ScriptedModules()
 
 

@@ -7,13 +7,11 @@ import trio
 
 from mnedge.engine.apply import apply
 from mnedge.errors import UnavailableError
-from mnedge.model.facts import AttemptEnded
+from mnedge.model.facts import AttemptEnded, Outcome
 from mnedge.model.states import AgentKind, JobStatus, OutcomeStatus, Verb
-from mnedge.model.facts import Outcome
 from mnedge.runtime import jobs
 from mnedge.runtime.host import JobHeldError
 from mnedge.runtime.submission import submit_spec
-
 from tests.runtime.rig import (
     EPOCH,
     ScriptedExecutor,
@@ -52,10 +50,16 @@ async def test_a_job_runs_to_its_end_and_leaves_its_run_folder(tmp_path, autojum
     assert types.index("job_running") < types.index("sandbox_job_completed")
     assert types.index("sandbox_job_completed") < types.index("job_completed")
     assert numbers(rig, "job-1") == list(range(1, record.events + 1))
-    for name in (
-        "run.json config.json inputs.json errors.jsonl timeline.jsonl "
-        "observability_summary.json result.json final_artifact.json"
-    ).split():
+    for name in [
+        "run.json",
+        "config.json",
+        "inputs.json",
+        "errors.jsonl",
+        "timeline.jsonl",
+        "observability_summary.json",
+        "result.json",
+        "final_artifact.json",
+    ]:
         assert (rig.config.runs_root / "job-1" / name).exists(), name
 
 
