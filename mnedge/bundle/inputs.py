@@ -5,6 +5,7 @@ Source: bundle format 5.
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from mnedge.bundle.config import JsonObject, copied, look_up
 from mnedge.bundle.files import Files, tidy, unsafe_path
 from mnedge.bundle.json_text import MAX_BYTES, JsonInvalidError, read
 from mnedge.bundle.problem import Problem, Severity
-from mnedge.errors import MnedgeError
 
 ADAPTERS = ("mock", "json", "file", "env_json")
+MAX_PATTERN = 2000
+_SEARCHED = 10_000
+"""Characters of a value that a pattern is tried on."""
 _DEFAULT_ENV = "MN_BLUEPRINT_INPUT_JSON"
 
 
@@ -29,8 +32,8 @@ class ResolvedInputs(Struct, frozen=True, kw_only=True):
     problems: list[Problem] = field(default_factory=list)
 
 
-class _SourceError(MnedgeError):
-    """The adapter's source cannot be used."""
+class _SourceError(ValueError):
+    """The adapter's source cannot be used; becomes a problem of rule I-05."""
 
 
 def resolve_inputs(
@@ -57,7 +60,7 @@ def resolve_inputs(
     try:
         payload = _payload(adapter, section, config, files, scenario, environ, source)
     except _SourceError as error:
-        return ResolvedInputs(source=source, problems=[_problem(error)])
+        return ResolvedInputs(source=source, problems=[_problem(str(error))])
     return ResolvedInputs(payload=payload, source=source)
 
 
@@ -125,12 +128,12 @@ def _object(content: bytes, label: str) -> JsonObject:
     return value
 
 
-def _problem(error: MnedgeError) -> Problem:
+def _problem(message: str) -> Problem:
     return Problem(
         rule="I-05",
         code="input.source",
         severity=Severity.ERROR,
-        message=error.message,
+        message=message,
         help="mend inputs in the config, give --input, or run with the mock adapter",
         file="config/default.json",
         at=("inputs",),
@@ -166,11 +169,9 @@ def _failed_pattern(
         message = f"input rule {_label(rule, index)}: {path} is required"
     else:
         flags = 0 if rule.get("ignore_case") is False else re.IGNORECASE
-        try:
-            if re.search(pattern, _shown(value), flags):
-                return None
-        except re.error:
-            return None
+        compiled = compile_pattern(pattern, flags)
+        if isinstance(compiled, str) or compiled.search(str(value)[:_SEARCHED]):
+            return None  # rule I-03 refused what cannot be compiled
         message = f"input rule {_label(rule, index)}: {path} does not match {pattern!r}"
     return Problem(
         rule="I-06",
@@ -189,5 +190,15 @@ def _label(rule: JsonObject, index: int) -> str:
     return repr(name) if isinstance(name, str) else f"number {index + 1}"
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+def compile_pattern(pattern: str, flags: int = 0) -> re.Pattern[str] | str:
+    """Return the compiled regular expression, or why there is none."""
+    if not pattern:
+        return "is empty"
+    if len(pattern) > MAX_PATTERN:
+        return f"is longer than {MAX_PATTERN} characters"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.compile(pattern, flags)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is no regular expression: {error}"

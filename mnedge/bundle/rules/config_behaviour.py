@@ -357,9 +357,7 @@ def model_settings_stand_once(subject: Subject) -> Iterator[Found]:
 )
 def error_handling_is_declared(subject: Subject) -> Iterator[Found]:
     """Yield if nothing says what an error does."""
-    if subject.config_document.present and not subject.section("error_handling").get(
-        "default_mode"
-    ):
+    if not subject.section("error_handling").get("default_mode"):
         yield Found(file=FILE, at=("error_handling", "default_mode"), expected=list(ERROR_MODES))
 
 
@@ -379,7 +377,7 @@ def live_blueprints_are_prepared(subject: Subject) -> Iterator[Found]:
     live = service or subject.manifest.get("daemon") is True
     live = live or any(isinstance(entry, dict) for entry in streams)
     live = live or any(mapping(entry).get("live") is True for entry in skills)
-    if live and subject.config_document.present:
+    if live:
         for name in ("state", "backpressure", "triggers"):
             if not subject.config.get(name):
                 yield Found(

@@ -91,10 +91,9 @@ _ORDER = (
 )
 def sections_are_there(subject: Subject) -> Iterator[Found]:
     """Yield each of the fourteen required sections that is missing."""
-    if subject.config_document.present:
-        for name in REQUIRED:
-            if name not in subject.config:
-                yield Found(file=FILE, at=(name,), message=f"missing config section {name}")
+    for name in REQUIRED:
+        if name not in subject.config:
+            yield Found(file=FILE, at=(name,), message=f"missing config section {name}")
 
 
 @rule(
@@ -124,8 +123,6 @@ def standard_version_is_known(subject: Subject) -> Iterator[Found]:
 )
 def identity_is_the_folder(subject: Subject) -> Iterator[Found]:
     """Yield if the id is another than the folder's name; if it is missing, in strict."""
-    if not subject.config_document.present:
-        return
     declared = subject.section("identity").get("blueprint_id")
     at = ("identity", "blueprint_id")
     if declared is None:
@@ -197,8 +194,6 @@ def own_sections_are_declared(subject: Subject) -> Iterator[Found]:
 )
 def recommended_sections_are_there(subject: Subject) -> Iterator[Found]:
     """Yield the recommended sections that are missing, together."""
-    if not subject.config_document.present:
-        return
     missing = [name for name in RECOMMENDED if name not in subject.config]
     if missing:
         yield Found(

@@ -63,8 +63,6 @@ def adapters_are_declared(subject: Subject) -> Iterator[Found]:
 )
 def run_store_is_written(subject: Subject) -> Iterator[Found]:
     """Yield if the outputs go elsewhere; only warn if they do not say where."""
-    if not subject.config_document.present:
-        return
     outputs = subject.section("outputs")
     adapter = outputs.get("adapter")
     at = ("outputs", "adapter")

@@ -1,15 +1,13 @@
 """Rules about how inputs are checked."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from mnedge.bundle.inputs import compile_pattern
 from mnedge.bundle.problem import At
 from mnedge.bundle.rules.manifest import input_validation_of
 from mnedge.bundle.rules.registry import ERROR, Found, rule
 from mnedge.bundle.subject import JsonObject, Subject, is_text
-
-MAX_PATTERN = 2000
 
 
 def rules_in(subject: Subject) -> Iterator[tuple[At, JsonObject]]:
@@ -93,26 +91,15 @@ def patterns_compile(subject: Subject) -> Iterator[Found]:
                 expected="a text",
                 actual=path,
             )
-        reason = _pattern_problem(entry.get("pattern"))
-        if reason:
+        pattern = entry.get("pattern")
+        reason = compile_pattern(pattern) if is_text(pattern) else "must be a non-empty text"
+        if isinstance(reason, str):
             yield Found(
                 at=(*at, "pattern"),
                 message=f"the pattern {reason}",
                 expected="a regular expression",
-                actual=entry.get("pattern"),
+                actual=pattern,
             )
-
-
-def _pattern_problem(pattern: Any) -> str:
-    if not is_text(pattern):
-        return "must be a non-empty text"
-    if len(pattern) > MAX_PATTERN:
-        return f"is longer than {MAX_PATTERN} characters"
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"is no regular expression: {error}"
-    return ""
 
 
 @rule(

@@ -38,7 +38,7 @@ def id_is_the_folder(subject: Subject) -> Iterator[Found]:
     at = ("identity", "id") if subject.generation.letter == "S" else ("metadata", "blueprint_id")
     declared = mapping(subject.manifest.get(at[0])).get(at[1])
     if declared is None:
-        if "metadata" in subject.manifest:
+        if isinstance(subject.manifest.get(at[0]), dict):
             yield Found(at=at, message=f"{'.'.join(at)} is required", severity=STRICT)
     elif not is_text(declared) or (
         subject.expected_id is not None and declared != subject.expected_id

@@ -37,8 +37,8 @@ GROUPS = {
     "runner": "Running here",
     "dependency": "Dependencies",
 }
-_WITHOUT_MANIFEST = ("bundle", "document", "config")
-"""Groups that still make sense when the manifest cannot be read."""
+_OF_FILES = ("bundle", "document")
+"""Groups that still make sense when a document cannot be read."""
 PROFILES = ("default", "strict")
 
 Check = Callable[[Subject], Iterator["Found"]]
@@ -126,11 +126,13 @@ def declared() -> list[Rule]:
 def run(rules: list[Rule], subject: Subject, profile: str) -> list[Problem]:
     """Return what the rules find, errors first, then in the order of the rules."""
     letter = subject.generation.letter
-    readable = subject.manifest_is_object
+    groups = set(GROUPS if subject.manifest_is_object else _OF_FILES)
+    if not isinstance(subject.config_document.value, dict):
+        groups.discard("config")
     problems = [
         as_problem(item, found, profile)
         for item in rules
-        if letter in item.generations and (readable or item.group in _WITHOUT_MANIFEST)
+        if letter in item.generations and item.group in groups
         for found in item.check(subject)
     ]
     return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)

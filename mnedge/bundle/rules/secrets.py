@@ -32,7 +32,7 @@ _NO_SECRETS = ("_env", "_ref", "_field", "_fields", "_name", "_path", "_url", "_
     "C-40",
     STRICT,
     "*",
-    "config.literal_secret",
+    "bundle.literal_secret",
     "a literal secret stands in the bundle",
     help="name an environment variable (<key>_env, ${env.NAME}) and revoke this secret",
 )
