@@ -15,6 +15,7 @@ import msgspec
 from mnedge.engine import executor, module
 from mnedge.engine.compile import CURRENT_REVISION as CURRENT_REVISION
 from mnedge.engine.compile import CompiledJob
+from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (
     IDLE_TIMER,
     fail,
@@ -28,15 +29,13 @@ from mnedge.engine.primitives import gather, observe, route_on
 from mnedge.engine.restart import recovered, restart_begins
 from mnedge.engine.route import (
     MAX_HOPS_OF_MESSAGE,
-    OUTSIDE,
     URL_SAFE,
-    break_deadlock,
     dead_letter,
     deliver,
     make_ready,
     taken,
 )
-from mnedge.engine.state import PARKED, RESTARTING, RUNNING, STARTING, JobState
+from mnedge.engine.state import OUTSIDE, PARKED, RESTARTING, RUNNING, STARTING, JobState
 from mnedge.engine.turn import Turn
 from mnedge.model.commands import AnyCommand, FinishJob, SetTimer
 from mnedge.model.events import Event

@@ -65,7 +65,7 @@ def _view(
         status=_status(compiled, agent, state),
         processed_messages=agent.processed,
         mailbox_depth=agent.depth,
-        held_for_it=len(agent.held or ()) + agent.seeds_left,
+        held_for_it=len(agent.held or ()) + len(agent.outside or ()) + agent.seeds_left,
         holding=agent.holding,
         pressure=LEVEL_NAMES[agent.level],
         inflight_message=None if message is None else summary(message),

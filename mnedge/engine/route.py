@@ -15,11 +15,10 @@ import msgspec
 from mnedge.engine.compile import Link, Route
 from mnedge.engine.conditions import Asked
 from mnedge.engine.inspect import state_root
-from mnedge.engine.state import AgentState, Held
+from mnedge.engine.state import OUTSIDE, AgentState, Held
 from mnedge.engine.turn import Turn
 from mnedge.model.message import Message, normalise, output_id
 
-OUTSIDE = -1
 MAX_HOPS_OF_MESSAGE = 100_000
 """A message beyond is dead-lettered: its graph turns in a circle without anybody working."""
 
@@ -235,13 +234,18 @@ def _drop(turn: Turn, sender: int, target: int, message: Message) -> None:
 def _hold(turn: Turn, sender: int, agent: AgentState, message: Message) -> None:
     state = turn.state
     state.hold_order += 1
+    held = Held(message, sender, state.hold_order)
+    state.queued_bytes += message.weight_bytes
+    if sender == OUTSIDE:
+        if agent.outside is None:
+            agent.outside = deque()
+        agent.outside.append(held)
+        return
     if agent.held is None:
         agent.held = deque()
-    agent.held.append(Held(message, sender, state.hold_order))
-    state.queued_bytes += message.weight_bytes
-    if sender != OUTSIDE:
-        state.holds += 1
-        state.agents[sender].holding += 1
+    agent.held.append(held)
+    state.holds += 1
+    state.agents[sender].holding += 1
 
 
 def tell_pressure(turn: Turn, target: int) -> None:
@@ -259,29 +263,38 @@ def tell_pressure(turn: Turn, target: int) -> None:
 def taken(turn: Turn, target: int) -> None:
     """Give the place that a taken message left, in a mailbox under pressure, to who waits."""
     compiled, agent = turn.agent(target)
-    while agent.depth < compiled.bounds.most and (agent.seeds_left or agent.held):
+    while agent.depth < compiled.bounds.most:
         if agent.seeds_left:
             place(turn, agent, next_seed(turn, target))
+        elif agent.outside and not (agent.held and agent.held[0].order < agent.outside[0].order):
+            _admit_from_outside(turn, agent, agent.outside)
+        elif agent.held:
+            admit(turn, agent)
         else:
-            _admit(turn, agent, 0)
+            break
     tell_pressure(turn, target)
 
 
-def _admit(turn: Turn, agent: AgentState, position: int) -> None:
-    """Let the held message at that position into the mailbox, and its holder go on."""
-    held = agent.held
-    if held is None:
+def _admit_from_outside(turn: Turn, agent: AgentState, waiting: deque[Held]) -> None:
+    message = waiting.popleft().message
+    if not waiting:
+        agent.outside = None
+    turn.state.queued_bytes -= message.weight_bytes
+    place(turn, agent, message)
+
+
+def admit(turn: Turn, agent: AgentState) -> None:
+    """Let the oldest message that an agent holds for this mailbox in, and its holder go on."""
+    if not agent.held:
         raise ValueError("nobody waits for a place here")
-    item = held[position]
-    del held[position]
-    if not held:
+    item = agent.held.popleft()
+    if not agent.held:
         agent.held = None
     turn.state.queued_bytes -= item.message.weight_bytes
     place(turn, agent, item.message)
-    if item.holder != OUTSIDE:
-        turn.state.holds -= 1
-        turn.state.agents[item.holder].holding -= 1
-        make_ready(turn, item.holder)
+    turn.state.holds -= 1
+    turn.state.agents[item.holder].holding -= 1
+    make_ready(turn, item.holder)
 
 
 def make_ready(turn: Turn, index: int) -> None:
@@ -321,84 +334,3 @@ def next_seed(turn: Turn, target: int) -> Message:
     )
     # A seed goes to its entrypoint, whatever its envelope says.
     return msgspec.structs.replace(message, to=compiled.agent_id)
-
-
-# ---- when everybody waits for everybody ----
-
-
-def break_deadlock(turn: Turn) -> bool:
-    """Let the oldest held message that waits in vain pass the bound; say whether one did."""
-    state = turn.state
-    stuck = _stuck(turn) if state.holds else {}
-    oldest: tuple[int, int, int] | None = None
-    for target, agent in enumerate(state.agents):
-        if agent.held and target in stuck:
-            for position, item in enumerate(agent.held):
-                if item.holder != OUTSIDE:
-                    if oldest is None or item.order < oldest[0]:
-                        oldest = item.order, target, position
-                    break
-    if oldest is None:
-        return False
-    order, target, position = oldest
-    agent = state.agents[target]
-    message = _held_message(agent, position)
-    payload = {
-        "reason": "deadlock",
-        "passed_bound": True,
-        "from": message.sender,
-        "to": message.to,
-        "message_type": message.type,
-        "message_id": message.message_id,
-        "held_order": order,
-    }
-    turn.tell("backpressure_signal", message.sender, payload)
-    _admit(turn, agent, position)
-    tell_pressure(turn, target)
-    # A look at all agents is worth some hops, so that one run of `apply` stays short.
-    turn.hops += 1 + len(state.agents) // 64
-    return True
-
-
-def _held_message(agent: AgentState, position: int) -> Message:
-    if agent.held is None:
-        raise ValueError("nobody waits for a place here")
-    return agent.held[position].message
-
-
-def _waits_for(turn: Turn) -> dict[int, list[int]]:
-    """Return holder → the agents whose mailboxes it waits for."""
-    waits: dict[int, list[int]] = {}
-    for target, agent in enumerate(turn.state.agents):
-        for item in agent.held or ():
-            if item.holder != OUTSIDE:
-                waits.setdefault(item.holder, []).append(target)
-    return waits
-
-
-def _stuck(turn: Turn) -> dict[int, bool]:
-    """Return the waited-for agents that will never take a message again by themselves.
-
-    An agent goes on if it has a flight (it ends one day), or if all that it holds waits for
-    agents that go on.
-    """
-    waits = _waits_for(turn)
-    agents = turn.state.agents
-    needs = {holder: len(targets) for holder, targets in waits.items()}
-    waited_by: dict[int, list[int]] = {}
-    for holder, targets in waits.items():
-        for target in targets:
-            waited_by.setdefault(target, []).append(holder)
-    free = [target for target in waited_by if target not in waits]
-    free += [holder for holder in waits if agents[holder].flight is not None]
-    going: dict[int, bool] = {}
-    while free:
-        index = free.pop()
-        if index in going:
-            continue
-        going[index] = True
-        for holder in waited_by.get(index, ()):
-            needs[holder] -= 1
-            if needs[holder] == 0:
-                free.append(holder)
-    return {target: True for target in waited_by if target not in going}

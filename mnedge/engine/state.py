@@ -17,6 +17,8 @@ from mnedge.model.codec import decoded, state_decoder, state_encoder
 from mnedge.model.message import Message
 from mnedge.model.states import JobStatus
 
+OUTSIDE = -1
+"""Stands for an agent's number where a message comes from outside."""
 AGENT_BYTES = 200
 """What an agent without memories takes."""
 
@@ -29,7 +31,7 @@ class Held(Struct, array_like=True, gc=False):
 
     message: Message
     holder: int
-    """Who waits with it; -1: the outside."""
+    """Who waits with it; `OUTSIDE`: nobody who would take messages meanwhile."""
     order: int
     """Grows with every hold of the job, so the oldest is known."""
 
@@ -100,7 +102,9 @@ class AgentState(Struct, array_like=True):
     inbox: deque[Message] | None = None
     """Delivered messages whose turn came while it could not take them."""
     held: deque[Held] | None = None
-    """Messages that wait for a place here."""
+    """Messages of agents that wait for a place here."""
+    outside: deque[Held] | None = None
+    """The same of messages from outside."""
     seeds_left: int = 0
     """Of its seeds, as many from the end were not delivered yet."""
     flight: Flight | None = None
