@@ -48,6 +48,8 @@ class ProcessTree:
         self._own_peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._exit: Exit | None = None
         self._ending = trio.Lock()
+        self.kin: set[int] = set()
+        """What descended from the command when it was made to end."""
 
     def signal(self, number: int) -> None:
         """Send a signal to its process group; nothing happens if it is gone."""
@@ -69,10 +71,10 @@ class ProcessTree:
 
     async def _end(self) -> Exit:
         gone = _readable(self.exit_fd)
-        kin = [] if gone else descendants(self.pid)
+        self.kin = set() if gone else set(descendants(self.pid))
         # Not reaped yet, so the group cannot be anybody else's.
         self.signal(signal.SIGKILL)
-        for pid in kin:
+        for pid in self.kin:
             _kill(pid)
         if not gone:
             with trio.move_on_after(_UNKILLABLE_S):
@@ -188,7 +190,7 @@ class Processes:
         stat = stat_of(pid)
         if stat is None or stat.session == os.getsid(0) or stat.session in self._trees:
             return False
-        if stat.session == ended.pid:
+        if stat.session == ended.pid or pid in ended.kin:
             return True
         token = token_of(pid)
         if token is not None:

@@ -55,7 +55,7 @@ class Documents(NamedTuple):
 def folder_name(text: str) -> str:
     """Return a name for a folder that no other text gets."""
     slug = _NOT_IN_NAME.sub("-", text).strip("-.")[:80]
-    if slug == text:
+    if slug and slug == text:
         return slug
     return f"{slug}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
@@ -173,14 +173,15 @@ def remove_few(path: str, most: int = INLINE_FILES * 4) -> bool:
     with suppress(OSError):
         while waiting:
             folders.append(waiting.pop())
-            for entry in os.scandir(folders[-1]):
-                most -= 1
-                if most < 0:
-                    return False
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                else:
-                    os.unlink(entry.path)
+            with os.scandir(folders[-1]) as entries:
+                for entry in entries:
+                    most -= 1
+                    if most < 0:
+                        return False
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        os.unlink(entry.path)
         for folder in reversed(folders):
             os.rmdir(folder)
         return True

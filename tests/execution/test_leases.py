@@ -1,0 +1,130 @@
+import random
+
+import pytest
+import trio
+
+from mnedge.execution.leases import Leases
+from mnedge.execution.refusal import RefusedError
+
+
+class Told(list):
+    def __call__(self, event, payload):
+        self.append((event, payload))
+
+
+@pytest.fixture
+def leases():
+    return Leases({"default": 2}, random.Random(1))
+
+
+async def test_a_lease_says_what_happens_to_it(leases, autojump_clock):
+    told = Told()
+    metadata = {"job_id": "j", "agent_id": "a", "node": "n"}
+    async with leases.lease("default", 1, metadata, told) as lease:
+        await trio.sleep(1)
+    assert len(lease.lease_id) == 11
+    assert lease.metadata == metadata
+    assert told == [
+        ("executor_lease_requested", {"pool": "default", "slots": 1}),
+        (
+            "executor_lease_acquired",
+            {"lease_id": lease.lease_id, "pool": "default", "slots": 1, "queue_wait_ms": 0},
+        ),
+        (
+            "executor_lease_released",
+            {"lease_id": lease.lease_id, "pool": "default", "slots": 1},
+        ),
+    ]
+
+
+async def test_waiting_is_measured(leases, autojump_clock):
+    got = []
+
+    async def hold(seconds):
+        async with leases.lease("default", 2, {}, Told()) as lease:
+            got.append(lease.queue_wait_ms)
+            assert lease.acquired_at_ms - lease.requested_at_ms == lease.queue_wait_ms
+            await trio.sleep(seconds)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(hold, 1.5)
+            await trio.testing.wait_all_tasks_blocked()
+    assert got == [0, 1500, 3000]
+
+
+async def test_a_cancelled_waiter_leaves_the_queue(leases, autojump_clock):
+    async with leases.lease("default", 2, {}, Told()):
+        with trio.move_on_after(1):
+            async with leases.lease("default", 1, {}, Told()):
+                pytest.fail("there was no slot")
+        assert leases.stats()["default"].queued == 0
+    assert leases.stats()["default"].in_use == 0
+
+
+async def test_a_cancelled_holder_gives_back(leases, autojump_clock):
+    told = Told()
+    with trio.move_on_after(1):
+        async with leases.lease("default", 2, {}, told):
+            await trio.sleep_forever()
+    assert leases.stats()["default"].in_use == 0
+    assert told[-1][0] == "executor_lease_released"
+
+
+async def test_waiting_too_long_is_refused_if_a_limit_is_set(leases, autojump_clock):
+    told = Told()
+    async with leases.lease("default", 2, {}, Told()):
+        with pytest.raises(RefusedError) as refused:
+            async with leases.lease("default", 1, {}, told, timeout_s=30):
+                pytest.fail("there was no slot")
+    waited = {
+        "reason": "executor_pool_queue_timeout",
+        "pool": "default",
+        "slots": 1,
+        "queue_wait_ms": 30_000,
+        "timeout_ms": 30_000,
+        "retry_after_ms": 250,
+    }
+    assert told[-1] == ("executor_lease_rejected", waited)
+    assert waited.items() <= refused.value.error.items()
+
+
+async def test_without_a_limit_a_waiter_waits_for_days(leases, autojump_clock):
+    async def hold():
+        async with leases.lease("default", 2, {}, Told()):
+            await trio.sleep(86_400)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold)
+        await trio.testing.wait_all_tasks_blocked()
+        async with leases.lease("default", 1, {}, Told()) as lease:
+            assert lease.queue_wait_ms == 86_400_000
+
+
+async def test_the_impossible_is_said_and_refused(leases):
+    told = Told()
+    with pytest.raises(RefusedError):
+        async with leases.lease("gpu", 1, {}, told):
+            pytest.fail("there is no such pool")
+    assert told == [
+        ("executor_lease_requested", {"pool": "gpu", "slots": 1}),
+        (
+            "executor_lease_rejected",
+            {"pool": "gpu", "slots": 1, "reason": 'unknown executor pool "gpu"'},
+        ),
+    ]
+
+
+async def test_a_grant_and_a_timeout_at_the_same_moment_lose_no_slot(leases, autojump_clock):
+    async def hold(seconds, timeout_s):
+        try:
+            async with leases.lease("default", 2, {}, Told(), timeout_s=timeout_s):
+                await trio.sleep(seconds)
+        except RefusedError:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(hold, 1, 1)
+    assert leases.stats()["default"].in_use == 0
+    assert leases.stats()["default"].queued == 0

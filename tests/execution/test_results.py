@@ -1,0 +1,81 @@
+import json
+
+from mnedge.execution.leases import Lease
+from mnedge.execution.results import lease_map, result_map, secrets_of, worker_secrets_in
+from mnedge.ports import Launch
+from tests.execution.node import ScriptedRunner, ended
+
+LAUNCH = Launch(
+    token="j/a/1", name="host-local-j-a", command=("x",), workspace="/w", workdir="/w/d",
+    environment={},
+)  # fmt: skip
+RUNNER = ScriptedRunner(ended())
+
+
+def test_a_result_has_the_members_of_the_contract():
+    result = result_map(ended(b"out\n", stderr=b"err\n"), LAUNCH, RUNNER, "node-1", ())
+    usage = result.pop("usage")
+    assert result == {
+        "sandbox_name": "host-local-j-a",
+        "remote_dir": "/w/d",
+        "exit_code": 0,
+        "runner_exit_code": 0,
+        "stdout": "out\n",
+        "stderr": "err\n",
+        "logs": "err\n",
+        "runner": "host_local",
+        "node_name": "node-1",
+    }
+    assert "elapsed_s" in usage
+
+
+def test_a_run_without_exit_code_is_an_error_with_what_it_said():
+    finished = ended(b"so far", error="host local command timed out", timeout_ms=300)
+    assert result_map(finished, LAUNCH, RUNNER, "n", ()) == {
+        "error": "host local command timed out",
+        "stdout": "so far",
+        "timeout_ms": 300,
+    }
+
+
+def test_output_that_is_no_text_is_made_text():
+    assert result_map(ended(b"\xff\n"), LAUNCH, RUNNER, "n", ())["stdout"] == "\ufffd\n"
+
+
+def test_secrets_are_hidden_in_every_text_also_as_json_has_them():
+    secrets = secrets_of({"API_TOKEN": 'pa"ss\\word', "SHORT_KEY": "12345", "NAME": "visible"})
+    said = json.dumps({"token": 'pa"ss\\word'}).encode()
+    result = result_map(
+        ended(said, stderr=b'pa"ss\\word visible 12345'), LAUNCH, RUNNER, "n", secrets
+    )
+    assert result["stdout"] == '{"token": "[REDACTED]"}'
+    assert result["stderr"] == "[REDACTED] visible 12345"
+    error = ended(error='failed: pa"ss\\word')
+    assert result_map(error, LAUNCH, RUNNER, "n", secrets)["error"] == "failed: [REDACTED]"
+
+
+def test_what_the_manifest_sets_or_passes_is_hidden_but_not_what_the_runtime_says():
+    config = {"environment": {"DB_PASSWORD": "from-manifest"}, "pass_env": ["A_COOKIE", "GONE_KEY"]}
+    environment = {
+        "DB_PASSWORD": "from-manifest",
+        "A_COOKIE": "passed-on",
+        "MN_IDEMPOTENCY_KEY": "of-the-runtime",
+    }
+    found = worker_secrets_in({"HOST_SECRET": "of-the-host"}, config, environment)
+    assert set(found) == {"from-manifest", "passed-on", "of-the-host"}
+
+
+def test_a_lease_is_shown_as_it_is():
+    lease = Lease(
+        lease_id="l", pool="p", slots=1, queue_wait_ms=2, requested_at_ms=3, acquired_at_ms=5,
+        metadata={"job_id": "j"},
+    )  # fmt: skip
+    assert lease_map(lease) == {
+        "lease_id": "l",
+        "pool": "p",
+        "slots": 1,
+        "queue_wait_ms": 2,
+        "requested_at_ms": 3,
+        "acquired_at_ms": 5,
+        "metadata": {"job_id": "j"},
+    }
