@@ -1,4 +1,4 @@
-"""Bundles made in memory: one in which everything is right, and cases in which one thing is wrong."""
+"""Bundles made in memory: one in which all is right, and cases in which one thing is wrong."""
 
 import copy
 import json
@@ -14,10 +14,18 @@ from mnedge.bundle.problem import Problem, Severity
 from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.subject import Document
 
-SECTIONS = (
-    "state capabilities privacy triggers backpressure determinism schemas budgets agent_handoffs"
-    " error_handling"
-).split()
+SECTIONS = [
+    "state",
+    "capabilities",
+    "privacy",
+    "triggers",
+    "backpressure",
+    "determinism",
+    "schemas",
+    "budgets",
+    "agent_handoffs",
+    "error_handling",
+]
 ADAPTERS = ["mock", "json", "file", "env_json"]
 
 MANIFEST: dict[str, Any] = {
@@ -126,9 +134,9 @@ ROW: dict[str, Any] = {
     "description": "Reads a gauge.",
     "graph_id": "river_gauge_v1",
     "job_name": "river-gauge",
-    "product": {
-        key: "…" for key in "problem input output how_it_works benefit target_users".split()
-    },
+    "product": dict.fromkeys(
+        ["problem", "input", "output", "how_it_works", "benefit", "target_users"], "…"
+    ),
 }
 
 WORKFLOW: dict[str, Any] = {

@@ -1,7 +1,6 @@
 """Rules about how inputs are checked."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from mnedge.bundle.inputs import compile_pattern
 from mnedge.bundle.problem import At

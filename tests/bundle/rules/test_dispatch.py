@@ -3,7 +3,7 @@
 import pytest
 
 from mnedge.bundle.rules import dispatch
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
+from tests.bundle.making import Case, assert_every_rule_has_a_case, check
 
 
 def root(**changes):

@@ -2,10 +2,9 @@
 
 import pytest
 
+from mnedge.bundle.files import Unsafe
 from mnedge.bundle.rules import files
 from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
-
-from mnedge.bundle.files import Unsafe
 
 
 def without(name):

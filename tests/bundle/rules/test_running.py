@@ -201,7 +201,7 @@ def test_a_dependency_with_a_copy_in_the_payloads_is_there():
     parts = Parts()
     parts.files["payloads/skills/gauge/x"] = b"."
     parts.manifest["skill_dependencies"] = [
-        {"source": "payload", "name": "gauge", "version": "1", "path": "payloads/skills/gauge"}
+        {"source": "payload", "name": "gauge", "version": "1", "path": "skills/gauge"}
     ]
     parts.manifest["agent_dependencies"] = [{"source": "gar", "name": "gauge", "version": "1"}]
     assert parts.opened("strict").problems == []
