@@ -14,9 +14,10 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
 from mnedge.config import Config, read_config
-from mnedge.daemon.app import DAEMON, node, opened_store
+from mnedge.daemon.app import DAEMON, node, opened_store, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import UsageError
+from mnedge.execution.processes import Processes
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
 from mnedge.runtime import submission
@@ -116,7 +117,12 @@ def given(option: str, text: str) -> dict[str, Any]:
 async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with opened_store(config) as store:
         record = await submission.submit(
-            store, config, bundle, now=wall_clock, job_id=wanted.run_id
+            store,
+            config,
+            bundle,
+            runners=runners_of(config, Processes()),
+            now=wall_clock,
+            job_id=wanted.run_id,
         )
         daemon = await store.claims.holder(DAEMON)
     if not screen.asked.human:
@@ -132,7 +138,12 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
 async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with node(config) as here:
         record = await submission.submit(
-            here.store, config, bundle, now=wall_clock, job_id=wanted.run_id
+            here.store,
+            config,
+            bundle,
+            runners=here.runners,
+            now=wall_clock,
+            job_id=wanted.run_id,
         )
         shown = await shown_of(here.store, record)
         if screen.asked.human and not wanted.quiet:

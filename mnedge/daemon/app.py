@@ -1,6 +1,6 @@
 """A node, built and joined by hand: every part on one screen."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import SystemRandom
 
@@ -15,6 +15,7 @@ from mnedge.errors import ConflictError
 from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
 from mnedge.part import running
+from mnedge.ports import Runner, Spawner
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
 
@@ -35,6 +36,7 @@ class Node(Struct, frozen=True):
     store: SqliteStore
     bus: Bus
     host: Host
+    runners: Mapping[str, Runner]
 
 
 @asynccontextmanager
@@ -42,6 +44,11 @@ async def opened_store(config: Config) -> AsyncIterator[SqliteStore]:
     """Have the node's store open: enough to read, and to ask an owner for something."""
     async with running(SqliteStore(config.data_dir, durability=config.durability)) as store:
         yield store
+
+
+def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
+    """Return the runners of all plugins, by every name they go by."""
+    return plugins.runners(plugins.load(config.plugins), spawner)
 
 
 @asynccontextmanager
@@ -52,7 +59,7 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     Raises: DaemonRunningError if another one does.
     """
     spawner = Processes()
-    runners = plugins.runners(plugins.load(config.plugins), spawner)
+    runners = runners_of(config, spawner)
     bus = Bus()
     async with opened_store(config) as store, _role(store, config, adopting=adopting):
         work = Executor(
@@ -60,7 +67,7 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
         )
         host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
         async with running(host):
-            yield Node(config=config, store=store, bus=bus, host=host)
+            yield Node(config=config, store=store, bus=bus, host=host, runners=runners)
 
 
 @asynccontextmanager

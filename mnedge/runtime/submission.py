@@ -1,12 +1,15 @@
 """From a checked bundle to a pending job that any owner can carry."""
 
+from collections.abc import Mapping
 from random import SystemRandom
 
 import msgspec
 import trio
 
-from mnedge.bundle.load import Bundle, require
+from mnedge.bundle.context_engine import check_context_engine
+from mnedge.bundle.load import Bundle, require, runnable_problems
 from mnedge.bundle.pack import packed
+from mnedge.bundle.problem import Severity, invalid
 from mnedge.config import Config
 from mnedge.engine.compile import CURRENT_REVISION, compile_job
 from mnedge.execution.large import Offload
@@ -15,20 +18,27 @@ from mnedge.model.ids import job_id_for
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
-from mnedge.ports import Clock
+from mnedge.ports import Clock, Runner
 from mnedge.runtime.jobs import JOBS, SPECS, Stores
 
 _random = SystemRandom()
 
 
 async def submit(
-    stores: Stores, config: Config, bundle: Bundle, *, now: Clock, job_id: str | None = None
+    stores: Stores,
+    config: Config,
+    bundle: Bundle,
+    *,
+    runners: Mapping[str, Runner],
+    now: Clock,
+    job_id: str | None = None,
 ) -> JobRecord:
-    """Keep the bundle and a pending job. The caller has checked that it may run here.
+    """Keep the bundle and a pending job, if it can run here.
 
-    Raises: BundleInvalidError if the bundle has errors; UnavailableError if the disk is full.
+    Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
+    ContextEngineUnavailableError; UnavailableError if the disk is full.
     """
-    require(bundle)
+    await _admit(config, bundle, runners)
     job_id = job_id or new_job_id(
         bundle.blueprint_id if bundle.spec is None else bundle.spec.graph_id, now
     )
@@ -44,6 +54,15 @@ async def submit(
         bundle_source=bundle.label,
         config_sources=bundle.config_sources,
     )
+
+
+async def _admit(config: Config, bundle: Bundle, runners: Mapping[str, Runner]) -> None:
+    require(bundle)
+    problems = runnable_problems(bundle, runners, openshell_fallback=config.openshell_fallback)
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise invalid(bundle.label, problems)
+    if bundle.spec is not None:
+        await check_context_engine(bundle.spec, config.environ)
 
 
 def new_job_id(graph_id: str, now: Clock) -> str:
