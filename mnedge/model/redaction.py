@@ -46,7 +46,10 @@ _URL_LOGIN = re.compile(r"://[^\s/@:]*:[^\s/]*@")
 _TELL_TALES = (b"earer", b"EARER", b"PRIVATE KEY-----")
 _KNOWN_KEYS_LIMIT = 4096
 
-_encoder = msgspec.json.Encoder(enc_hook=lambda _: None)
+_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder(enc_hook=lambda _: None).encode
+"""Writes texts and bytes as they are, without escapes."""
+_UNPACKABLE = (UnicodeEncodeError, RecursionError, ValueError, TypeError, OverflowError)
 
 
 def run_store_secrets(environment: Mapping[str, str]) -> set[str]:
@@ -84,9 +87,10 @@ class Redactor:
         lower = {name.strip().lower() for name in extra_fields}
         self._extra = tuple(sorted(lower - {""} - set(FRAGMENTS)))
         self._names_ascii = all(name.isascii() for name in self._extra)
-        self._value_needles = tuple(
-            _encoder.encode(value)[1:-1] for value in self._values if _is_unicode(value)
+        self._raw_needles = tuple(
+            value.encode(errors="surrogateescape") for value in self._values if _is_bytes(value)
         )
+        self._json_needles = tuple(_json(value)[1:-1] for value in self._values if _is_text(value))
         self._name_needles = tuple(name.encode() for name in (*FRAGMENTS, *self._extra))
         self._known_keys: dict[str, str] = {}
 
@@ -104,33 +108,39 @@ class Redactor:
     def tree(self, value: Any) -> Any:
         """Return the value without secrets: the same object if there are none, else a copy."""
         try:
-            encoded = _encoder.encode(value)
-        except (UnicodeEncodeError, RecursionError, ValueError, TypeError):
+            packed = _pack(value)
+        except _UNPACKABLE:
             return self._copied(value)
-        if self.touches_text(encoded) or self.touches_names(encoded):
+        if self._touches(packed, self._raw_needles) or self.touches_names(packed):
             return self._copied(value)
         return value
 
     def texts(self, value: Any) -> Any:
         """Return the value as `tree` does, but with all its fields, whatever their names."""
         try:
-            encoded = _encoder.encode(value)
-        except (UnicodeEncodeError, RecursionError, ValueError, TypeError):
+            packed = _pack(value)
+        except _UNPACKABLE:
             return self._copied(value, names=False)
-        return self._copied(value, names=False) if self.touches_text(encoded) else value
+        if self._touches(packed, self._raw_needles):
+            return self._copied(value, names=False)
+        return value
 
     def touches_text(self, encoded: bytes) -> bool:
         """Tell quickly whether JSON may hold text that `text` would change; False is certain."""
-        return (
-            any(needle in encoded for needle in self._value_needles)
-            or any(tell in encoded for tell in _TELL_TALES)
-            or (b"://" in encoded and b"@" in encoded)
-        )
+        return self._touches(encoded, self._json_needles)
 
     def touches_names(self, encoded: bytes) -> bool:
-        """Tell quickly whether JSON may hold a field hidden by its name; False is certain."""
-        lower = encoded.lower() if self._names_ascii else encoded.decode().lower().encode()
+        """Tell quickly whether it may hold a field hidden by its name; False is certain."""
+        lower = encoded.lower() if self._names_ascii else _lower(encoded)
         return any(needle in lower for needle in self._name_needles)
+
+    @staticmethod
+    def _touches(content: bytes, needles: tuple[bytes, ...]) -> bool:
+        return (
+            any(needle in content for needle in needles)
+            or any(tell in content for tell in _TELL_TALES)
+            or (b"://" in content and b"@" in content)
+        )
 
     def _without_values(self, text: str) -> str:
         if self._values and len(text) >= self._shortest:
@@ -180,8 +190,8 @@ class Redactor:
                 return False
 
     def _copied_bytes(self, old: bytes) -> bytes:
-        for value in self._values:
-            old = old.replace(value.encode(errors="surrogateescape"), REDACTED.encode())
+        for needle in self._raw_needles:
+            old = old.replace(needle, REDACTED.encode())
         return old
 
     def _kind(self, key: str) -> str:
@@ -231,13 +241,25 @@ def _forms(value: str) -> set[str]:
     return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
-def _is_unicode(text: str) -> bool:
+def _is_text(text: str) -> bool:
     """Tell whether it can stand in JSON; the environment may hold bytes that are no text."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_bytes(text: str) -> bool:
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _lower(content: bytes) -> bytes:
+    return content.decode(errors="surrogateescape").lower().encode(errors="surrogateescape")
 
 
 def _only_numbers(value: Any) -> bool:

@@ -115,11 +115,14 @@ def read_plain(path: Path, *, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | No
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with open(file, "rb") as opened:
+    try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit_bytes:
             return None
-        return opened.read(limit_bytes)
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read(limit_bytes)
+    finally:
+        os.close(file)
 
 
 def read_json(path: Path) -> Any:

@@ -6,6 +6,7 @@ What is no JSON object becomes an `unparseable_event`.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ class Adopter:
     def __init__(self, identity: Identity, redactor: Redactor) -> None:
         self._identity = identity
         self._redactor = redactor
+        self.later: Callable[[], frozenset[str]] = frozenset
+        """Ids that events of ours will bring which are not in the stream, once more or yet."""
 
     def adopted(self, foreign: Foreign, stream: Stream, ts: str) -> list[bytes]:
         """Return those lines that the stream lacks, without newlines; `ts` dates the undated."""
@@ -67,12 +70,11 @@ class Adopter:
         return bounded_line(clean)
 
     def _is_ours(self, record: dict[str, Any]) -> bool:
-        seq = record.get("seq")
-        return (
-            isinstance(seq, int)
-            and not isinstance(seq, bool)
-            and record["event_id"] == event_id(self._identity.job_id, seq)
-        )
+        """Tell whether a line is a copy of ours, or was ours before a power cut took it."""
+        name, seq = record["event_id"], record.get("seq")
+        if isinstance(seq, int) and not isinstance(seq, bool):
+            return bool(name == event_id(self._identity.job_id, seq))
+        return record.get("trace_id") == self._identity.trace_id and name in self.later()
 
     def _unparseable(self, line: bytes, ts: str) -> dict[str, Any]:
         text = line.decode(errors="replace")

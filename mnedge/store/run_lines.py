@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from mnedge.model.body import cleaned
 from mnedge.model.events import Event, payload_of
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.redaction import Redactor
@@ -110,16 +111,16 @@ class Renderer:
 
     def record(self, event: Event, kind: Kind) -> dict[str, Any]:
         """Return the redacted record of an event."""
-        ids = self._ids(event.seq)
+        event_id, span_id = event_ids(self.identity.job_id, event.seq)
         record: dict[str, Any] = {
             "agent_id": event.agent_id,
             "blueprint_id": self.identity.blueprint_id,
-            "event_id": f"evt_{ids[:16]}",
+            "event_id": event_id,
             "job_id": self.identity.job_id,
-            "payload": payload_of(event, self.identity.job_id),
+            "payload": _plain_payload(event, self.identity.job_id),
             "run_id": self.identity.job_id,
             "seq": event.seq,
-            "span_id": f"spn_{ids[16:]}",
+            "span_id": span_id,
             "step_id": event.step_id,
             "trace_id": self.identity.trace_id,
             "ts": iso_ms(event.at),
@@ -200,21 +201,17 @@ class Renderer:
             )
         )
 
-    def _ids(self, seq: int) -> str:
-        digest = sha256(f"{self.identity.job_id}:{seq}".encode()).digest()
-        return urlsafe_b64encode(digest[:24]).decode()
-
     def _touches(self, line: bytes) -> bool:
         return self.redactor.touches_text(line) or self.redactor.touches_names(line)
 
     def _around(self, event: Event, started: bool) -> bytes:
         """Return the lines of the run itself that follow from an event of its job."""
         lines: list[bytes] = []
-        ts, parent = self._ts_of(event.at), f"spn_{self._ids(event.seq)[16:]}"
+        ts, parent = self._ts_of(event.at), event_ids(self.identity.job_id, event.seq)[1]
         if not started:
             lines.append(self._opened(str(event.seq), ts, parent))
         if event.type in ENDINGS:
-            payload = payload_of(event, self.identity.job_id)
+            payload = _plain_payload(event, self.identity.job_id)
             kept = {name: payload[name] for name in ("reason", "error") if payload.get(name)}
             status = ENDINGS[event.type].removeprefix("run_")
             lines.append(
@@ -279,6 +276,13 @@ class Renderer:
         return _kept(self._endings, key, b',"to":%b,"type":%b}' % (to, type_))
 
 
+def event_ids(job_id: str, seq: int) -> tuple[str, str]:
+    """Return event id and span id of an event of the job."""
+    digest = sha256(f"{job_id}:{seq}".encode()).digest()
+    ids = urlsafe_b64encode(digest[:24]).decode()
+    return f"evt_{ids[:16]}", f"spn_{ids[16:]}"
+
+
 def extra_ids(job_id: str, cause: str, type_: str) -> tuple[str, str]:
     """Return event id and span id of a line of the run itself; `cause` is a `seq`, or `END`."""
     digest = sha256(f"{job_id}:{cause}:{type_}".encode()).digest()
@@ -289,8 +293,16 @@ def extra_ids(job_id: str, cause: str, type_: str) -> tuple[str, str]:
 def _without_messages(event: Event, job_id: str) -> dict[str, Any]:
     payload = event.payload
     if isinstance(payload, Message) or any(type(value) is Message for value in payload.values()):
-        return payload_of(event, job_id)
+        return _plain_payload(event, job_id)
     return payload
+
+
+def _plain_payload(event: Event, job_id: str) -> dict[str, Any]:
+    try:
+        return payload_of(event, job_id)
+    except RecursionError:
+        plain: dict[str, Any] = cleaned(event.payload)
+        return plain
 
 
 def _kept(pieces: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:

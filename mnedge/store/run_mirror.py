@@ -97,14 +97,15 @@ class Mirror:
         finally:
             os.close(file)
 
-    def foreign(self, *, thoroughly: bool = False) -> Foreign:
+    def foreign(self, *, thoroughly: bool = False, halves: bool = True) -> Foreign:
         """Return what others wrote since the last look.
 
-        `thoroughly`: nobody writes any more, so unfinished last lines count, and all is compared.
+        `thoroughly`: nobody writes any more, so unfinished last lines count, and all is compared;
+        not `halves`: those that are no JSON do not, a crash may have torn them off ours.
         """
         lines: list[bytes] = []
         for leftover in self._leftovers:
-            lines += _gained(leftover, thoroughly)
+            lines += _gained(leftover, thoroughly, halves)
         before, self._stamp = self._stamp, None
         try:
             file = os.open(self.path, os.O_RDONLY | _SAFELY)
@@ -117,7 +118,7 @@ class Mirror:
         same = before is not None and (before.device, before.inode) == (found.st_dev, found.st_ino)
         ours = (same or thoroughly) and self._begins_with_ours(file, found.st_size, thoroughly)
         current = _Leftover(file, self._shown_bytes if ours else 0)
-        more = _gained(current, thoroughly)
+        more = _gained(current, thoroughly, halves)
         if ours and not lines and _is_read(current, found.st_size):
             os.close(file)
             self._stamp = as_stamp(found)
@@ -271,15 +272,15 @@ class Mirror:
             number -= 1
 
 
-def _gained(leftover: _Leftover, thoroughly: bool) -> list[bytes]:
+def _gained(leftover: _Leftover, thoroughly: bool, halves: bool) -> list[bytes]:
     """Return the lines that a file gained; an unfinished one waits, unless nobody writes."""
     content = _read(leftover.file, leftover.read_bytes, FOREIGN_BYTES)
-    end = content.rfind(b"\n") + 1
-    last = content[end:]
-    if last and (thoroughly or _is_json(last)):
-        end = len(content)
-    leftover.read_bytes += end
-    return content[:end].removesuffix(b"\n").split(b"\n") if end else []
+    *lines, last = content.split(b"\n")
+    whole = _is_json(last) if last else False
+    if whole or (thoroughly and halves and last):
+        lines.append(last)
+    leftover.read_bytes += len(content) if whole or thoroughly else len(content) - len(last)
+    return lines
 
 
 def _is_read(leftover: _Leftover, size_bytes: int) -> bool:

@@ -5,23 +5,32 @@ those that are missing are made again. A stream is rotated only after all that f
 lines is written; so what may be missing follows from lines of the current file.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from mnedge import faults
 from mnedge.model.artifacts import artifact_id
 from mnedge.model.redaction import Redactor
-from mnedge.store.run_bounds import RECORD_BYTES
 from mnedge.store.run_derived import Derived, Deriver
 from mnedge.store.run_files import pretty, read_plain, replace_file
 from mnedge.store.run_foreign import Adopter
 from mnedge.store.run_kinds import kind_of
-from mnedge.store.run_lines import END, ENDINGS, RUN_TYPES, Block, Identity, extra_ids
+from mnedge.store.run_lines import Block, Identity
+from mnedge.store.run_mending import (
+    counted_again,
+    decode_head,
+    derived_from,
+    drop_ahead,
+    later_ids,
+    not_in,
+    rewrite,
+    split_at,
+    ts_of_ends,
+    whole_lines,
+    without,
+)
 from mnedge.store.run_mirror import Mirror
 from mnedge.store.run_records import Counts
 from mnedge.store.run_stream import Stream, segment_name
@@ -29,21 +38,6 @@ from mnedge.store.run_tally import Tally
 
 INDEXED = ("events", "errors", "logs")
 FOLLOWING = ("errors", "timeline", "logs", "human")
-_TAIL_BYTES = 32 << 20
-_SPAN_ID = re.compile(rb'"span_id":"([^"\\]*)"')
-_EVENT_ID = re.compile(rb'"event_id":"([^"\\]*)"')
-
-
-class _Head(Struct):
-    """What must be known of every line when a stream is read again."""
-
-    type: Any = None
-    event_id: Any = None
-    seq: Any = None
-    ts: Any = None
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Pages:
@@ -58,7 +52,7 @@ class Pages:
         deriver: Deriver,
     ) -> None:
         self._run_dir = run_dir
-        self._endings = {extra_ids(identity.job_id, END, type_)[0] for type_ in RUN_TYPES}
+        self._job_id = identity.job_id
         self._deriver = deriver
         self._adopter = Adopter(identity, redactor)
         streams = [
@@ -89,11 +83,17 @@ class Pages:
         """
         for mirror in self.mirrors.values():
             mirror.stream.load()
-        self._follow(self._read_again(), only_new=True, show=False)
+        self.tally, derived = counted_again(self.events, self._deriver, self._job_id)
+        following = [self.mirrors[name].stream for name in FOLLOWING]
+        drop_ahead(self.events, following, self._job_id, self.tally.last_seq)
+        self._follow(derived, only_new=True, show=False)
         for mirror in self.mirrors.values():
             mirror.load()
             self._show_index(mirror)
-        self.merge(thoroughly=True)
+        self._adopter.later = lambda: later_ids(self._job_id, self.tally.last_seq)
+        for mirror in self.mirrors.values():
+            self._absorb(mirror, thoroughly=True, halves=False)
+        self._adopter.later = frozenset
 
     def add(self, blocks: Sequence[Block]) -> None:
         """Append events, and all that follows from them, everywhere.
@@ -118,12 +118,12 @@ class Pages:
 
         Raises: OSError.
         """
-        spans: set[bytes] = set()
+        cut: list[bytes] = []
         while True:
             content = self.events.read()
-            kept, gone = _split(content, seq)
-            spans |= set(_SPAN_ID.findall(b"".join(gone)))
-            _rewrite(self.events, content, kept)
+            kept, gone = split_at(content, seq)
+            cut += gone
+            rewrite(self.events, content, kept)
             if kept or not self.events.segments:
                 break
             number = self.events.segments[-1].number
@@ -132,12 +132,7 @@ class Pages:
         for name in FOLLOWING:
             stream = self.mirrors[name].stream
             content = stream.read()
-            lines = whole_lines(content)
-            _rewrite(
-                stream,
-                content,
-                [line for line in lines if not spans.intersection(_SPAN_ID.findall(line))],
-            )
+            rewrite(stream, content, without(content, cut))
         for mirror in self.mirrors.values():
             mirror.rebuild()
         self.load()
@@ -194,7 +189,7 @@ class Pages:
             if block.noted:
                 tally.last_ts = block.ts
                 for line in whole_lines(block.lines):
-                    derived += self._derived(line[:-1], ours=block.ours)
+                    derived += derived_from(line[:-1], tally, self._deriver, ours=block.ours)
         if blocks[-1].seq:
             tally.last_ts, tally.last_seq = blocks[-1].ts, blocks[-1].seq
         if derived:
@@ -202,25 +197,19 @@ class Pages:
         if show:
             self.mirrors["events"].append(lines)
 
-    def _derived(self, line: bytes, *, ours: bool) -> list[Derived]:
-        record = msgspec.json.decode(line)
-        kind = kind_of(str(record.get("type")))
-        if not kind.noted:
-            return []
-        duration_ms = self.tally.note(kind, record, ours=ours)
-        return [self._deriver.derive(kind, record, line, duration_ms, ours=ours)]
-
     def _follow(
         self, derived: Sequence[Derived], *, only_new: bool = False, show: bool = True
     ) -> None:
         """Write what follows from events; `only_new`: some of it may be there already."""
         for name in FOLLOWING:
             found = [one for one in derived if getattr(one, name) is not None]
+            mirror = self.mirrors[name]
             if found and only_new:
-                found = _not_in(self.mirrors[name].stream, found)
+                if show and not mirror.undisturbed:
+                    self._absorb(mirror, thoroughly=False)
+                found = not_in(mirror.stream, found)
             if found:
-                lines = [getattr(one, name) for one in found]
-                self._write(self.mirrors[name], lines, show=show)
+                self._write(mirror, [getattr(one, name) for one in found], show=show)
 
     def _write(self, mirror: Mirror, lines: Sequence[bytes], *, show: bool) -> None:
         """Add lines to a stream that follows; each file of it is as full as it can be."""
@@ -231,7 +220,11 @@ class Pages:
         size_bytes = 0
         for line in lines:
             room = stream.room_bytes
-            if room is not None and size_bytes + len(line) + 1 > room and (waiting or room <= 0):
+            if (
+                room is not None
+                and size_bytes + len(line) + 1 > room
+                and (waiting or stream.size_bytes)
+            ):
                 self._flush(mirror, waiting, show=show)
                 waiting, size_bytes = [], 0
                 self._rotate(mirror)
@@ -249,7 +242,7 @@ class Pages:
 
     def _rotate(self, mirror: Mirror) -> None:
         stream = mirror.stream
-        first_ts, last_ts = _ts_of_ends(stream)
+        first_ts, last_ts = ts_of_ends(stream)
         checkpoint = msgspec.to_builtins(self.tally) if stream is self.events else {}
         stream.rotate(first_ts=first_ts, last_ts=last_ts, checkpoint=checkpoint)
         mirror.begin_next(stream.segments[-1])
@@ -257,10 +250,10 @@ class Pages:
 
     # ---- what workers wrote ----
 
-    def _absorb(self, mirror: Mirror, *, thoroughly: bool) -> None:
+    def _absorb(self, mirror: Mirror, *, thoroughly: bool, halves: bool = True) -> None:
         """Take the lines of others into the stream, and make the file show it."""
         stream = mirror.stream
-        foreign = mirror.foreign(thoroughly=thoroughly)
+        foreign = mirror.foreign(thoroughly=thoroughly, halves=halves)
         segments, shown = stream.segments, stream.size_bytes
         lines: list[bytes] = []
         if stream.name != "timeline":
@@ -277,43 +270,8 @@ class Pages:
             mirror.rebuild()
 
     def _foreign_block(self, line: bytes) -> Block:
-        noted = kind_of(str(_decode_head(line).type)).noted
+        noted = kind_of(str(decode_head(line).type)).noted
         return Block(0, line + b"\n", self.tally.last_ts, noted, ours=False)
-
-    # ---- reading again ----
-
-    def _read_again(self) -> list[Derived]:
-        """Count anew from the newest full file on; return what follows from the current one."""
-        segments = self.events.segments
-        self.tally = msgspec.convert(segments[-1].checkpoint, Tally) if segments else Tally()
-        derived: list[Derived] = []
-        offset = around = 0
-        lines = whole_lines(self.events.read())
-        for at, line in enumerate(lines):
-            try:
-                head = _decode_head(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self.events.cut(offset)  # a power cut left a hole
-                break
-            numbered = isinstance(head.seq, int)
-            if numbered:
-                around = self._around(head.type)
-                if at + around >= len(lines):
-                    self.events.cut(offset)  # the lines that belong to it were not written
-                    break
-                self.tally.last_ts, self.tally.last_seq = str(head.ts), head.seq
-            ours = numbered or around > 0 or head.event_id in self._endings
-            around -= not numbered and around > 0
-            if kind_of(str(head.type)).noted:
-                derived += self._derived(line[:-1], ours=ours)
-            offset += len(line)
-        return derived
-
-    def _around(self, type_: str) -> int:
-        """Return how many lines of the run itself must follow an event of ours."""
-        if type_ in ENDINGS:
-            return 1 if self.tally.started_ts else 3
-        return 2 if type_ == "job_running" and not self.tally.started_ts else 0
 
     def _show_index(self, mirror: Mirror) -> None:
         """Keep `<stream>.index.json` in step with the full files."""
@@ -341,68 +299,3 @@ class Pages:
         path = self._run_dir / f"{stream.name}.index.json"
         if read_plain(path) != index:
             replace_file(path, index)
-
-
-def whole_lines(content: bytes) -> list[bytes]:
-    """Return the lines, each with its newline; what stands after the last one is left out."""
-    return [line + b"\n" for line in content.split(b"\n")[:-1]]
-
-
-def _not_in(stream: Stream, derived: Sequence[Derived]) -> list[Derived]:
-    """Return what the newest part of a stream lacks, by span id and event id."""
-    content = stream.read(max(0, stream.size_bytes - _TAIL_BYTES))
-    if stream.segments:
-        content = stream.read_segment(stream.segments[-1]) + content
-    spans, ids = set(_SPAN_ID.findall(content)), set(_EVENT_ID.findall(content))
-    return [
-        one
-        for one in derived
-        if one.span_id.encode() not in spans and one.event_id.encode() not in ids
-    ]
-
-
-def _rewrite(stream: Stream, content: bytes, kept: Sequence[bytes]) -> None:
-    """Replace the current file's content; what both begin with stays untouched."""
-    same = 0
-    for line in kept:
-        if not content.startswith(line, same):
-            break
-        same += len(line)
-    rest = b"".join(kept)[same:]
-    if same < len(content):
-        stream.cut(same)
-    if rest:
-        stream.append(rest)
-
-
-def _split(content: bytes, seq: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the lines to keep and those to cut: ours after `seq`, the run's own with them."""
-    kept: list[bytes] = []
-    gone: list[bytes] = []
-    cutting = False
-    for line in whole_lines(content):
-        head = _decode_head(line)
-        if isinstance(head.seq, int):
-            cutting = head.seq > seq
-        follows = cutting and head.type in RUN_TYPES
-        if follows or (isinstance(head.seq, int) and cutting):
-            gone.append(line)
-        else:
-            kept.append(line)
-    return kept, gone
-
-
-def _ts_of_ends(stream: Stream) -> tuple[str, str]:
-    """Return the times of the first and the last record of the current file."""
-    reach = 4 * RECORD_BYTES
-    first = stream.read(0, min(reach, stream.size_bytes)).partition(b"\n")[0]
-    last = stream.read(max(0, stream.size_bytes - reach))[:-1].rpartition(b"\n")[2]
-    return _ts_of(first), _ts_of(last)
-
-
-def _ts_of(line: bytes) -> str:
-    try:
-        ts = _decode_head(line).ts
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return ts if isinstance(ts, str) else ""

@@ -9,15 +9,13 @@ from typing import Any
 from msgspec import Struct
 
 from mnedge.model.artifacts import OBSERVED
-from mnedge.model.failure import bounded, failure_text
+from mnedge.model.failure import bounded
 from mnedge.model.manifest import JobSpec
 from mnedge.model.message import iso_ms
 from mnedge.model.states import JobStatus
-from mnedge.store.run_bounds import bounded_text
 from mnedge.store.run_lines import Identity
 from mnedge.store.run_tally import Slow, Tally, ms_between
 
-TEXT_CHARS = 2048
 _FINAL_TEXTS = ("type", "executive_summary", "recommended_action")
 _FINAL_LISTS = ("next_steps", "source_refs", "artifacts")
 
@@ -136,13 +134,21 @@ def run_json(
         desc = str(closing.error.get("desc") or "Failure")
         record |= {
             "failure": closing.error,
-            "error": bounded_text(failure_text(closing.error), TEXT_CHARS),
+            "error": _message_of(closing.error) or desc,
             "reason": desc,
             "status_reason": desc,
         }
     elif closing.reason:
         record |= {"reason": closing.reason, "status_reason": closing.reason}
     return record
+
+
+def _message_of(error: dict[str, Any]) -> str:
+    details = error.get("details")
+    message = details.get("message") if isinstance(details, dict) else None
+    if isinstance(message, dict):
+        message = message.get("preview")
+    return message if isinstance(message, str) else ""
 
 
 def result_json(identity: Identity, closing: Closing) -> dict[str, Any]:

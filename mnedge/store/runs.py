@@ -206,6 +206,7 @@ class RunFolder:
                 self._load()
             faults.hit("finish.before")
             self._pages.merge(thoroughly=True)
+            self._restore()
             closing = self._closing_of(status, result, error, ended_at, reason, steps)
             if not self._pages.tally.ended_type:
                 self._end(closing)

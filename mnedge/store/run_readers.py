@@ -1,0 +1,254 @@
+"""Run folders read back, whoever wrote them: any subset of members, broken lines, full files.
+
+Source: bundle format 6.2, 6.3, 6.7.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mnedge.errors import NotFoundError
+from mnedge.store.run_files import as_stamp, read_json, read_plain, run_folder_path, stamp_of
+from mnedge.store.run_foreign import UNPARSEABLE_CHARS
+from mnedge.store.run_stream import segment_name
+
+Record = dict[str, Any]
+LOOK_BYTES = 16 << 20
+"""What one look of a follower reads at most."""
+_READ_BYTES = 1 << 20
+
+
+class RunNotFoundError(NotFoundError):
+    """No run folder has that id."""
+
+    code = "run_store.run_not_found"
+
+
+def read_run(run_dir: Path) -> Record:
+    """Return what `run.json` says; members that are missing or odd get a plain default.
+
+    Raises: RunNotFoundError if there is no such folder.
+    """
+    if not run_dir.is_dir():
+        raise RunNotFoundError(
+            f"no run is kept in {run_dir}", hint="`mnedge run list` shows the runs there are"
+        )
+    found = read_json(run_dir / "run.json")
+    record: Record = found if isinstance(found, dict) else {}
+    texts = {
+        name: value if isinstance(value := record.get(name), str) and value else default
+        for name, default in (
+            ("run_id", run_dir.name),
+            ("blueprint_id", ""),
+            ("status", "unknown"),
+        )
+    }
+    ended_at = record.get("ended_at") or record.get("finished_at")
+    return {**record, **texts, "ended_at": ended_at, "run_dir": str(run_dir)}
+
+
+def find_run(root: Path, run_id: str) -> Path:
+    """Return the folder of a run.
+
+    Raises: RunIdInvalidError, RunNotFoundError.
+    """
+    folder = run_folder_path(root, run_id)
+    if not folder.is_dir():
+        raise RunNotFoundError(
+            f"no run is called {run_id!r}", hint="`mnedge run list` shows the runs there are"
+        )
+    return folder
+
+
+def list_runs(
+    root: Path, *, blueprint_id: str | None = None, limit: int | None = None
+) -> list[Record]:
+    """Return the runs below the root, most recently changed first."""
+    try:
+        folders = [entry for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found: list[tuple[str, float, Record]] = []
+    for entry in folders:
+        record = read_run(Path(entry.path))
+        if blueprint_id is not None and record["blueprint_id"] != blueprint_id:
+            continue
+        changed = next(
+            (
+                value
+                for name in ("updated_at", "ended_at", "started_at")
+                if isinstance(value := record.get(name), str)
+            ),
+            "",
+        )
+        found.append((changed, entry.stat(follow_symlinks=False).st_mtime, record))
+    found.sort(key=lambda item: (item[0], item[1], item[2]["run_id"]), reverse=True)
+    return [record for _, _, record in found[:limit]]
+
+
+def read_events(run_dir: Path, *, after: int = 0, limit: int | None = None) -> list[Record]:
+    """Return events in order of time; `limit` keeps the newest.
+
+    `after`: those behind our event with this `seq`, and behind all before it.
+    """
+    records = _in_order(run_dir, "events", None if after else limit)
+    if after:
+        numbered = [at for at, one in enumerate(records) if isinstance(one.get("seq"), int)]
+        behind = max((at for at in numbered if records[at]["seq"] <= after), default=-1)
+        records = records[behind + 1 :]
+    return _newest(records, limit)
+
+
+def read_stream(run_dir: Path, stream: str, *, limit: int | None = None) -> list[Record]:
+    """Return the records of `logs`, `errors`, `timeline`, `human` …; `limit` keeps the newest."""
+    return _newest(_in_order(run_dir, stream, limit), limit)
+
+
+def record_of(line: bytes, run_id: str) -> Record:
+    """Return the record a line holds, with the members that every record should have."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        text = line.decode(errors="replace")[:UNPARSEABLE_CHARS]
+        found = {"type": "unparseable_event", "payload": {"line": text}}
+    ts = found.get("ts") or found.get("timestamp")
+    found["ts"] = ts if isinstance(ts, str) else ""
+    found.setdefault("run_id", run_id)
+    found.setdefault("blueprint_id", "")
+    return found
+
+
+class Follower:
+    """Yields the records that a stream of a run gains, across full files and rebuilt ones."""
+
+    def __init__(self, run_dir: Path, stream: str = "events") -> None:
+        self._run_dir = run_dir
+        self._stream = stream
+        self._path = run_dir / f"{stream}.jsonl"
+        self._file: int | None = None
+        self._read_bytes = 0
+        self._seen: set[int] = set()
+        """Hashes of the current file's lines: a rebuilt file holds them again."""
+
+    def look(self) -> list[Record]:
+        """Return what is new since the last look, in the order of the file."""
+        lines: list[bytes] = []
+        stamp = stamp_of(self._path)
+        if self._file is not None:
+            ours = as_stamp(os.fstat(self._file))
+            lines += self._read_on(self._file)
+            if stamp is not None and stamp.inode == ours.inode:
+                if stamp.size_bytes >= self._read_bytes:
+                    return self._records(lines)
+                self._read_bytes = 0  # cut in place: what it holds now is told, unless it was
+                return self._records(lines + self._read_on(self._file))
+            lines += self._full_files_after(ours.inode)
+            self.close()
+        self._file = _opened(self._path)
+        if self._file is not None:
+            lines += self._read_on(self._file)
+        return self._records(lines)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        file, self._file = self._file, None
+        self._read_bytes = 0
+        if file is not None:
+            os.close(file)
+
+    def _full_files_after(self, inode: int) -> list[bytes]:
+        """Read the full files behind the one that was current, if that is one of them now."""
+        full = _full_files(self._run_dir, self._stream)
+        inodes = [stamp.inode if (stamp := stamp_of(path)) else None for path in full]
+        if inode not in inodes:
+            return []
+        self._seen.clear()
+        lines: list[bytes] = []
+        for path in full[inodes.index(inode) + 1 :]:
+            lines += [line for line in (read_plain(path) or b"").split(b"\n") if line]
+        return lines
+
+    def _read_on(self, file: int) -> list[bytes]:
+        content = b""
+        while part := os.pread(file, _READ_BYTES, self._read_bytes + len(content)):
+            content += part
+            if len(content) >= LOOK_BYTES:
+                break
+        end = content.rfind(b"\n") + 1
+        self._read_bytes += end
+        fresh: list[bytes] = []
+        for line in content[:end].split(b"\n"):
+            if line.strip() and hash(line) not in self._seen:
+                self._seen.add(hash(line))
+                fresh.append(line)
+        return fresh
+
+    def _records(self, lines: Iterable[bytes]) -> list[Record]:
+        return [record_of(line, self._run_dir.name) for line in lines]
+
+
+def _in_order(run_dir: Path, stream: str, limit: int | None) -> list[Record]:
+    """Return the records of a stream by their time, at least `limit` of the newest."""
+    contents: list[list[bytes]] = []
+    found = 0
+    for path in reversed([*_full_files(run_dir, stream), run_dir / f"{stream}.jsonl"]):
+        lines = [line for line in _content_of(path).split(b"\n") if line.strip()]
+        contents.append(lines)
+        found += len(lines)
+        if limit is not None and found >= limit:
+            break
+    records = [record_of(line, run_dir.name) for lines in reversed(contents) for line in lines]
+    dated: list[tuple[str, Record]] = []
+    ts = ""
+    for record in records:
+        ts = record["ts"] or ts  # what has no time stays behind the record before it
+        dated.append((ts, record))
+    dated.sort(key=lambda item: item[0])
+    return [record for _, record in dated]
+
+
+def _newest(records: list[Record], limit: int | None) -> list[Record]:
+    return records if limit is None else records[max(0, len(records) - limit) :]
+
+
+def _full_files(run_dir: Path, stream: str) -> list[Path]:
+    """Return the full files of a stream, oldest first: as indexed, else as they lie there."""
+    index = read_json(run_dir / f"{stream}.index.json")
+    segments = index.get("segments") if isinstance(index, dict) else None
+    if isinstance(segments, list):
+        names = [one.get("path") for one in segments if isinstance(one, dict)]
+        return [run_dir / name for name in names if isinstance(name, str) and "/" not in name]
+    number = 1
+    found = []
+    while (path := run_dir / segment_name(stream, number)).exists():
+        found.append(path)
+        number += 1
+    if not found and stream == "logs":
+        found = sorted((run_dir / "logs" / "archive").glob("*.logs.jsonl*"))
+    return found
+
+
+def _content_of(path: Path) -> bytes:
+    """Return what a file holds; packed, if only its `.gz` is there."""
+    content = None if path.name.endswith(".gz") else read_plain(path)
+    if content is None:
+        packed = path if path.name.endswith(".gz") else path.with_name(f"{path.name}.gz")
+        try:
+            content = gzip.decompress(read_plain(packed) or b"")
+        except (OSError, EOFError, zlib.error):
+            content = b""
+    return content
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
