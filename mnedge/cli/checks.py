@@ -15,6 +15,7 @@ import trio
 
 import mnedge
 from mnedge import plugins
+from mnedge.cli.failure import failure_of
 from mnedge.cli.show import counted, process_name, size
 from mnedge.cli.verdict import Finding
 from mnedge.config import Config
@@ -112,8 +113,9 @@ async def store_findings(config: Config) -> list[Finding]:
                 and await store.claims.holder(jobs.JOBS + record.job_id) is None
             ]
             daemon = await store.claims.holder(DAEMON)
-    except MnedgeError as error:
-        return [*found, _broken("store", "database", error.message, error.hint)]
+    except (MnedgeError, BaseExceptionGroup) as error:
+        told = failure_of(error)
+        return [*found, _broken("store", "database", told.message, told.hint)]
     if condition.name != "ok":
         found.append(_broken("store", "disk", condition.message, "free some space, or mend it"))
     found.append(

@@ -33,6 +33,8 @@ from mnedge.store.run_readers import RunNotFoundError, list_runs, read_run
 Record = Mapping[str, Any]
 
 ARTIFACT_LINES = 20
+TELLING = ("type", "executive_summary", "recommended_action", "confidence")
+UNTOLD = frozenset({"schema_version", "source_refs", "run_id", "blueprint_id"})
 PLUMBING = frozenset({"index.json", "events.index.json", "logs.index.json", "errors.index.json"})
 
 
@@ -169,9 +171,10 @@ def _age(run: Record, now: float) -> str:
 
 
 def _telling(artifact: Record) -> dict[str, Any]:
-    """Return what a person reads of a final artifact: what has a value."""
-    names = {"schema_version", "source_refs", "run_id", "blueprint_id"}
-    return {name: value for name, value in artifact.items() if value and name not in names}
+    """Return what a person reads of a final artifact: what has a value, the words first."""
+    names = [name for name in TELLING if name in artifact]
+    names += [name for name in artifact if name not in TELLING and name not in UNTOLD]
+    return {name: artifact[name] for name in names if artifact[name] not in (None, "", [], {})}
 
 
 def _object(file: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def frame(
     lines = [_heading(job, title, elapsed_s), Text()]
     tail = [*_footer(job), *_troubles(job.troubles, width)]
     if notice:
-        tail.append(Text.assemble((NOTE, "bold yellow"), " ", (notice, "yellow")))
+        tail += [Text(), Text.assemble((NOTE, "bold yellow"), " ", (notice, "yellow"))]
     room = max(height - len(lines) - len(tail) - 1, LEAST_ROWS)
     lines += _steps(job.steps.values(), width) if job.steps else _agents(job, width, room)
     return lines + tail

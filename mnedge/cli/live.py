@@ -17,6 +17,7 @@ from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns
 from mnedge.cli.tail import Tail
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
+from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock
 
 TOLD = frozenset({"running", "pausing", "paused"})
@@ -200,7 +201,7 @@ class Drawn:
         if len(self.every) != 1:
             return self._overview(console.width)
         shown = self.every[0]
-        notice = self._notice
+        notice = "" if shown.progress.status in TERMINAL else self._notice
         if not notice and shown.progress.status == "paused":
             notice = f"paused; mnedge job resume {shown.record.job_id}"
         elapsed_s = shown.elapsed_s(self.now())

@@ -28,7 +28,7 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
     config = read_config(os.environ, data_dir=asked.data_dir)
     screen = Screen(asked)
     async with node(config) as here:
-        records = await (_named(here.store, job_ids) if job_ids else _orphans(here.store))
+        records = await (named(here.store, job_ids) if job_ids else orphans(here.store))
         if not records:
             _nothing(screen)
             return 0
@@ -41,8 +41,13 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
     return tell_end(screen, carried)
 
 
-async def _named(store: jobs.Stores, job_ids: Sequence[str]) -> list[JobRecord]:
-    records = [await jobs.find_job(store, job_id) for job_id in dict.fromkeys(job_ids)]
+async def named(store: jobs.Stores, job_ids: Sequence[str]) -> list[JobRecord]:
+    """Return the jobs that are called so, each once.
+
+    Raises: JobNotFoundError; JobOverError if one has ended.
+    """
+    found = [await jobs.find_job(store, job_id) for job_id in job_ids]
+    records = list({record.job_id: record for record in found}.values())
     for record in records:
         if record.status in TERMINAL:
             raise JobOverError(
@@ -53,7 +58,7 @@ async def _named(store: jobs.Stores, job_ids: Sequence[str]) -> list[JobRecord]:
     return records
 
 
-async def _orphans(store: jobs.Stores) -> list[JobRecord]:
+async def orphans(store: jobs.Stores) -> list[JobRecord]:
     """Return what can be adopted; faulted jobs wait for a person."""
     found = []
     for record in await jobs.list_jobs(store, limit=None):

@@ -3,7 +3,8 @@
 Pure: nothing here prints, and nothing reads a clock.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -158,11 +159,49 @@ def fields(pairs: Iterable[tuple[str, str | Text]], *, indent: int = 2) -> list[
     return lines
 
 
-def bounded(value: Any, *, lines: int = 40, width: int = 160) -> tuple[list[str], int]:
-    """Return the first lines of the value as indented JSON, and how many are missing."""
-    text = value if isinstance(value, str) else as_document(value)
-    every = text.splitlines()
-    return [shortened(line, width) for line in every[:lines]], max(len(every) - lines, 0)
+def bounded(value: Any, *, lines: int = 40, width: int = 100) -> tuple[list[str], int]:
+    """Return the first lines of the value as JSON for reading, and how many are missing."""
+    if isinstance(value, str):
+        every = value.splitlines()
+    else:
+        every = list(_laid_out(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True), width))
+    return [shortened(line, width + 60) for line in every[:lines]], max(len(every) - lines, 0)
+
+
+def _laid_out(
+    value: Any, width: int, indent: int = 0, head: str = "", tail: str = ""
+) -> Iterator[str]:
+    """Yield JSON in which everything that fits stands on one line."""
+    margin = " " * indent
+    flat = margin + head + json.dumps(value, ensure_ascii=False) + tail
+    if not isinstance(value, dict | list) or not value or cell_len(flat) <= width:
+        yield flat
+        return
+    opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    yield margin + head + opening
+    if isinstance(value, dict):
+        labelled = [(f"{json.dumps(name, ensure_ascii=False)}: ", value[name]) for name in value]
+    else:
+        labelled = [("", item) for item in value]
+    if not any(isinstance(item, dict | list) for _, item in labelled) and isinstance(value, list):
+        yield from _filled(value, width, indent + 2)
+    else:
+        for number, (label, item) in enumerate(labelled, 1):
+            comma = "," if number < len(labelled) else ""
+            yield from _laid_out(item, width, indent + 2, label, comma)
+    yield margin + closing + tail
+
+
+def _filled(items: Sequence[Any], width: int, indent: int) -> Iterator[str]:
+    """Yield lines, each with as many of the plain values as fit."""
+    margin = line = " " * indent
+    for number, item in enumerate(items, 1):
+        word = json.dumps(item, ensure_ascii=False) + ("," if number < len(items) else "")
+        if line != margin and cell_len(line) + 1 + cell_len(word) > width:
+            yield line
+            line = margin
+        line += word if line == margin else f" {word}"
+    yield line
 
 
 def _plain(value: Any) -> Any:

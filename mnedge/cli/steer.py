@@ -51,7 +51,7 @@ async def steer(
             record = await jobs.settled(store, request, timeout_s=timeout_s)
     if holder is None and verb is Verb.CANCEL:
         record, waits = await _cancelled_here(config, record.job_id), True
-    _tell(Screen(asked), record, verb, acted=waits, owned=holder is not None)
+    tell(Screen(asked), record, verb, acted=waits, owned=holder is not None)
 
 
 async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
@@ -61,7 +61,8 @@ async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
         return await here.host.finished(job_id)
 
 
-def _tell(screen: Screen, record: JobRecord, verb: Verb, *, acted: bool, owned: bool) -> None:
+def tell(screen: Screen, record: JobRecord, verb: Verb, *, acted: bool, owned: bool) -> None:
+    """Say what was done, or only asked for."""
     if not screen.asked.human:
         screen.document({"job": record, "verb": verb, "acted": acted, "owned": owned})
         return

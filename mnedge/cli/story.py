@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mnedge.cli.progress import said, severity_of
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import STYLES, clock, one_line
+from mnedge.cli.show import STYLES, clock, one_line, shortened
 from mnedge.cli.tail import Record, Tail, parsed
 from mnedge.cli.verbs import Asked
 from mnedge.cli.written import Reader
@@ -26,6 +26,7 @@ from mnedge.runtime import jobs
 LOOK_S = 0.25
 PAYLOAD_WIDTH = 160
 OUTPUT_LINES = 5
+OUTPUT_WIDTH = 200
 OUTPUT_STYLES = {"stdout": "green", "stderr": "yellow"}
 LEVEL_STYLES = {"ERROR": "red", "CRITICAL": "red", "WARN": "yellow", "DEBUG": "dim", "TRACE": "dim"}
 _SEGMENT = re.compile(r"\.\d{3,}\.jsonl$")
@@ -166,7 +167,11 @@ def _output_lines(record: Record, stream: str, most: int | None) -> list[Text]:
     agent = _agent_of(record)
     every = str(record.get(stream) or "").splitlines()
     shown = every if most is None else every[-most:]
-    lines = [_log_line(record, stream, OUTPUT_STYLES[stream], agent, line) for line in shown]
+    width = 10_000 if most is None else OUTPUT_WIDTH
+    lines = [
+        _log_line(record, stream, OUTPUT_STYLES[stream], agent, shortened(line, width))
+        for line in shown
+    ]
     if len(shown) < len(every):
         missing = f"… {len(every) - len(shown)} lines before; --agent {agent} shows all"
         lines.insert(0, _log_line(record, stream, "dim", agent, missing))

@@ -31,9 +31,7 @@ def test_a_completed_job_shows_who_ended_it_and_what_came_of_it():
     assert plain(record(result=result)) == [
         "✓ demo completed in 2.5 s, ended by reviewer",
         "",
-        "  {",
-        '    "count": 1',
-        "  }",
+        '  {"count": 1}',
         "",
         "  run folder  /runs/demo-1-a",
         "  next        mnedge run show demo-1-a",
@@ -41,7 +39,8 @@ def test_a_completed_job_shows_who_ended_it_and_what_came_of_it():
 
 
 def test_a_long_result_is_cut_and_says_how_to_see_the_rest():
-    lines = plain(record(result={"agent_id": "a", "output": list(range(100))}), lines=5)
+    output = {f"number {n}": "word " * 5 for n in range(100)}
+    lines = plain(record(result={"agent_id": "a", "output": output}), lines=5)
     assert "  … 97 more lines: mnedge job result demo-1-a" in lines
 
 

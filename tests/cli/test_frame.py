@@ -101,7 +101,7 @@ def test_troubles_stand_below_the_newest_last():
 
 
 def test_a_notice_is_the_last_line():
-    assert drawn(job_of(("a", "router")), notice="cancelling")[-1] == "! cancelling"
+    assert drawn(job_of(("a", "router")), notice="cancelling")[-2:] == ["", "! cancelling"]
 
 
 def test_steps_replace_agents_where_there_are_steps():

@@ -1,5 +1,6 @@
 """Words, columns and JSON."""
 
+import json
 from datetime import UTC
 from pathlib import Path
 
@@ -84,6 +85,38 @@ def test_a_long_value_is_shown_in_part_and_the_rest_is_counted():
     assert len(lines) == 10
     assert missing == 92
     assert show.bounded("text\nand more") == (["text", "and more"], 0)
+
+
+def test_what_fits_stands_on_one_line():
+    value = {"numbers": list(range(5)), "long": ["word " * 10, "word " * 10], "none": {}}
+    assert show.bounded(list(range(100, 140)), width=60)[0] == [
+        "[",
+        "  " + " ".join(f"{n}," for n in range(100, 111)),
+        "  " + " ".join(f"{n}," for n in range(111, 122)),
+        "  " + " ".join(f"{n}," for n in range(122, 133)),
+        "  " + ", ".join(str(n) for n in range(133, 140)),
+        "]",
+    ]
+    assert show.bounded(value, width=60)[0] == [
+        "{",
+        '  "numbers": [0, 1, 2, 3, 4],',
+        '  "long": [',
+        f'    "{"word " * 10}",',
+        f'    "{"word " * 10}"',
+        "  ],",
+        '  "none": {}',
+        "}",
+    ]
+    assert show.bounded({"a": BlobRef("sha256:0", 9)})[0] == [
+        '{"a": {"blob": "sha256:0", "size_bytes": 9}}'
+    ]
+
+
+def test_what_is_laid_out_is_the_same_json():
+    value = {"a": [{"b": "é" * 50, "c": [None, True, 1.5, "x" * 90]}], "d": 'quote " and \\'}
+    lines, missing = show.bounded(value, lines=1000, width=40)
+    assert missing == 0
+    assert json.loads("\n".join(lines)) == value
 
 
 def test_a_line_of_json_holds_anything_a_job_can_hold():
