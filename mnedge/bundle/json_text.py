@@ -198,11 +198,12 @@ class _Walk:
         return False
 
     def _key(self, keys: set[str] | None) -> None:
-        line, column = _place(self.text, self.position)
+        start = self.position
         key = self._string()
         if keys is not None:
             if key in keys:
-                self.duplicates.append(JsonInvalidError(f"key {key!r} stands twice", line, column))
+                place = _place(self.text, start)
+                self.duplicates.append(JsonInvalidError(f"key {key!r} stands twice", *place))
             keys.add(key)
         self._space()
         if self.text[self.position : self.position + 1] != ":":
@@ -214,9 +215,11 @@ class _Walk:
         match = _STRING.match(self.text, self.position)
         if match is None:
             raise self._error("expecting a string in double quotes")
-        value: str = json.loads(match.group())
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise self._error("half of a surrogate pair in a string")
+        value = match.group()[1:-1]
+        if "\\" in value:
+            value = json.loads(match.group())
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise self._error("half of a surrogate pair in a string")
         self.position = match.end()
         return value
 

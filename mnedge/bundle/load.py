@@ -259,7 +259,7 @@ def parsed(name: str, content: bytes) -> Document:
         value, duplicates = read(content)
     except JsonInvalidError as error:
         return Document(name=name, present=True, error=error)
-    return Document(name=name, present=True, value=value, duplicates=duplicates)
+    return Document(name=name, present=True, value=value, content=content, duplicates=duplicates)
 
 
 def _subject(files: Files, expected_id: str | None, catalogue: Document | None) -> Subject:

@@ -22,6 +22,7 @@ class Document(Struct, frozen=True, kw_only=True):
     """False: the file is known to be there, its content is not."""
     value: Any = None
     """The content; None if the file is absent, unreadable or not at hand."""
+    content: bytes = b""
     error: JsonInvalidError | None = None
     duplicates: list[JsonInvalidError] = field(default_factory=list)
 
@@ -140,18 +141,3 @@ def objects(value: Any) -> Iterator[tuple[int, JsonObject]]:
     for index, item in enumerate(listing(value)):
         if isinstance(item, dict):
             yield index, item
-
-
-def texts(value: Any, at: At = ()) -> Iterator[tuple[At, str]]:
-    """Yield every non-empty text of a document with its place, in document order."""
-    if isinstance(value, str):
-        if value:
-            yield at, value
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            if isinstance(member, str | dict | list):
-                yield from texts(member, (*at, key))
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            if isinstance(member, str | dict | list):
-                yield from texts(member, (*at, index))

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from mnedge.bundle.problem import At
-from mnedge.bundle.rules.config_sections import FILE
 from mnedge.bundle.rules.registry import STRICT, Found, rule
-from mnedge.bundle.subject import Subject, texts
+from mnedge.bundle.subject import Subject
 from mnedge.model.redaction import FRAGMENTS
 
 _SHAPES = re.compile(
@@ -15,15 +15,15 @@ _SHAPES = re.compile(
     r"|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b[a-z][a-z0-9+.-]*://[^\s/:@{}$]+:[^\s/@{}$]+@"
 )
+_PERHAPS = re.compile(rb'sk-|xox[bp]-|ghp_|AKIA|-----BEGIN|:\\?/\\?/[^\s"]*@|\\u')
+"""Without a match in the whole file, no text in it can have one of the shapes."""
+_FRAGMENT = re.compile("|".join(map(re.escape, FRAGMENTS)))
 _PLACEHOLDER = re.compile(
     r"|<.*>|your[-_ ].*|change[-_ ]?me|\*+|x{3,}|none|null|dummy|placeholder|example.*|not[-_].*"
     r"|redacted|\[redacted\]|todo|test|fake|mock",
     re.IGNORECASE | re.DOTALL,
 )
 _REFERENCE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|[A-Z][A-Z0-9_]{3,}")
-_FRAGMENT = re.compile("|".join(map(re.escape, FRAGMENTS)))
-_SHORTEST = 8
-"""Characters of the shortest text that looks like a secret by its shape."""
 _NUMBER = re.compile(r"[0-9.,_]+")
 _NO_SECRETS = ("_env", "_ref", "_field", "_fields", "_name", "_path", "_url", "_type", "_header")
 
@@ -43,29 +43,46 @@ def no_literal_secrets(subject: Subject) -> Iterator[Found]:
         subject.config_document,
         subject.overwrite_document,
     ):
-        for at, value in texts(document.value):
-            if _is_secret(at, value):
-                yield Found(
-                    file=document.name or FILE,
-                    at=at,
-                    message=f"{_key(at) or 'a value'} looks like a literal secret",
-                    expected="the name of an environment variable",
-                )
+        places: list[At] = []
+        by_shape = _PERHAPS.search(document.content) is not None
+        _look(document.value, (), "", by_shape, places)
+        for at in places:
+            name = at[-1] if at and isinstance(at[-1], str) else "a value"
+            yield Found(
+                file=document.name,
+                at=at,
+                message=f"{name} looks like a literal secret",
+                expected="the name of an environment variable",
+            )
 
 
-def _is_secret(at: At, value: str) -> bool:
-    if len(value) >= _SHORTEST and _SHAPES.search(value):
+def _look(value: Any, at: At, key: str, by_shape: bool, places: list[At]) -> None:
+    """Gather the places below `at` that look like secrets, in document order."""
+    if isinstance(value, str):
+        if _is_secret(key, value, by_shape):
+            places.append(at)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            if member and isinstance(member, str | dict | list):
+                _look(member, (*at, name), name, by_shape, places)
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            if member and isinstance(member, str | dict | list):
+                _look(member, (*at, index), "", by_shape, places)
+
+
+def _is_secret(key: str, value: str, by_shape: bool) -> bool:
+    if by_shape and _SHAPES.search(value):
         return True
-    key = _key(at).lower()
-    if not _FRAGMENT.search(key):
-        return False
-    if "tokens" in key or "token_budget" in key or key.endswith(_NO_SECRETS):
+    if not _names_a_secret(key):
         return False
     harmless = (_PLACEHOLDER, _REFERENCE, _NUMBER)
     return " " not in value.strip() and not any(known.fullmatch(value) for known in harmless)
 
 
-def _key(at: At) -> str:
-    """Return the innermost key; a member of a list goes by the key of the list."""
-    last: Any = next((step for step in reversed(at) if isinstance(step, str)), "")
-    return str(last) if at and isinstance(at[-1], str) else ""
+@lru_cache(maxsize=4096)
+def _names_a_secret(key: str) -> bool:
+    lower = key.lower()
+    if "tokens" in lower or "token_budget" in lower or lower.endswith(_NO_SECRETS):
+        return False
+    return _FRAGMENT.search(lower) is not None
