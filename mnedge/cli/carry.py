@@ -1,9 +1,11 @@
 """Runs jobs in this process to their ends, shown by a view; and what Ctrl-C does to them."""
 
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
+import psutil
 import trio
 
 from mnedge.bus import Published, Subscription
@@ -22,6 +24,7 @@ BATCHES = 10_000
 """Batches of events that may wait for the screen; what is lost is counted, not shown."""
 INTERRUPTED = 130
 LAST_LINES = 10
+HURRY_S = 0.2
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,6 +36,8 @@ class Carried(NamedTuple):
     """A person pressed Ctrl-C."""
     left: bool = False
     """The jobs were left as they are; `job recover` goes on with them."""
+    hasty: bool = False
+    """The person pressed Ctrl-C again: nobody wants to wait for workers."""
     last_words: tuple[str, ...] = ()
     """What the worker that failed the one job wrote last."""
 
@@ -45,14 +50,14 @@ class _Interrupts:
         self.every = every
         self.view = view
         self.cancels = cancels
-        self.came = False
+        self.came = 0
         self.left = False
 
     async def obey(self, signals: AsyncIterator[int], scope: trio.CancelScope, now: Clock) -> None:
         """Act on each signal; a terminal that goes away, or a shutdown, leaves at once."""
         async for number in signals:
-            first, self.came = not self.came, True
-            if number == signal.SIGINT and first and self.cancels:
+            self.came += 1
+            if number == signal.SIGINT and self.came == 1 and self.cancels:
                 self.view.notice("cancelling; Ctrl-C again leaves at once, to be recovered later")
                 await self._cancel_all(now)
             else:
@@ -99,7 +104,30 @@ async def carry(
     words: tuple[str, ...] = ()
     if len(records) == 1 and records[0].status is JobStatus.FAILED:
         words = await last_words(node.store, records[0])
-    return Carried(records, interrupts.came, interrupts.left, words)
+    return Carried(records, interrupts.came > 0, interrupts.left, interrupts.came > 1, words)
+
+
+@asynccontextmanager
+async def hurry() -> AsyncIterator[Callable[[], None]]:
+    """Yield a function after whose call whatever this process started is killed.
+
+    Open it around the node: while the node ends, workers would have their time to end well. It is
+    not done at once, so that the node no longer listens and takes no kill for a worker's failure.
+    """
+    called = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_kill_all, called)
+        yield called.set
+        nursery.cancel_scope.cancel()
+
+
+async def _kill_all(called: trio.Event) -> None:
+    await called.wait()
+    while True:
+        await trio.sleep(HURRY_S)
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
 
 
 async def last_words(store: jobs.Stores, record: JobRecord) -> tuple[str, ...]:
@@ -161,7 +189,8 @@ def tell_end(screen: Screen, carried: Carried) -> int:
     elif carried.left:
         screen.say("")
         ids = " ".join(r.job_id for r in carried.records if r.status not in TERMINAL)
-        screen.note(f"left as it is; mnedge job recover {ids} goes on")
+        how = "while it was being cancelled" if carried.hasty else "as it is"
+        screen.note(f"left {how}; mnedge job recover {ids} goes on")
     elif len(carried.records) == 1:
         screen.say("", *ending(carried.records[0], last_words=carried.last_words))
     else:

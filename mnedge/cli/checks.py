@@ -14,12 +14,11 @@ from pathlib import Path
 import trio
 
 import mnedge
-from mnedge import plugins
 from mnedge.cli.failure import failure_of
 from mnedge.cli.show import counted, process_name, size
 from mnedge.cli.verdict import Finding
 from mnedge.config import Config
-from mnedge.daemon.app import DAEMON, opened_store
+from mnedge.daemon.app import DAEMON, opened_store, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
 from mnedge.execution.processes import Processes
@@ -174,7 +173,7 @@ def interpreter_findings() -> Iterator[Finding]:
 def runner_findings(config: Config) -> Iterator[Finding]:
     """Ask each runner whether it can run here."""
     try:
-        runners = plugins.runners(plugins.load(config.plugins), Processes())
+        runners = runners_of(config, Processes())
     except MnedgeError as error:
         yield _broken("runners", "plugins", error.message, error.hint)
         return

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from mnedge.cli import live
-from mnedge.cli.carry import carry, shown_of, tell_end
+from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked
@@ -27,7 +27,7 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
     """Adopt the named jobs, or all without a living owner, and carry them. Return the exit code."""
     config = read_config(os.environ, data_dir=asked.data_dir)
     screen = Screen(asked)
-    async with node(config) as here:
+    async with hurry() as hasten, node(config) as here:
         records = await (named(here.store, job_ids) if job_ids else orphans(here.store))
         if not records:
             _nothing(screen)
@@ -38,6 +38,8 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
             screen.good(f"Recovering {names}")
         view = live.view_for(screen, every, wall_clock, quiet=quiet)
         carried = await carry(here, every, view, now=wall_clock, cancels=False)
+        if carried.hasty:
+            hasten()
     return tell_end(screen, carried)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnedge.bundle.load import Bundle, open_bundle, require
-from mnedge.bundle.problem import invalid
 from mnedge.cli import catalogue, live
-from mnedge.cli.carry import carry, shown_of, tell_end
+from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.ending import tilde
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
@@ -53,7 +52,7 @@ async def run_blueprint(asked: Asked, wanted: Wanted) -> int:
 
 
 def opened(place: str | Path, wanted: Wanted) -> Bundle:
-    """Return the bundle with the options laid over it, fit to run.
+    """Return the bundle with the options laid over it; whether it may run here is asked later.
 
     Raises: BundleInvalidError with every problem; OptionInvalidError.
     """
@@ -64,11 +63,11 @@ def opened(place: str | Path, wanted: Wanted) -> Bundle:
         )
     overrides = None if wanted.config_json is None else given("--config-json", wanted.config_json)
     bundle = open_bundle(place, overrides=overrides, settings=settings_of(wanted))
-    problems = [*bundle.problems, *bundle.launch_problems]
-    if any(problem.severity == "error" for problem in problems):
+    try:
+        return require(bundle)
+    except BaseException:
         bundle.close()
-        raise invalid(bundle.label, problems)
-    return require(bundle)
+        raise
 
 
 def settings_of(wanted: Wanted) -> list[str]:
@@ -136,7 +135,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
 
 
 async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
-    async with node(config) as here:
+    async with hurry() as hasten, node(config) as here:
         record = await submission.submit(
             here.store,
             config,
@@ -151,6 +150,8 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
             screen.say("")
         view = live.view_for(screen, [shown], wall_clock, quiet=wanted.quiet)
         carried = await carry(here, [shown], view, now=wall_clock, cancels=True)
+        if carried.hasty:
+            hasten()
     return tell_end(screen, carried)
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from mnedge.cli.carry import Carried, carry, exit_code, last_words, shown_of, tell_end
+from mnedge.cli.carry import Carried, carry, exit_code, hurry, last_words, shown_of, tell_end
 from mnedge.cli.live import Silent
 from mnedge.cli.screen import Screen
 from mnedge.cli.verbs import Asked
@@ -40,6 +40,14 @@ async def for_ever(command):
     await trio.sleep_forever()
 
 
+async def stubborn(command):
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60)
+
+
 async def failing(command):
     said = {"exit_code": 3, "stdout": "half", "stderr": "no\nspace\x1b[2J", "attempts": 1}
     return Outcome(status=OutcomeStatus.FAILED, error=said)
@@ -50,7 +58,7 @@ async def a_node(tmp_path, work=None):
     """Have a real host on the virtual clock; its worker does what the test says."""
     executor = ScriptedExecutor({} if work is None else {"worker": work})
     async with a_rig(tmp_path, executor=executor) as rig, rig.host() as host:
-        yield Node(config=rig.config, store=rig.store, bus=rig.bus, host=host)
+        yield Node(config=rig.config, store=rig.store, bus=rig.bus, host=host, runners={})
 
 
 async def submitted(node, job_id="job-1"):
@@ -94,6 +102,32 @@ async def test_the_first_ctrl_c_cancels_the_job(tmp_path, autojump_clock):
     assert not carried.left
     assert "Ctrl-C again" in view.screen.stream.getvalue()
     assert exit_code(carried) == 130
+
+
+async def test_a_second_ctrl_c_is_in_a_hurry(tmp_path, autojump_clock):
+    async with a_node(tmp_path, stubborn) as node, trio.open_nursery() as nursery:
+        shown = await submitted(node)
+
+        async def press():
+            for _ in range(2):
+                await trio.sleep(2)
+                signal.raise_signal(signal.SIGINT)
+
+        nursery.start_soon(press)
+        carried = await carry(node, [shown], Watching(), now=now, cancels=True)
+    assert carried.hasty
+    assert carried.left
+    assert exit_code(carried) == 130
+    assert "left while it was being cancelled" in told(carried)[1]
+
+
+@pytest.mark.live
+async def test_whoever_is_in_a_hurry_has_all_workers_killed():
+    async with hurry() as hasten:
+        worker = await trio.lowlevel.open_process(["sleep", "600"])
+        hasten()
+        with trio.fail_after(10):
+            assert await worker.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -78,9 +78,3 @@ def test_a_bundle_that_cannot_run_is_refused_with_every_problem(tmp_path):
     with pytest.raises(BundleInvalidError) as refused:
         opened(tmp_path, Wanted())
     assert len(refused.value.details["problems"]) > 2
-
-
-def test_what_only_a_run_cares_about_is_refused_too():
-    wanted = Wanted(settings=("inputs.adapter=file", "inputs.path=/no/such/file"))
-    with pytest.raises(BundleInvalidError, match="/no/such/file"):
-        opened(find("message_routing_trace", {}), wanted)

@@ -196,13 +196,13 @@ def test_options_reach_the_config_and_the_input_of_a_run(box):
     (box.folder / "config.json").write_text('{"logging": {"level": "DEBUG"}}')
     box.call(
         "blueprint", "run", "message_routing_trace", "--quiet", "--run-id", "my-run",
-        "--input-json", '{"a": 1}', "--input", "b=[2]", "--set", "budgets.max=7",
+        "--input-json", '{"request": "look"}', "--input", "b=[2]", "--set", "budgets.max=7",
         "--config-json", "@config.json",
     )  # fmt: skip
     (folder,) = box.runs()
     assert folder.name == "my-run"
     config = json.loads((folder / "config.json").read_text())
-    assert config["inputs"]["payload"] == {"a": 1, "b": [2]}
+    assert config["inputs"]["payload"] == {"request": "look", "b": [2]}
     assert config["inputs"]["adapter"] == "json"
     assert config["budgets"]["max"] == 7
     assert config["logging"]["level"] == "DEBUG"
@@ -248,6 +248,18 @@ def test_nothing_is_submitted_that_cannot_run(box):
     error = json.loads(box.call("blueprint", "run", str(folder), "--json", code=2).stderr)["error"]
     assert len([p for p in error["details"]["problems"] if p["severity"] == "error"]) == 2
     assert box.runs() == []
+
+
+def test_what_only_a_run_cares_about_is_refused_too(box):
+    folder = box.bundle("true")
+    words = ["blueprint", "run", str(folder), "--set", "inputs.adapter=file"]
+    done = box.call(*words, "--set", "inputs.path=/no/such/file", code=2)
+    assert "/no/such/file" in done.stderr
+    elsewhere = box.bundle("true", "elsewhere", runner_module="Example.Runner.Nowhere")
+    done = box.call("blueprint", "run", str(elsewhere), code=2)
+    assert "Example.Runner.Nowhere" in done.stderr
+    assert box.runs() == []
+    assert box.json("job", "list") == []
 
 
 def test_validate_lists_every_problem_and_exits_with_one(box):
@@ -322,11 +334,16 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_job_can_be_recovered(box, gate):
     run = box.start("blueprint", "run", "--folder", str(folder))
     until(lambda: began(box))
     os.kill(run.pid, signal.SIGINT)
-    until(lambda: box.status() in ("cancelled", "running"))
+    assert any("cancelling" in line for line in iter(run.stdout.readline, ""))
+    pressed_at = time.monotonic()
     os.kill(run.pid, signal.SIGINT)
-    run.communicate(timeout=WITHIN_S)
+    told, said = run.communicate(timeout=WITHIN_S)
+    assert time.monotonic() - pressed_at < 4.0, "it waited for a worker that ignores SIGTERM"
     assert run.returncode == 130
-    until(lambda: not any(map(psutil.pid_exists, began(box))))
+    assert "left while it was being cancelled" in told
+    assert said == ""
+    assert not any(map(psutil.pid_exists, began(box)))
+    assert "mine cancelled" in box.call("job", "recover", "--all", code=1).stdout
 
 
 def test_a_shutdown_leaves_the_job_to_be_recovered(box, waiting, gate):
@@ -481,10 +498,11 @@ def test_what_nobody_foresaw_ends_in_a_report_not_in_a_traceback(box):
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_a_terminal_gets_a_picture_that_is_drawn_over(box):
+def on_a_terminal(box, *words):
+    """Run a verb at a terminal of its own; return what it drew."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*MNEDGE, "blueprint", "run", "prime_range_scan", "--input", "width=50"],
+        [*MNEDGE, *words],
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
@@ -498,12 +516,40 @@ def test_a_terminal_gets_a_picture_that_is_drawn_over(box):
             part = os.read(ours, 65536)
         except OSError:
             break  # the other side is closed
+        if not part:
+            break
         seen += part
     os.close(ours)
-    assert process.wait(timeout=WITHIN_S) == 0
-    text = seen.decode()
-    assert "\x1b[?25l" in text
-    assert text.rstrip().endswith("\x1b[0m") or "\x1b[?25h" in text
-    assert "100 executors" in text
-    assert "100 of 100" in text
-    assert "prime_range_scan\x1b[0m \x1b[32mcompleted" in text
+    assert process.wait(timeout=WITHIN_S) == 0, seen.decode()
+    return seen.decode()
+
+
+def test_a_terminal_gets_a_picture_that_is_drawn_over(box):
+    folder = box.bundle("echo one")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    start, worker, end = manifest["nodes"]
+    end["config"] = {"complete_after": 8, "output_message_type": None, "complete_job": True}
+    names = [f"worker_{number}" for number in range(1, 9)]
+    manifest["nodes"] = [start, *({**worker, "node_id": name} for name in names), end]
+    manifest["edges"] = [
+        edge
+        for name in names
+        for edge in (
+            {"edge_id": f"to_{name}", "from_node": "start", "to_node": name, "message_type": "go"},
+            {"edge_id": f"of_{name}", "from_node": name, "to_node": "end", "message_type": "done"},
+        )
+    ]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    text = on_a_terminal(box, "blueprint", "run", "--folder", str(folder))
+    assert text.index("\x1b[?25l") < text.index("\x1b[?25h")  # the cursor comes back
+    assert "worker_1 … worker_8" in text
+    assert "8 executors" in text
+    assert "━━━━━━━━━━━━━━━━━━━━ 8 of 8" in text
+    assert "\x1b[32mcompleted" in text
+
+
+def test_a_terminal_gets_the_manual_set_in_type(box):
+    text = on_a_terminal(box, "docs", "recovery")
+    assert "# Recovery" not in text
+    assert "Recovery" in text
+    assert "\x1b[" in text
