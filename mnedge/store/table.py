@@ -98,7 +98,11 @@ class Watch(AsyncIterator[list[Row]]):
             return rows
         while True:
             await self._rung.wait()
-            self._seen, rows = await self._look(self._seen)
+            try:
+                self._seen, rows = await self._look(self._seen)
+            except BaseException:
+                self._rung.ring()  # the change is still to be looked at
+                raise
             if rows:
                 return rows
 

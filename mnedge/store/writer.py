@@ -73,7 +73,7 @@ class Readers:
             connection = self._idle.pop() if self._idle else open_reader(self._path, self._connect)
             try:
                 found = read(connection)
-            except sqlite3.Error:
+            except BaseException:
                 connection.close()
                 raise
         except sqlite3.Error as error:

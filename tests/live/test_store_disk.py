@@ -10,6 +10,7 @@ import trio
 
 from mnedge.part import running
 from mnedge.ports import Epoch
+from mnedge.store.commits import CHECKPOINT_BYTES
 from mnedge.store.condition import DiskFullError, ReadOnlyError
 from mnedge.store.schema import is_whole, open_reader
 from mnedge.store.sqlite import SqliteStore
@@ -172,3 +173,24 @@ async def test_a_power_cut_at_any_byte_of_the_log_leaves_the_commits_before_it(t
             expected = facts[:whole]
             for job in ("a", "b"):
                 await assert_whole(store, job, 1 + sum(1 for name, _ in expected if name == job))
+
+
+async def test_the_log_stays_small_however_much_is_written(tmp_path):
+    largest = 0
+    async with running(SqliteStore(tmp_path, durability="NORMAL")) as store:
+        for seq in range(1, 80 * 16, 16):
+            await store.journal.append("job", EPOCH, seq, [bytes(60_000)] * 16)
+            largest = max(largest, (tmp_path / "mnedge.db-wal").stat().st_size)
+        written = (tmp_path / "mnedge.db").stat().st_size
+    assert written > 3 * CHECKPOINT_BYTES
+    assert largest < 1.5 * CHECKPOINT_BYTES
+
+
+async def test_the_log_is_folded_in_when_nobody_has_written_for_a_moment(tmp_path):
+    async with running(SqliteStore(tmp_path)) as store:
+        before = (tmp_path / "mnedge.db").stat().st_size
+        await store.journal.append("job", EPOCH, 1, [bytes(60_000)] * 32)
+        assert (tmp_path / "mnedge.db").stat().st_size == before
+        with trio.fail_after(10):
+            while (tmp_path / "mnedge.db").stat().st_size == before:
+                await trio.sleep(0.05)

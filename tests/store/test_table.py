@@ -105,3 +105,15 @@ async def test_a_failure_after_the_row_was_written_leaves_it_written(inline_stor
     with faults.armed("table.put.after:1:raise"), pytest.raises(faults.InjectedFaultError):
         await inline_store.table.put("a", b"x")
     assert await inline_store.table.get("a") == Row("a", b"x", 1)
+
+
+async def test_a_change_whose_reading_was_cancelled_is_found_by_the_next_reading(inline_store):
+    watch = aiter(inline_store.table.watch("ask/"))
+    await anext(watch)
+    await inline_store.table.put("ask/1", b"x")
+    for _ in range(3):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(watch)
+    with trio.fail_after(5):
+        assert [row.key for row in await anext(watch)] == ["ask/1"]
