@@ -14,7 +14,7 @@ from mnedge.engine.state import (
     JobState,
     ModuleMemory,
 )
-from mnedge.model.body import Gathered, filled
+from mnedge.model.body import Gathered, shown
 from mnedge.model.message import summary
 from mnedge.model.states import AgentKind, JobStatus
 
@@ -71,7 +71,7 @@ def _view(
         inflight_message=None if message is None else summary(message),
         launch=None if flight is None else flight.launch,
         last_error=_last_error(agent),
-        current_state=filled(internal_state(compiled, agent), {}, most_items=most_items),
+        current_state=shown(internal_state(compiled, agent), most_items=most_items),
     )
 
 

@@ -6,7 +6,14 @@ Source: worker contract 2.4 to 2.6.
 from typing import Any
 
 from mnedge.engine.job import complete_run, fail
-from mnedge.engine.route import Draft, dead_letter, emit, emit_to, remember_output
+from mnedge.engine.route import (
+    Draft,
+    dead_letter,
+    emit,
+    emit_to,
+    outgoing,
+    remember_output,
+)
 from mnedge.engine.state import AggregatorMemory
 from mnedge.engine.turn import Turn
 from mnedge.model.body import BlobRef, Gathered, weight_of
@@ -115,9 +122,9 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
     count = len(memory.messages)
     gathered = Gathered(memory.messages, count, owner=index, size_bytes=memory.spread_bytes)
     result = {"messages": gathered, "count": count, "last_message": body}
-    if memory.spread_bytes > turn.job.max_state_bytes:
-        _refuse(turn, index, message, memory.spread_bytes)
-        return
+    too_large = memory.spread_bytes > turn.job.max_state_bytes
+    if too_large:
+        result = {"count": count, "truncated": True}
     if compiled.emits is not None:
         draft = Draft(
             message,
@@ -128,21 +135,23 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
             class_="event",
             headers=AGGREGATE_HEADERS,
         )
-        emit(turn, index, draft)
+        if too_large:
+            for _, refused in outgoing(turn, index, draft):
+                dead_letter(turn, refused, _too_large(turn, index, memory))
+        else:
+            emit(turn, index, draft)
     else:
         remember_output(turn, index, result)
-    if compiled.completes:
+    if compiled.completes and too_large:
+        reason = _too_large(turn, index, memory)
+        fail(turn, compiled.agent_id, reason, component="engine", code="job.aggregate_too_large")
+    elif compiled.completes:
         complete_run(turn, index, result)
 
 
-def _refuse(turn: Turn, index: int, message: Message, size_bytes: int) -> None:
-    """Tell that an aggregate outgrew the job: in a circle it doubles each time round."""
-    compiled = turn.job.agents[index]
-    reason = (
-        f"the aggregate of {compiled.agent_id} would take {size_bytes} bytes written out,"
-        f" more than the job's max_state_bytes of {turn.job.max_state_bytes}"
+def _too_large(turn: Turn, index: int, memory: AggregatorMemory) -> str:
+    """Aggregators that feed each other in a circle double what they gathered each time round."""
+    return (
+        f"the aggregate of {turn.job.agents[index].agent_id} would take {memory.spread_bytes} bytes"
+        f" written out, more than the job's max_state_bytes of {turn.job.max_state_bytes}"
     )
-    if compiled.completes:
-        fail(turn, compiled.agent_id, reason, component="engine", code="job.aggregate_too_large")
-    else:
-        dead_letter(turn, message, reason)

@@ -7,6 +7,7 @@ whoever waits longest.
 
 from binascii import b2a_base64
 from collections import deque
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -86,8 +87,14 @@ class Draft:
 
 def emit(turn: Turn, sender: int, draft: Draft) -> None:
     """Send along every edge that matches; none matching is no error."""
-    compiled = turn.job.agents[sender]
     remember_output(turn, sender, draft.body)
+    for target, message in outgoing(turn, sender, draft):
+        deliver(turn, sender, target, message)
+
+
+def outgoing(turn: Turn, sender: int, draft: Draft) -> Iterator[tuple[int, Message]]:
+    """Yield the message for every edge that matches, with its target."""
+    compiled = turn.job.agents[sender]
     route = compiled.route(draft.type)
     if not route.links:
         return
@@ -99,8 +106,7 @@ def emit(turn: Turn, sender: int, draft: Draft) -> None:
         else:
             key = f"{draft.action}:{link.edge_id}"
             new_id = output_id(parent_id, compiled.agent_id, link.target_id, key)
-        message = draft.message(new_id, compiled.agent_id, link.target_id, turn.at)
-        deliver(turn, sender, link.target, message)
+        yield link.target, draft.message(new_id, compiled.agent_id, link.target_id, turn.at)
 
 
 def emit_to(turn: Turn, sender: int, target_id: str, draft: Draft) -> None:

@@ -228,7 +228,7 @@ def filled(tree: Any, loaded: Mapping[str, bytes], *, most_items: int | None = N
     """Return the tree as plain JSON values, with what `loaded` has for each digest.
 
     A reference that is not loaded is described as a staged artifact. `most_items` cuts a
-    `Gathered` for display.
+    `Gathered`; `shown` bounds the whole.
     """
 
     def plain(value: Any) -> Any:
@@ -241,11 +241,41 @@ def filled(tree: Any, loaded: Mapping[str, bytes], *, most_items: int | None = N
             content = loaded.get(value.digest)
             return staged(value) if content is None else _loaded(value, content)
         if kind is Gathered:
-            if most_items is not None and value.count > most_items:
-                shown = [plain(item) for item in value.buffer[:most_items]]
-                return [*shown, {"truncated": True, "items": value.count - most_items}]
-            return [plain(item) for item in value.items()]
+            items = value.items()
+            if most_items is None or len(items) <= most_items:
+                return [plain(item) for item in items]
+            cut = {"truncated": True, "items": len(items) - most_items}
+            return [*(plain(item) for item in items[:most_items]), cut]
         return value
+
+    return plain(tree)
+
+
+def shown(tree: Any, *, most_items: int = 1000, most_values: int = 20_000) -> Any:
+    """Return the tree as plain JSON values for a reader: references described, long views cut.
+
+    Of a `Gathered` at most `most_items` are shown; after `most_values` values in all, the objects
+    and lists that remain are left out. What is cut says so.
+    """
+    left = most_values
+
+    def plain(value: Any) -> Any:
+        nonlocal left
+        left -= 1
+        kind = type(value)
+        if kind is BlobRef:
+            return staged(value)
+        if kind is not dict and kind is not list and kind is not Gathered:
+            return value
+        if left <= 0:
+            return {"truncated": True, "items": len(value)}
+        if kind is dict:
+            return {key: plain(item) for key, item in value.items()}
+        items = value.buffer[: min(value.count, most_items)] if kind is Gathered else value
+        seen = [plain(item) for item in items]
+        if len(seen) < len(value):
+            seen.append({"truncated": True, "items": len(value) - len(seen)})
+        return seen
 
     return plain(tree)
 

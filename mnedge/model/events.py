@@ -4,12 +4,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from mnedge.model.body import filled
+from mnedge.model.body import shown
 from mnedge.model.ids import derived_id
 from mnedge.model.message import Message, summary, wire
-
-SHOWN_ITEMS = 1000
-"""Of a list that an aggregator gathered, an event shows this many."""
 
 
 class Event(Struct, frozen=True, gc=False, array_like=True):
@@ -33,13 +30,9 @@ def event_id(job_id: str, seq: int) -> str:
 def payload_of(event: Event, job_id: str) -> dict[str, Any]:
     """Return the event's payload as plain JSON values; references are described, not loaded."""
     if isinstance(event.payload, Message):
-        plain: dict[str, Any] = _plain(summary(event.payload))
+        plain: dict[str, Any] = shown(summary(event.payload))
         return plain
     return {
-        key: _plain(wire(value, job_id) if isinstance(value, Message) else value)
+        key: shown(wire(value, job_id) if isinstance(value, Message) else value)
         for key, value in event.payload.items()
     }
-
-
-def _plain(value: Any) -> Any:
-    return filled(value, {}, most_items=SHOWN_ITEMS)

@@ -5,7 +5,7 @@ Source: bundle format 6.4, 6.5.
 
 from typing import Any
 
-from mnedge.model.body import filled, json_bytes
+from mnedge.model.body import json_bytes, shown
 from mnedge.model.events import event_id
 from mnedge.model.ids import derived_id
 from mnedge.model.message import iso_ms
@@ -67,7 +67,7 @@ def failure_text(error: Any) -> str:
             return f"exit code {error['exit_code']}"
     if isinstance(error, str):
         return error or "Failure"
-    return json_bytes(filled(error, {})).decode() if error else "Failure"
+    return json_bytes(shown(error)).decode() if error else "Failure"
 
 
 def failure_envelope(
@@ -136,7 +136,7 @@ def bounded(value: Any) -> Any:
         kept = [bounded(item) for item in value[:ITEMS]]
         left = len(value) - ITEMS
         return [*kept, {"truncated": True, "items": left}] if left > 0 else kept
-    return filled(value, {}, most_items=ITEMS)
+    return shown(value, most_items=ITEMS)
 
 
 def _text(given: dict[str, Any], key: str) -> str:

@@ -89,6 +89,18 @@ def normalise(
             details={"got": type_name(value)},
         )
     tree = cleaned(value)
+    if _RESERVED.isdisjoint(tree):  # a flat body with nothing else: what most seeds are
+        return Message(
+            derived_id(seed, size_bytes=10),
+            type,
+            to,
+            sender,
+            class_,
+            derived_id(f"{seed}:correlation", size_bytes=10),
+            at,
+            tree,
+            weight_bytes=_BARE_WEIGHT_BYTES + weight_of(tree),
+        )
     envelope = tree.get("envelope")
     flat = "envelope" not in tree
     fields = tree if flat else envelope if isinstance(envelope, dict) else {}
@@ -165,6 +177,9 @@ def weight(body: Any, headers: Any, artifacts: Any, stream: Any) -> int:
     """Return about what a message with these trees takes in a state."""
     beside = weight_of(headers) + weight_of(artifacts) + weight_of(stream)
     return MESSAGE_WEIGHT_BYTES + weight_of(body) + beside
+
+
+_BARE_WEIGHT_BYTES = weight(None, {}, [], None) - weight_of(None)
 
 
 def output_id(parent_id: str, sender: str, target: str, key: str) -> str:

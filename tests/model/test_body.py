@@ -23,6 +23,7 @@ from mnedge.model.body import (
     filled,
     json_bytes,
     refs_in,
+    shown,
     staged,
     value_at,
     values_at,
@@ -190,6 +191,7 @@ def test_a_tree_is_filled_with_what_was_loaded():
     loaded = {"sha256:1": b'{"x":[1]}', "sha256:2": b"\xc3\xa4", "sha256:3": b"\xff"}
     assert filled(tree, loaded) == {"j": {"x": [1]}, "t": "ä", "b": b"\xff", "g": [1, 2]}
     assert tree["g"].count == 2
+    assert filled(tree["g"], {}, most_items=1) == [1, {"truncated": True, "items": 1}]
 
 
 def test_what_was_not_loaded_is_described():
@@ -197,6 +199,23 @@ def test_what_was_not_loaded_is_described():
     assert filled([ref], {}) == [staged(ref)]
     assert staged(ref)["schema_version"] == "mn.staged_artifact/v1"
     assert staged(ref)["content_type"] == "text/plain"
+
+
+def test_for_a_reader_views_and_great_trees_are_cut():
+    view = Gathered(list(range(10)), 8, owner=0)
+    assert shown({"v": view}, most_items=3) == {"v": [0, 1, 2, {"truncated": True, "items": 5}]}
+    assert shown([BlobRef("sha256:1", 5)]) == [staged(BlobRef("sha256:1", 5))]
+    cut = shown([[n] for n in range(10)], most_values=5)
+    assert cut == [[0], [1], {"truncated": True, "items": 1}, *cut[3:]]
+    assert all(item == {"truncated": True, "items": 1} for item in cut[3:])
+
+
+def test_views_of_views_are_shown_in_bounded_time():
+    """Each item holds a view of all before it: written out it would double with every item."""
+    buffer = []
+    for number in range(200):
+        buffer.append({"messages": Gathered(buffer, number, owner=0)})
+    assert len(json_bytes(shown(buffer))) < 10_000_000
 
 
 def test_a_gathering_equals_its_items_and_never_copies_the_buffer():
