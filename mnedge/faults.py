@@ -36,7 +36,6 @@ FAULT_POINTS: dict[str, str] = {
     "publish.after": "all events are in the run folder; the watermark was not moved",
     "runs.rename.before": "a file of the run folder is complete under a temporary name",
     "runs.rename.after": "the file has its name",
-    "coordinator.apply": "a fact is about to be applied",
     "coordinator.apply": "a fact is about to be applied; `raise` makes it a poison",
     "coordinator.commands.before": "facts are durable; none of their commands was carried out",
     "finish.before": "the job is over in the journal; its record does not say so",

@@ -1,9 +1,11 @@
 """Fault points: armed by name, counted, and free when nobody armed them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,17 @@ def test_an_unsafe_flag_is_read_from_the_environment(monkeypatch):
     assert not faults.flag("journal_first_off")
     with pytest.raises(faults.FaultInvalidError):
         faults.flag("seat_belts_off")
+
+
+def test_every_place_that_the_program_names_is_registered():
+    folder = Path(faults.__file__).parent
+    named = {
+        name
+        for module in folder.rglob("*.py")
+        for name in re.findall(r'(?:faults\.hit\(|after=)"([a-z_.]+)"', module.read_text())
+    }
+    assert named <= set(faults.FAULT_POINTS)
+    assert "journal.append.after" in named
 
 
 def _python(code: str, fault: str) -> subprocess.CompletedProcess[str]:
