@@ -235,4 +235,3 @@ def test_a_checkpoint_that_fails_loses_nothing(commits, disk, tmp_path):
 
 def test_touching_changes_no_record(commits):
     assert commit(commits, Write(touch, None)) == [None]
-
