@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mnedge.cli import completion
 from mnedge.cli.verbs import Asked, Noun, awaited
 
 
@@ -77,7 +78,7 @@ def validate(asked: Asked, path: str, profile: str) -> int:
 
 
 @blueprint.command("run")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.blueprints)
 @click.option("--folder", metavar="PATH", help="Run this folder or archive instead of a name.")
 @click.option(
     "--input",

@@ -21,6 +21,7 @@ from mnedge.config import Config
 from mnedge.daemon.app import DAEMON, opened_store, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
+from mnedge.execution.pools import read_capacities
 from mnedge.execution.processes import Processes
 from mnedge.hot import native
 from mnedge.model.states import TERMINAL, JobStatus
@@ -171,7 +172,13 @@ def interpreter_findings() -> Iterator[Finding]:
 
 
 def runner_findings(config: Config) -> Iterator[Finding]:
-    """Ask each runner whether it can run here."""
+    """Look at the slots, and ask each runner whether it can run here."""
+    capacities, problems = read_capacities(config.environ)
+    slots = ", ".join(f"{pool}={count}" for pool, count in capacities.items())
+    if problems:
+        yield _warn("runners", "slots", slots, "; ".join(problems))
+    else:
+        yield _ok("runners", "slots", slots)
     try:
         runners = runners_of(config, Processes())
     except MnedgeError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 import mnedge
+from mnedge.cli import completion
 from mnedge.cli.verbs import Asked, Verb, near
 from mnedge.errors import NotFoundError
 
@@ -43,7 +44,7 @@ class Page(NamedTuple):
 
 
 @click.command("docs", cls=Verb)
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=completion.topics)
 @click.pass_obj
 def docs(asked: Asked, topic: str | None) -> None:
     """Read the manual.

@@ -5,6 +5,7 @@ JOB is an id, the beginning of one that no other job shares, or `last` for the n
 
 import click
 
+from mnedge.cli import completion
 from mnedge.cli.verbs import Asked, Noun, awaited
 
 WAIT_S = 30.0
@@ -46,7 +47,7 @@ def list_(asked: Asked, statuses: tuple[str, ...], running_only: bool, limit: in
 
 
 @job.command("show")
-@click.argument("job_id", metavar="JOB", default="last")
+@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def show(asked: Asked, job_id: str) -> None:
     """Show a job and its agents as they are now.
@@ -59,7 +60,7 @@ def show(asked: Asked, job_id: str) -> None:
 
 
 @job.command("status")
-@click.argument("job_id", metavar="JOB", default="last")
+@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def status(asked: Asked, job_id: str) -> int:
     """Print a job's status in one word.
@@ -72,7 +73,7 @@ def status(asked: Asked, job_id: str) -> int:
 
 
 @job.command("result")
-@click.argument("job_id", metavar="JOB", default="last")
+@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def result(asked: Asked, job_id: str) -> int:
     """Print what a completed job came to, as JSON and nothing else.
@@ -85,7 +86,7 @@ def result(asked: Asked, job_id: str) -> int:
 
 
 @job.command("events")
-@click.argument("job_id", metavar="JOB", default="last")
+@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only later ones.")
 @click.option(
@@ -118,7 +119,7 @@ def events(
 
 
 @job.command("logs")
-@click.argument("job_id", metavar="JOB", default="last")
+@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("--agent", metavar="AGENT", help="Only this agent's.")
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N records.")
@@ -133,7 +134,7 @@ def logs(asked: Asked, job_id: str, follow: bool, agent: str | None, last: int |
 def _steering(text: str) -> click.Command:
     """Return a verb that asks a job's owner for what the verb says."""
 
-    @click.argument("job_id", metavar="JOB", default="last")
+    @click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
     @click.option("--reason", default="", metavar="TEXT", help="Kept with the request.")
     @click.option("--no-wait", is_flag=True, help="Only ask; do not wait until it is done.")
     @click.option(
@@ -164,7 +165,7 @@ resume = _steering("Resume a paused job.")
 
 
 @job.command("recover")
-@click.argument("job_ids", metavar="[JOB]...", nargs=-1)
+@click.argument("job_ids", metavar="[JOB]...", nargs=-1, shell_complete=completion.runs)
 @click.option("--all", "every", is_flag=True, help="Every unfinished job without a living owner.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only how it ended.")
 @click.pass_obj

@@ -66,8 +66,8 @@ def document(findings: Sequence[Finding]) -> dict[str, Any]:
 def _finding(finding: Finding, width: int) -> list[Text]:
     dim = "dim" if finding.status == "absent" else ""
     mark = Cell(MARKS[finding.status][0], MARKS[finding.status][1])
-    row = [Cell(" "), mark, Cell(finding.name.ljust(width), dim), Cell(finding.found, dim)]
+    row = [Cell(" "), mark, Cell(finding.name.ljust(width + 1), dim), Cell(finding.found, dim)]
     told = columns([row], gap=1)
     if finding.mend:
-        told.append(Text(" " * (width + 5) + finding.mend, "dim"))
+        told.append(Text(" " * (width + 6) + finding.mend, "dim"))
     return told

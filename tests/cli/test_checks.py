@@ -146,6 +146,14 @@ def test_an_old_python_is_pointed_out(monkeypatch, tmp_path):
     assert (found.status, "3.8.1" in found.found) == ("warning", True)
 
 
+@pytest.mark.parametrize("text,status", [("default=8,gpu=1", "ok"), ("gpu=many", "warning")])
+def test_slots_are_told_and_so_is_what_cannot_be_read(text, status):
+    config = read_config({"MN_HOME": "/h", "MN_EXECUTOR_POOL_CAPACITIES": text})
+    found = by_name(checks.runner_findings(config))["slots"]
+    assert found.status == status
+    assert found.found == ("default=8, gpu=1" if status == "ok" else "default=4")
+
+
 def test_runners_are_asked_whether_they_can(config):
     assert by_name(checks.runner_findings(config))["host_local"].status == "ok"
 

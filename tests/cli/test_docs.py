@@ -1,10 +1,13 @@
 """The manual: every page has a summary, can be found, and speaks of verbs that exist."""
 
+import inspect
 import re
+from pathlib import Path
 
 import click
 import pytest
 
+from mnedge import config
 from mnedge.cli import docs
 from mnedge.cli.root import root
 
@@ -37,6 +40,24 @@ def test_a_page_names_only_verbs_that_exist(page):
         group = root.get_command(ctx, noun)
         assert isinstance(group, click.Group)
         assert verb in group.commands, f"mnedge {words}"
+
+
+def sources():
+    package = Path(docs.__file__).resolve().parents[1]
+    return "\n".join(file.read_text() for file in package.rglob("*.py"))
+
+
+def test_the_manual_names_only_variables_that_are_read_or_set():
+    text = sources()
+    named = set(re.findall(r"\bMN(?:EDGE)?_[A-Z_]+[A-Z]\b", "".join(page.text for page in PAGES)))
+    unknown = {name for name in named if name not in text and name.removeprefix("MN_") not in text}
+    assert not unknown
+
+
+def test_every_setting_of_the_node_stands_in_the_manual():
+    settings = set(re.findall(r"MN(?:EDGE)?_[A-Z_]+", inspect.getsource(config)))
+    page = docs.find("configuration").text
+    assert not {name for name in settings if name not in page}
 
 
 def test_a_page_is_found_by_its_name_or_a_beginning_that_is_its_own():

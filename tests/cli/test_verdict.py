@@ -11,10 +11,10 @@ def test_findings_stand_in_groups_with_a_verdict():
     told = [line.plain for line in lines([finding(), finding(name="clock", group="machine")])]
     assert told == [
         "payloads",
-        "  ✓ bash  there",
+        "  ✓ bash   there",
         "",
         "machine",
-        "  ✓ clock there",
+        "  ✓ clock  there",
         "",
         "✓ everything that mnedge needs is here",
     ]
@@ -22,7 +22,7 @@ def test_findings_stand_in_groups_with_a_verdict():
 
 def test_what_is_wrong_says_how_to_mend_it():
     told = [line.plain for line in lines([finding("broken", mend="install bash")])]
-    assert told[1:3] == ["  ✗ bash there", "         install bash"]
+    assert told[1:3] == ["  ✗ bash  there", "          install bash"]
 
 
 def test_what_is_absent_is_no_trouble():
