@@ -24,6 +24,9 @@ BATCHES = 10_000
 """Batches of events that may wait for the screen; what is lost is counted, not shown."""
 INTERRUPTED = 130
 LAST_LINES = 10
+PAUSED_LOOK_S = 0.5
+PAUSED_LOOKS = 3
+OVER = TERMINAL | {JobStatus.FAULTED}
 HURRY_S = 0.2
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,6 +39,8 @@ class Carried(NamedTuple):
     """A person pressed Ctrl-C."""
     left: bool = False
     """The jobs were left as they are; `job recover` goes on with them."""
+    paused: bool = False
+    """All that is left waits for a person."""
     hasty: bool = False
     """The person pressed Ctrl-C again: nobody wants to wait for workers."""
     last_words: tuple[str, ...] = ()
@@ -74,15 +79,45 @@ class _Interrupts:
                 continue
 
 
+class _Pauses:
+    """Notices that everything still to do is paused."""
+
+    def __init__(self, node: Node, every: Sequence[Shown]) -> None:
+        self.node = node
+        self.every = every
+        self.left = False
+
+    async def watch(self, scope: trio.CancelScope) -> None:
+        """Leave once all open jobs have been paused for a while, and nobody asked for more."""
+        calm = 0
+        while calm < PAUSED_LOOKS:
+            await trio.sleep(PAUSED_LOOK_S)
+            calm = calm + 1 if await self._all_paused() else 0
+        self.left = True
+        scope.cancel()
+
+    async def _all_paused(self) -> bool:
+        paused = False
+        for shown in self.every:
+            record = await jobs.read_job(self.node.store, shown.record.job_id)
+            if record.status is JobStatus.PAUSED:
+                paused = not await jobs.waiting_asks(self.node.store, record.job_id)
+            if record.status not in OVER and not paused:
+                return False
+        return paused
+
+
 async def carry(
     node: Node, every: Sequence[Shown], view: View, *, now: Clock, cancels: bool
 ) -> Carried:
     """Run the jobs in this process to their ends, or until the person leaves.
 
-    `cancels`: the first Ctrl-C cancels the jobs; otherwise it leaves them recoverable.
+    `cancels`: the first Ctrl-C cancels the jobs. Otherwise it leaves them recoverable, and so does
+    a pause of all that are left: nobody may be there to resume them.
     """
     by_id = {shown.record.job_id: shown for shown in every}
     interrupts = _Interrupts(node, every, view, cancels=cancels)
+    pauses = _Pauses(node, every)
     records: list[JobRecord] = []
     with (
         trio.open_signal_receiver(*STOPPING) as signals,
@@ -93,18 +128,21 @@ async def carry(
             nursery.start_soon(_feed, news, by_id, view)
             nursery.start_soon(view.run)
             nursery.start_soon(interrupts.obey, signals, nursery.cancel_scope, now)
+            if not cancels:
+                nursery.start_soon(pauses.watch, nursery.cancel_scope)
             for job_id in by_id:
                 await node.host.start_job(job_id)
             records = [await node.host.finished(job_id) for job_id in by_id]
             nursery.cancel_scope.cancel()
         await _feed_rest(news, by_id, view)
         view.draw()
-    if interrupts.left:
+    left = interrupts.left or pauses.left
+    if left:
         records = [await jobs.read_job(node.store, job_id) for job_id in by_id]
     words: tuple[str, ...] = ()
     if len(records) == 1 and records[0].status is JobStatus.FAILED:
         words = await last_words(node.store, records[0])
-    return Carried(records, interrupts.came > 0, interrupts.left, interrupts.came > 1, words)
+    return Carried(records, interrupts.came > 0, left, pauses.left, interrupts.came > 1, words)
 
 
 @asynccontextmanager
@@ -172,7 +210,7 @@ def _hand_over(published: Published, by_id: dict[str, Shown], view: View) -> Non
 
 def exit_code(carried: Carried) -> int:
     """Return 0 if all completed, 130 if a person interrupted, else 1."""
-    if carried.left:
+    if carried.left and not carried.paused:
         return INTERRUPTED
     if all(record.status is JobStatus.COMPLETED for record in carried.records):
         return 0
@@ -187,12 +225,23 @@ def tell_end(screen: Screen, carried: Carried) -> int:
         for record in carried.records:
             screen.document(document(record))
     elif carried.left:
-        screen.say("")
-        ids = " ".join(r.job_id for r in carried.records if r.status not in TERMINAL)
-        how = "while it was being cancelled" if carried.hasty else "as it is"
-        screen.note(f"left {how}; mnedge job recover {ids} goes on")
+        screen.say("", *(headline(record) for record in carried.records if record.status in OVER))
+        _tell_left(screen, carried, [r for r in carried.records if r.status not in OVER])
     elif len(carried.records) == 1:
         screen.say("", *ending(carried.records[0], last_words=carried.last_words))
     else:
         screen.say("", *(headline(record) for record in carried.records))
     return exit_code(carried)
+
+
+def _tell_left(screen: Screen, carried: Carried, records: Sequence[JobRecord]) -> None:
+    ids = " ".join(record.job_id for record in records)
+    if carried.paused:
+        for record in records:
+            screen.note(
+                f"{record.job_id} is paused" + (f": {record.review}" if record.review else "")
+            )
+        screen.hint(f"mnedge job resume JOB, then mnedge job recover {ids}")
+    else:
+        how = "while it was being cancelled" if carried.hasty else "as it is"
+        screen.note(f"left {how}; mnedge job recover {ids} goes on")

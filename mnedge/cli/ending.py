@@ -11,6 +11,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 
 RESULT_LINES = 30
+FAULTED_MEND = "mnedge itself failed: report it. job recover tries again, job cancel ends the job"
 _MARKS = {JobStatus.COMPLETED: (GOOD, "bold green"), JobStatus.CANCELLED: (NOTE, "bold yellow")}
 _NEXT = {
     JobStatus.COMPLETED: "mnedge run show {id}",
@@ -94,8 +95,8 @@ def reason_fields(record: JobRecord) -> list[tuple[str, str | Text]]:
         ("reason", Text(one_line(message, 600), "red")),
         ("code", str(error.get("code") or "")),
         ("mend", str(error.get("remediation") or "")),
-        ("fact", str(fault.get("fact_seq") or "")),
-        ("fault", _last_line(str(fault.get("error") or ""))),
+        ("fault", Text(_last_line(str(fault.get("error") or "")), "red")),
+        ("mend", FAULTED_MEND if fault else ""),
         ("review", record.review or ""),
     ]
 

@@ -173,7 +173,8 @@ def recover(asked: Asked, job_ids: tuple[str, ...], every: bool, quiet: bool) ->
     """Carry unfinished jobs to their end in this process.
 
     Takes up jobs whose process died, from their journals. Ctrl-C leaves them as they are, to be
-    recovered again. Exit code 0: all completed; 1: one did not; 130: left.
+    recovered again; so does a pause of all that are left. Exit code 0: all completed; 1: one did
+    not; 130: left.
 
     \b
     Examples:

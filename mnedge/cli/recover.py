@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import counted
+from mnedge.cli.show import counted, process_name
 from mnedge.cli.verbs import Asked
 from mnedge.config import read_config
 from mnedge.daemon.app import node
@@ -15,6 +15,7 @@ from mnedge.errors import ConflictError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
+from mnedge.runtime.host import JobHeldError
 
 
 class JobOverError(ConflictError):
@@ -46,11 +47,18 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
 async def named(store: jobs.Stores, job_ids: Sequence[str]) -> list[JobRecord]:
     """Return the jobs that are called so, each once.
 
-    Raises: JobNotFoundError; JobOverError if one has ended.
+    Raises: JobNotFoundError; JobOverError if one has ended; JobHeldError if one is owned.
     """
     found = [await jobs.find_job(store, job_id) for job_id in job_ids]
     records = list({record.job_id: record for record in found}.values())
     for record in records:
+        holder = await store.claims.holder(jobs.JOBS + record.job_id)
+        if holder is not None and record.status not in TERMINAL:
+            raise JobHeldError(
+                f"job {record.job_id} is owned by {process_name(holder)}",
+                hint=f"mnedge job events {record.job_id} --follow watches it",
+                details={"holder": holder},
+            )
         if record.status in TERMINAL:
             raise JobOverError(
                 f"job {record.job_id} is {record.status}; there is nothing to recover",

@@ -3,6 +3,8 @@
 import getpass
 import os
 
+from rich.text import Text
+
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, status
 from mnedge.cli.verbs import Asked
@@ -71,9 +73,14 @@ def tell(screen: Screen, record: JobRecord, verb: Verb, *, acted: bool, owned: b
         screen.good(DONE[verb] if done else f"Job is {record.status} already")
     else:
         screen.good(f"Asked the job to {verb}")
-    screen.say(*fields([("job", record.job_id), ("status", status(record.status))]))
-    if not owned and not acted:
+    waits = not owned and not acted
+    told: list[tuple[str, str | Text]] = [
+        ("job", record.job_id),
+        ("status", status(record.status)),
+    ]
+    if not waits:
+        told.append(("next", NEXT[verb].format(id=record.job_id)))
+    screen.say(*fields(told))
+    if waits:
         screen.note("no living process owns the job; it acts when it is recovered")
         screen.hint(f"mnedge job recover {record.job_id}")
-    else:
-        screen.say(*fields([("next", NEXT[verb].format(id=record.job_id))]))

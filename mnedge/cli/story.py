@@ -96,10 +96,12 @@ async def _tell(
     look: Callable[[], Awaitable[list[Record]]],
     lines_of: Callable[[Record], list[Text]],
 ) -> None:
+    if wanted.follow and not screen.asked.human:
+        screen = Screen(screen.asked._replace(output="ndjson"))
     found = await look()
     if wanted.last is not None:
         found = found[-wanted.last :]
-    if screen.asked.output == "json" and not wanted.follow:
+    if screen.asked.output == "json":
         screen.document(found)
         return
     _print(screen, found, lines_of)

@@ -15,10 +15,10 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.verbs import Asked
 from mnedge.daemon.app import Node
 from mnedge.model.facts import Outcome
-from mnedge.model.states import JobStatus, OutcomeStatus
-from mnedge.runtime.jobs import read_job
+from mnedge.model.states import JobStatus, OutcomeStatus, Verb
+from mnedge.runtime.jobs import ask, read_job
 from mnedge.runtime.submission import submit_spec
-from tests.runtime.rig import ScriptedExecutor, a_rig, now, pipeline
+from tests.runtime.rig import ScriptedExecutor, a_rig, now, pipeline, succeeded
 
 
 class Watching(Silent):
@@ -160,6 +160,44 @@ async def test_without_cancelling_the_first_ctrl_c_leaves(tmp_path, autojump_clo
         assert (await read_job(node.store, "job-1")).status is JobStatus.RUNNING
 
 
+async def test_what_is_paused_is_left_to_a_person_if_nobody_may_be_there(tmp_path, autojump_clock):
+    async with a_node(tmp_path, for_ever) as node, trio.open_nursery() as nursery:
+        every = [await submitted(node, "job-1")]
+
+        async def pause():
+            await trio.sleep(2)
+            await ask(node.store, "job-1", Verb.PAUSE, now=now)
+
+        nursery.start_soon(pause)
+        carried = await carry(node, every, Watching(), now=now, cancels=False)
+    assert carried.paused
+    assert carried.records[0].status is JobStatus.PAUSED
+    code, text = told(carried)
+    assert code == 1
+    assert "! job-1 is paused" in text
+    assert "mnedge job resume JOB, then mnedge job recover job-1" in text
+
+
+async def test_whoever_watches_a_run_waits_until_it_is_resumed(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(30)
+        return succeeded()
+
+    async with a_node(tmp_path, slow) as node, trio.open_nursery() as nursery:
+        shown = await submitted(node)
+
+        async def pause_and_resume():
+            await trio.sleep(2)
+            await ask(node.store, "job-1", Verb.PAUSE, now=now)
+            await trio.sleep(600)
+            await ask(node.store, "job-1", Verb.RESUME, now=now)
+
+        nursery.start_soon(pause_and_resume)
+        carried = await carry(node, [shown], Watching(), now=now, cancels=True)
+    assert carried.records[0].status is JobStatus.COMPLETED
+    assert not carried.left
+
+
 async def test_the_last_words_of_the_worker_that_failed_are_kept(tmp_path, autojump_clock):
     async with a_node(tmp_path, failing) as node:
         shown = await submitted(node)
@@ -203,4 +241,6 @@ async def test_jobs_that_were_left_say_how_to_go_on(tmp_path, autojump_clock):
     open_ = msgspec.structs.replace(over, status=JobStatus.RUNNING, job_id="job-9")
     code, text = told(Carried([over, open_], left=True))
     assert code == 130
-    assert text.strip() == "! left as it is; mnedge job recover job-9 goes on"
+    first, last = text.strip().splitlines()
+    assert first.startswith("✓ under_test completed")
+    assert last == "! left as it is; mnedge job recover job-9 goes on"

@@ -5,6 +5,7 @@ import pytest
 
 from mnedge.cli.recover import JobOverError, named, orphans
 from mnedge.model.states import JobStatus
+from mnedge.runtime.host import JobHeldError
 from mnedge.runtime.jobs import JOBS, JobNotFoundError, read_job, write_job
 from mnedge.runtime.submission import submit_spec
 from tests.runtime.rig import a_rig, now, pipeline
@@ -44,6 +45,14 @@ async def test_what_is_over_cannot_be_recovered(tmp_path, autojump_clock):
         await keep(rig, "over", JobStatus.FAILED)
         with pytest.raises(JobOverError, match="is failed; there is nothing to recover"):
             await named(rig.store, ["over"])
+
+
+async def test_what_somebody_owns_is_left_to_him(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig:
+        await keep(rig, "owned", JobStatus.RUNNING)
+        await rig.store.beside("boot:42:9").claims.claim(f"{JOBS}owned")
+        with pytest.raises(JobHeldError, match="owned by process 42"):
+            await named(rig.store, ["owned"])
 
 
 def test_where_there_is_nothing_to_recover_it_says_so(mnedge):
