@@ -131,6 +131,7 @@ class _Unpacking:
 
     def _tar(self, plain: BinaryIO | IO[bytes] | gzip.GzipFile) -> None:
         metered: Any = _Metered(plain, self)
+        metered.allow(_HEADER_BYTES)  # opening reads the first header
         with tarfile.open(fileobj=metered, mode="r|", bufsize=tarfile.BLOCKSIZE) as tar:
             while True:
                 metered.allow(_HEADER_BYTES)

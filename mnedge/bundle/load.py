@@ -4,6 +4,7 @@
 turns its errors into one.
 """
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -28,17 +29,24 @@ from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import ERROR, PROFILES, as_problem, run
 from mnedge.bundle.rules.running import unrunnable
 from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping, objects
-from mnedge.errors import NotFoundError, UsageError
+from mnedge.errors import NotFoundError, UnavailableError, UsageError
 from mnedge.model.manifest import JobSpec
 
 __all__ = [
     "Bundle",
     "BundleInvalidError",
+    "BundleUnreadableError",
     "open_bundle",
     "require",
     "runnable_problems",
     "valid_text",
 ]
+
+
+class BundleUnreadableError(UnavailableError):
+    """A bundle is there, but its files cannot be read, or not be unpacked."""
+
+    code = "bundle.unreadable"
 
 
 class Bundle:
@@ -122,14 +130,15 @@ def open_bundle(
 
     `overrides` is a config layer, `settings` are texts `a.b=c`, `inputs` replaces the input
     payload. `expected_id` is the id to hold it to where the folder's name means nothing.
-    Raises: NotFoundError if nothing is there; ArchiveUnsafeError, ArchiveInvalidError;
-    ConfigInvalidError for a bad setting.
+    Raises: NotFoundError if nothing is there; BundleUnreadableError;
+    ArchiveUnsafeError, ArchiveInvalidError; ConfigInvalidError for a bad setting.
     """
     place = Path(path)
-    if not place.exists():
+    if not os.path.exists(place):
         raise NotFoundError(
             f"no bundle at '{path}'",
             hint="name a folder with a manifest.json, or an archive of one",
+            details={"rule": "B-01"},
         )
     remove = None
     if place.is_file():
@@ -138,7 +147,7 @@ def open_bundle(
         expected_id = place.resolve().name
     try:
         bundle = open_files(
-            FolderFiles(place),
+            _listed(place),
             label=str(path),
             root=place,
             expected_id=expected_id,
@@ -334,6 +343,16 @@ def _lowered(bundle: Bundle, config: JsonObject) -> JobSpec:
     )
 
 
+def _listed(root: Path) -> FolderFiles:
+    try:
+        return FolderFiles(root)
+    except OSError as error:
+        raise BundleUnreadableError(
+            f"the bundle at '{root}' cannot be read: {error.strerror}",
+            hint="let the user that runs mnedge read it",
+        ) from error
+
+
 def _unpacked(archive: Path, expected_id: str | None) -> tuple[Path, str | None, Any]:
     if not is_archive(archive):
         raise UsageError(
@@ -347,6 +366,12 @@ def _unpacked(archive: Path, expected_id: str | None) -> tuple[Path, str | None,
 
     try:
         unpack(archive, outer / "bundle")
+    except OSError as error:
+        remove()
+        raise BundleUnreadableError(
+            f"the archive '{archive}' cannot be unpacked: {error.strerror}",
+            hint="see that it can be read, and that the disk for temporary files has room",
+        ) from error
     except BaseException:
         remove()
         raise

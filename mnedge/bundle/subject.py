@@ -1,6 +1,7 @@
 """What rules look at: a bundle's documents and files, read once, nothing taken for right yet."""
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any, TypeGuard
 
 from msgspec import Struct, field
@@ -130,9 +131,10 @@ def as_number(value: Any) -> float | None:
         return float(value)
     if isinstance(value, str) and len(value) <= 40:
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return None
+        return number if isfinite(number) else None
     return None
 
 

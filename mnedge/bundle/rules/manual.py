@@ -28,6 +28,21 @@ A rule may weigh a single finding less or more than it usually does. Generations
 """
 
 
+_LAUNCH = """
+## When a run starts
+
+These look at what only a run needs. Validating does not tell them; running refuses.
+
+| Rule | Code | What is wrong | How to mend it |
+|---|---|---|---|
+| B-01 | `not_found` | there is no folder or archive at the path | name one |
+| C-50 | `config.layer_invalid` | a config that the environment names is unusable | mend it |
+| I-05 | `input.source` | the adapter's source is missing, or no JSON object | mend `inputs` |
+| I-06 | `input.rule_failed` | an input does not satisfy a rule | give it a value that fits |
+| N-33 | `agent.upload_missing` | an upload is not in payloads/ | add it below payloads/ |
+"""
+
+
 def text() -> str:
     """Return the page."""
     page = _HEAD
@@ -38,7 +53,7 @@ def text() -> str:
         page += "| Rule | Severity | Generations | Code | What is wrong | How to mend it |\n"
         page += "|---|---|---|---|---|---|\n"
         page += "".join(_row(item) for item in rules)
-    return page
+    return page + _LAUNCH
 
 
 def _row(item: Rule) -> str:
