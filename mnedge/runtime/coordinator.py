@@ -13,7 +13,7 @@ import trio
 from msgspec import Struct
 
 from mnedge import faults
-from mnedge.bus import Bus, Published
+from mnedge.bus import Bus
 from mnedge.engine import apply as engine
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.state import JobState, new_state, restore, snapshot
@@ -45,6 +45,7 @@ from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
+from mnedge.runtime.publisher import RETRY_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.runs import RunFolder
@@ -52,8 +53,6 @@ from mnedge.store.runs import RunFolder
 BATCH = 256
 """Facts in one transaction at most, so that one job cannot keep the writer to itself."""
 READ = 500
-RETRY_S = 1.0
-"""Between two tries while the disk is full or read-only."""
 
 Apply = Callable[[CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]]
 
@@ -101,7 +100,7 @@ class Coordinator:
         self._stores = stores
         self._folder = folder
         self._workplace = workplace
-        self._bus = bus
+        self._publisher = Publisher(record.job_id, folder, bus)
         self._clock = clock
         self._node = node
         self._snapshot_at_least = snapshot_bytes
@@ -132,6 +131,7 @@ class Coordinator:
             if self._finish is None:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._timers.run)
+                    nursery.start_soon(self._publisher.run)
                     nursery.start_soon(self._watch_asks)
                     await self._serve(nursery)
                     nursery.cancel_scope.cancel()
@@ -148,7 +148,7 @@ class Coordinator:
         events = await self._read_again()
         if watermark > self._state.event_seq:
             self._folder.cut(self._state.event_seq)
-        await self._publish([event for event in events if event.seq > watermark])
+        await self._publisher.add([event for event in events if event.seq > watermark])
         self._clock.open(not_before=self._state.at)
         self._finish = engine.finish_of(self._state)
         if self._finish is not None:
@@ -197,7 +197,7 @@ class Coordinator:
             self._act(applied.commands, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
-        await self._publish(applied.events)
+        await self._publisher.add(applied.events)
         await self._answer_asks(applied.facts)
         await self._keep_record(applied.poison)
         await self._keep_snapshot()
@@ -250,16 +250,6 @@ class Coordinator:
             self._apply_all(applied.first_seq, applied.facts)
         self._since_snapshot_bytes += sum(map(len, records))
 
-    async def _publish(self, events: Sequence[Event]) -> None:
-        if not events:
-            return
-
-        async def publish() -> None:
-            self._folder.publish(events)
-
-        await self._insist(publish)
-        self._bus.publish(Published(self.record.job_id, events))
-
     async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do it, trying again while the disk is full, read-only or failing."""
         while True:
@@ -275,6 +265,7 @@ class Coordinator:
         status = JobStatus.FAULTED if self._poisoned else self._state.status
         if status is self.record.status or status in TERMINAL:
             return
+        await self._publisher.flush()
         self.record = msgspec.structs.replace(
             self.record,
             status=status,
@@ -288,6 +279,7 @@ class Coordinator:
     async def _keep_snapshot(self) -> None:
         if self._since_snapshot_bytes < max(self._snapshot_at_least, self._snapshot_bytes):
             return
+        await self._publisher.flush()
         content = snapshot(self._state)
         job_id, epoch, seq = self.record.job_id, self._claim.epoch, self._state.last_seq
         self._since_snapshot_bytes = 0
@@ -403,6 +395,7 @@ class Coordinator:
     async def _conclude(self, finish: FinishJob) -> None:
         """Leave run folder and record complete; repeated after a crash, it does the same."""
         ended_at = self._state.at
+        await self._publisher.flush()
         result = await self._workplace.plain(finish.result)
 
         async def conclude() -> None:

@@ -146,16 +146,21 @@ class Host(Part):
             if record.status not in TERMINAL:
                 spec = await jobs.read_spec(self._stores, job_id)
                 await self._coordinate(record, spec, claim, held)
-        except ConflictError:
-            pass  # somebody else owns it by now; whatever we knew is void
-        except CorruptError as error:
-            await self._fault(job_id, str(error))
-        except Exception:  # one job's breakage stays with that job
-            await self._fault(job_id, traceback.format_exc())
+        except Exception as error:  # one job's breakage stays with that job
+            await self._give_up(job_id, error)
         finally:
             with trio.CancelScope(shield=True):
                 await self._stores.claims.release(claim)
             held.done.set()
+
+    async def _give_up(self, job_id: str, error: Exception) -> None:
+        match _within(error):
+            case ConflictError():
+                pass  # somebody else owns it by now; whatever we knew is void
+            case CorruptError() as damage:
+                await self._fault(job_id, str(damage))
+            case _:
+                await self._fault(job_id, "".join(traceback.format_exception(error)))
 
     async def _coordinate(self, record: JobRecord, spec: JobSpec, claim: Claim, held: Held) -> None:
         folder = RunFolder(
@@ -206,3 +211,10 @@ class Host(Part):
                 fault={"error": reason},
             ),
         )
+
+
+def _within(error: Exception) -> Exception:
+    """Return the only exception in groups that nurseries made; with several, the group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

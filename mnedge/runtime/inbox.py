@@ -47,9 +47,10 @@ class Inbox:
         """
         while not self._waiting:
             await self._wait()
-        with trio.move_on_after(NOTE_WAIT_S):
-            while not self._decisive:
-                await self._wait()
+        if not self._decisive:
+            with trio.move_on_after(NOTE_WAIT_S):
+                while not self._decisive:
+                    await self._wait()
         return self._folded(at_most)
 
     @property

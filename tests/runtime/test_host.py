@@ -89,6 +89,24 @@ async def test_an_owner_that_dies_is_followed_by_another_that_goes_on(tmp_path, 
         assert numbers(rig, "job-1")[: len(before)] == before
 
 
+async def test_an_owner_that_lost_its_claim_leaves_the_job_alone(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(10)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        rig.executor.work["worker"] = slow
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        await trio.sleep(5)
+        [holder] = {await rig.store.claims.holder(jobs.JOBS + "job-1")}
+        rig.store.perish(holder)
+        assert await rig.store.beside("another").claims.claim(jobs.JOBS + "job-1") is not None
+        record = await host.finished("job-1")
+    assert record.status is JobStatus.RUNNING  # what its new owner last said
+    assert record.fault is None
+
+
 async def test_a_finished_job_is_not_adopted(tmp_path, autojump_clock):
     async with a_rig(tmp_path) as rig:
         async with rig.host() as host:

@@ -1,0 +1,62 @@
+"""A job's committed events on their way to people: into its run folder, then onto the bus.
+
+A write for each fact would cost more than the fact, so the events of a busy job go together.
+"""
+
+from collections.abc import Sequence
+
+import trio
+
+from mnedge.bus import Bus, Published
+from mnedge.errors import UnavailableError
+from mnedge.model.events import Event
+from mnedge.store.runs import RunFolder
+
+LAG_S = 0.2
+"""How long the events of a busy job wait for company at most."""
+AT_ONCE = 500
+"""So many waiting events are published by whoever adds them: a flood holds up its own job."""
+RETRY_S = 1.0
+"""Between two tries while the disk is full or read-only."""
+
+
+class Publisher:
+    """Publishes one job's events, in order, each once.
+
+    Loses: what waits when the owner ends. It follows from the journal, so the next owner has it.
+    """
+
+    def __init__(self, job_id: str, folder: RunFolder, bus: Bus) -> None:
+        self._job_id = job_id
+        self._folder = folder
+        self._bus = bus
+        self._waiting: list[Event] = []
+        self._came = trio.Event()
+
+    async def add(self, events: Sequence[Event]) -> None:
+        """Have committed events published soon: at once after a silence, or if there are many."""
+        self._waiting += events
+        if len(self._waiting) >= AT_ONCE:
+            await self.flush()
+        elif self._waiting:
+            self._came.set()
+
+    async def run(self) -> None:
+        """Publish what is added, until cancelled."""
+        while True:
+            await self._came.wait()
+            await self.flush()
+            await trio.sleep(LAG_S)
+
+    async def flush(self) -> None:
+        """Return when all that was added is published, however long the disk is full."""
+        while self._waiting:
+            try:
+                self._folder.publish(self._waiting)
+            except UnavailableError:
+                await trio.sleep(RETRY_S)
+                continue
+            events, self._waiting = self._waiting, []
+            self._bus.publish(Published(self._job_id, events))
+        if self._came.is_set():  # else `run` still waits for this very one
+            self._came = trio.Event()
