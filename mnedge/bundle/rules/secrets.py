@@ -17,6 +17,11 @@ _SHAPES = re.compile(
 )
 _PERHAPS = re.compile(rb'sk-|xox[bp]-|ghp_|AKIA|-----BEGIN|:\\?/\\?/[^\s"]*@|\\u')
 """Without a match in the whole file, no text in it can have one of the shapes."""
+_PERHAPS_BY_NAME = re.compile(
+    rb'(?:%s)[^"]*"\s*:|\\u' % b"|".join(re.escape(name.encode()) for name in FRAGMENTS),
+    re.IGNORECASE,
+)
+"""Without a match in the whole file, no member of it has a name that tells of a secret."""
 _FRAGMENT = re.compile("|".join(map(re.escape, FRAGMENTS)))
 _PLACEHOLDER = re.compile(
     r"|<.*>|your[-_ ].*|change[-_ ]?me|\*+|x{3,}|none|null|dummy|placeholder|example.*|not[-_].*"
@@ -45,7 +50,8 @@ def no_literal_secrets(subject: Subject) -> Iterator[Found]:
     ):
         places: list[At] = []
         by_shape = _PERHAPS.search(document.content) is not None
-        _look(document.value, (), "", by_shape, places)
+        if by_shape or _PERHAPS_BY_NAME.search(document.content):
+            _look(document.value, (), "", by_shape, places)
         for at in places:
             name = at[-1] if at and isinstance(at[-1], str) else "a value"
             yield Found(
