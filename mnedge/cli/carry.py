@@ -15,6 +15,7 @@ from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.cli.written import Reader
 from mnedge.daemon.app import Node
+from mnedge.errors import UnavailableError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Clock
@@ -24,6 +25,7 @@ BATCHES = 10_000
 """Batches of events that may wait for the screen; what is lost is counted, not shown."""
 INTERRUPTED = 130
 LAST_LINES = 10
+CONDITION_LOOK_S = 1.0
 PAUSED_LOOK_S = 0.5
 PAUSED_LOOKS = 3
 OVER = TERMINAL | {JobStatus.FAULTED}
@@ -64,12 +66,14 @@ class _Interrupts:
             self.came += 1
             if number == signal.SIGINT and self.came == 1 and self.cancels:
                 self.view.notice("cancelling; Ctrl-C again leaves at once, to be recovered later")
-                await self._cancel_all(now)
+                self.left = not await self._cancel_all(now)
             else:
                 self.left = True
+            if self.left:
                 scope.cancel()
 
-    async def _cancel_all(self, now: Clock) -> None:
+    async def _cancel_all(self, now: Clock) -> bool:
+        """Ask all jobs to end; return whether that could be written down."""
         for shown in self.every:
             try:
                 await jobs.ask(
@@ -77,6 +81,10 @@ class _Interrupts:
                 )
             except jobs.JobStatusError:
                 continue
+            except UnavailableError as error:
+                self.view.notice(f"it cannot be cancelled: {error.message}")
+                return False
+        return True
 
 
 class _Pauses:
@@ -127,6 +135,7 @@ async def carry(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_feed, news, by_id, view)
             nursery.start_soon(view.run)
+            nursery.start_soon(_tell_condition, node, view)
             nursery.start_soon(interrupts.obey, signals, nursery.cancel_scope, now)
             if not cancels:
                 nursery.start_soon(pauses.watch, nursery.cancel_scope)
@@ -187,6 +196,18 @@ async def shown_of(store: jobs.Stores, record: JobRecord) -> Shown:
         events=record.events,
     )
     return Shown(record, progress)
+
+
+async def _tell_condition(node: Node, view: View) -> None:
+    """Say that work stands still while the disk is full or refuses, and when it goes on."""
+    before = "ok"
+    while True:
+        await trio.sleep(CONDITION_LOOK_S)
+        condition = node.store.condition
+        if condition.name != before:
+            well = condition.name == "ok"
+            view.notice("the disk is well again" if well else f"waiting: {condition.message}")
+            before = condition.name
 
 
 async def _feed(news: Subscription, by_id: dict[str, Shown], view: View) -> None:

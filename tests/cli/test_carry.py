@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import trio
 
+from mnedge import faults
 from mnedge.cli.carry import Carried, carry, exit_code, hurry, last_words, shown_of, tell_end
 from mnedge.cli.live import Silent
 from mnedge.cli.screen import Screen
@@ -18,6 +19,7 @@ from mnedge.model.facts import Outcome
 from mnedge.model.states import JobStatus, OutcomeStatus, Verb
 from mnedge.runtime.jobs import ask, read_job
 from mnedge.runtime.submission import submit_spec
+from mnedge.store.condition import DiskFullError
 from tests.runtime.rig import ScriptedExecutor, a_rig, now, pipeline, succeeded
 
 
@@ -196,6 +198,42 @@ async def test_whoever_watches_a_run_waits_until_it_is_resumed(tmp_path, autojum
         carried = await carry(node, [shown], Watching(), now=now, cancels=True)
     assert carried.records[0].status is JobStatus.COMPLETED
     assert not carried.left
+
+
+async def test_a_full_disk_is_told_and_so_is_its_end(tmp_path, autojump_clock):
+    async with a_node(tmp_path) as node, trio.open_nursery() as nursery:
+        shown = await submitted(node)
+        view = Watching()
+
+        async def fill_and_empty():
+            with faults.armed("journal.append.during:1+:enospc"):
+                await trio.sleep(60)
+
+        nursery.start_soon(fill_and_empty)
+        await trio.lowlevel.checkpoint()
+        carried = await carry(node, [shown], view, now=now, cancels=True)
+        await trio.sleep(2)
+    assert carried.records[0].status is JobStatus.COMPLETED
+    assert "! waiting: " in view.screen.stream.getvalue()
+
+
+async def test_what_cannot_be_cancelled_is_left(tmp_path, autojump_clock, monkeypatch):
+    async def full(*_, **__):
+        raise DiskFullError("the disk is full")
+
+    async with a_node(tmp_path, for_ever) as node, trio.open_nursery() as nursery:
+        shown = await submitted(node)
+        view = Watching()
+
+        async def press():
+            await trio.sleep(5)
+            monkeypatch.setattr("mnedge.runtime.jobs.ask", full)
+            signal.raise_signal(signal.SIGINT)
+
+        nursery.start_soon(press)
+        carried = await carry(node, [shown], view, now=now, cancels=True)
+    assert carried.left
+    assert "it cannot be cancelled: the disk is full" in view.screen.stream.getvalue()
 
 
 async def test_the_last_words_of_the_worker_that_failed_are_kept(tmp_path, autojump_clock):
