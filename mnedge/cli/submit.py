@@ -127,7 +127,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
     if not screen.asked.human:
         screen.document({"job": record, "daemon": daemon})
         return 0
-    _submitted(screen, record)
+    _submitted(screen, record, bundle)
     if daemon is None:
         screen.note("no daemon serves this data directory, so the job waits")
         screen.hint(f"mnedge daemon, or mnedge job recover {record.job_id}")
@@ -146,7 +146,7 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
         )
         shown = await shown_of(here.store, record)
         if screen.asked.human and not wanted.quiet:
-            _submitted(screen, record)
+            _submitted(screen, record, bundle)
             screen.say("")
         view = live.view_for(screen, [shown], wall_clock, quiet=wanted.quiet)
         carried = await carry(here, [shown], view, now=wall_clock, cancels=True)
@@ -155,12 +155,20 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
     return tell_end(screen, carried)
 
 
-def _submitted(screen: Screen, record: JobRecord) -> None:
+def _submitted(screen: Screen, record: JobRecord, bundle: Bundle) -> None:
     screen.good("Job submitted successfully")
     kind = "" if record.job_type == "batch" else f", a {record.job_type}: Ctrl-C ends it"
-    what = f"{record.blueprint_id}, {counted(record.agents, 'agent')}{kind}"
+    warned = ""
+    if bundle.warnings:
+        count = counted(len(bundle.warnings), "warning")
+        warned = f"{count}; mnedge blueprint validate {bundle.label}"
     screen.say(
         *fields(
-            [("job", record.job_id), ("blueprint", what), ("run folder", tilde(record.run_folder))]
+            [
+                ("job", record.job_id),
+                ("blueprint", f"{record.blueprint_id}, {counted(record.agents, 'agent')}{kind}"),
+                ("run folder", tilde(record.run_folder)),
+                ("validation", warned),
+            ]
         )
     )
