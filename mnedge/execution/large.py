@@ -5,7 +5,6 @@ from typing import Any, assert_never
 import msgspec
 import trio
 
-from mnedge.errors import UnavailableError
 from mnedge.model.body import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -31,8 +30,6 @@ from mnedge.ports import Blobs
 
 THREAD_FROM_BYTES = 1 << 20
 """Larger values are decoded in a thread, so that others are served meanwhile."""
-RETRY_S = 1.0
-"""Between two tries while the store cannot take anything."""
 
 
 async def plain(tree: Any, blobs: Blobs) -> Any:
@@ -52,8 +49,8 @@ async def plain(tree: Any, blobs: Blobs) -> Any:
 class Offload:
     """Puts what is too large for a job's state into the blob store; equal contents are put once.
 
-    `paths`: what the compiled job can ask for inside a body. While the disk is full, it waits: the
-    work is done, and its answer shall not be lost for that.
+    `paths`: what the compiled job can ask for inside a body.
+    Raises: UnavailableError from every method while the store cannot take anything.
     """
 
     def __init__(self, blobs: Blobs, paths: tuple[str, ...]) -> None:
@@ -120,13 +117,6 @@ class Offload:
     async def _ref(self, content: bytes, encoding: str, value: Any) -> BlobRef:
         digest = self._put.get(content)
         if digest is None:
-            digest = self._put[content] = await self._stored(content)
+            digest = self._put[content] = await self._blobs.put(content)
         values = values_at(value, self._paths) if encoding == "json" else {}
         return BlobRef(digest, len(content), encoding=encoding, values=values)
-
-    async def _stored(self, content: bytes) -> str:
-        while True:
-            try:
-                return await self._blobs.put(content)
-            except UnavailableError:
-                await trio.sleep(RETRY_S)

@@ -100,8 +100,8 @@ class _Reading:
         self._process.signal(signal.SIGTERM)
         self._process.signal(signal.SIGCONT)
         with trio.move_on_after(grace_s):
-            while not self._ended or self._pipes:
-                await self._more()
+            await self.until_ended()
+            await self.finish(LINGER_S)
 
     def close(self) -> None:
         """Stop watching; take in what the pipes still hold."""

@@ -140,12 +140,12 @@ class Bench:
         file.chmod(mode)
         return file
 
-    def open(self, config=None, *, kind=AgentKind.EXECUTOR, job_id="job-1", paths=(), **spec):
+    def open(self, agent_config=None, *, kind=AgentKind.EXECUTOR, job_id="job-1", paths=(), **spec):
         """Have a job with one agent `w`."""
         agent = Agent(
             agent_id="w",
             kind=kind,
-            config={"runner_module": "MirrorNeuron.Runner.HostLocal", **(config or {})},
+            config={"runner_module": "MirrorNeuron.Runner.HostLocal", **(agent_config or {})},
         )
         whole = JobSpec(
             blueprint_id="my_blueprint",

@@ -1,0 +1,256 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import trio
+
+from mnedge.execution.python_env import Wanted, wanted_by
+from mnedge.execution.refusal import RefusedError
+from mnedge.model.states import OutcomeStatus
+
+MINE = {"environment": {"MN_BLUEPRINT_ID": "bp"}}
+
+
+def test_no_declaration_or_an_empty_one_is_no_environment(tmp_path):
+    for declared in (None, {}, {"packages": []}, {"requirements": None}, {"requirements": " "}):
+        assert wanted_by({"python_environment": declared}, str(tmp_path), "b") is None
+    assert wanted_by({}, None, "b") is None
+
+
+@pytest.mark.parametrize(
+    "declared,text",
+    [
+        (5, "python_environment must be an object"),
+        ([], "python_environment must be an object"),
+        ({"requirements": 5}, "python_environment requirements must be a string"),
+        (
+            {"requirements": "/etc/passwd"},
+            "python_environment requirements must be a relative path inside payloads/: /etc/passwd",
+        ),
+        (
+            {"requirements": "a/../../x"},
+            "python_environment requirements must be a relative path inside payloads/: a/../../x",
+        ),
+        (
+            {"requirements": "leak"},
+            "python_environment requirements must be a relative path inside payloads/: leak",
+        ),
+        ({"requirements": "none.txt"}, "python_environment requirements file is not readable: "),
+        ({"packages": "x"}, "python_environment packages must be a list of non-empty strings"),
+        ({"packages": [""]}, "python_environment packages must be a list of non-empty strings"),
+        ({"packages": [1]}, "python_environment packages must be a list of non-empty strings"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(tmp_path, declared, text):
+    (tmp_path / "leak").symlink_to("/etc/hostname")
+    with pytest.raises(RefusedError) as refused:
+        wanted_by({"python_environment": declared}, str(tmp_path), "b")
+    assert str(refused.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    "environment,blueprint_id",
+    [
+        ({"MN_BLUEPRINT_ID": "mine"}, "mine"),
+        ({"MN_BLUEPRINT_CONFIG_JSON": '{"identity": {"blueprint_id": "inner"}}'}, "inner"),
+        ({"MN_BLUEPRINT_CONFIG_JSON": "{broken"}, "of the job"),
+        ({"MN_BLUEPRINT_CONFIG_JSON": 5}, "of the job"),
+        ({}, "of the job"),
+        (None, "of the job"),
+    ],
+)
+def test_the_blueprint_is_named_where_the_contract_says(environment, blueprint_id):
+    config = {"python_environment": {"packages": ["x"]}, "environment": environment}
+    assert wanted_by(config, None, "of the job").blueprint_id == blueprint_id
+
+
+def test_the_key_is_the_hash_of_everything_it_was_made_from():
+    wanted = Wanted("bp", "r.txt", b"a==1\n", ["b==2", "\u00fc"])
+    text = b'mirror-neuron-python-env-v2\0bp\0Python 3.11.9\0a==1\n\0["b==2","\xc3\xbc"]'
+    assert wanted.key("Python 3.11.9") == sha256(text).hexdigest()
+
+
+def wheel(folder, name="tinypackage", version="1.0"):
+    """Make the smallest wheel there is."""
+    info = f"{name}-{version}.dist-info"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    files = {
+        f"{name}.py": f"WHO = '{name} {version}'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in files) + f"{info}/RECORD,,\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(file, text)
+    return path
+
+
+ASK = "import tinypackage, sys; print(tinypackage.WHO, sys.prefix)"
+
+
+@pytest.fixture
+def node(bench, tmp_path):
+    def make(**environ):
+        settings = {
+            "PIP_NO_INDEX": "1",
+            "MN_BLUEPRINT_PYTHON_ENVS_DIR": str(tmp_path / "envs"),
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            **environ,
+        }
+        made = bench(environ=settings)
+        (made.payloads / "wheels").mkdir()
+        wheel(made.payloads / "wheels")
+        made.write("wheels/requirements.txt", "./tinypackage-1.0-py3-none-any.whl\n")
+        return made
+
+    return make
+
+
+@pytest.mark.live
+class TestBuilding:
+    async def test_a_worker_runs_in_its_environment(self, node, tmp_path):
+        made = node()
+        outcome = await made.run(
+            {
+                **MINE,
+                "command": ["python3.11", "-c", ASK + "; import os; print(os.environ['PATH'])"],
+                "python_environment": {"requirements": "wheels/requirements.txt"},
+            }
+        )
+        assert outcome.status is OutcomeStatus.SUCCEEDED, outcome.error
+        first, path = outcome.result["stdout"].splitlines()
+        who, prefix = first.rsplit(" ", 1)
+        assert who == "tinypackage 1.0"
+        folder = Path(prefix)
+        assert folder.parent == tmp_path / "envs"
+        assert path.startswith(f"{folder}/bin:")
+        resource = json.loads((folder / ".mn-blueprint-resource.json").read_text())
+        content = (made.payloads / "wheels/requirements.txt").read_bytes()
+        used_at = resource.pop("last_used_at")
+        assert used_at.endswith("Z")
+        assert resource == {
+            "schema_version": 1,
+            "resource_type": "python_venv",
+            "blueprint_id": "bp",
+            "fingerprint": folder.name,
+            "python_version": "Python " + sys.version.split()[0],
+            "requirements": {
+                "path": "wheels/requirements.txt",
+                "sha256": sha256(content).hexdigest(),
+            },
+            "packages": [],
+        }
+        assert (folder / ".ready").read_text().endswith("Z\n")
+        assert not (tmp_path / "envs" / f"{folder.name}.lock").exists()
+
+    async def test_fifty_first_uses_at_once_build_it_once(self, node, tmp_path):
+        made = node(MN_EXECUTOR_MAX_CONCURRENCY="50", PIP_LOG=str(tmp_path / "pip.log"))
+        package = str(made.payloads / "wheels" / "tinypackage-1.0-py3-none-any.whl")
+        made.open(
+            {"command": ["python3", "-I", "-c", ASK], "python_environment": {"packages": [package]}}
+        )
+        outcomes = []
+
+        async def run(number):
+            order = made.order(attempt=f"w:{number}")
+            outcomes.append(await made.executor.run(order, made.notes.append))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(50):
+                nursery.start_soon(run, number)
+        assert {outcome.status for outcome in outcomes} == {OutcomeStatus.SUCCEEDED}
+        assert len({outcome.result["stdout"] for outcome in outcomes}) == 1
+        log = (tmp_path / "pip.log").read_text()
+        assert log.count("Successfully installed tinypackage") == 1
+
+    async def test_a_failure_is_an_error_of_the_attempt_and_leaves_nothing(self, node, tmp_path):
+        made = node()
+        outcome = await made.run(
+            {"command": ["true"], "python_environment": {"packages": ["no-such-package==1"]}}
+        )
+        text = outcome.error["error"]
+        assert text.startswith("install python_environment dependencies failed with exit code 1: ")
+        assert "no-such-package" in text
+        assert len(text) < 4200
+        left = [path.name for path in (tmp_path / "envs").iterdir() if path.is_dir()]
+        assert left == []
+
+    async def test_being_cancelled_leaves_no_lock_and_no_half_environment(self, node, tmp_path):
+        made = node()
+        with trio.move_on_after(0.5) as scope:
+            await made.run({"command": ["true"], "python_environment": {"packages": ["x"]}})
+        if scope.cancelled_caught:
+            assert [path for path in (tmp_path / "envs").iterdir() if path.is_dir()] == []
+
+    async def test_two_processes_share_one_environment(self, node, tmp_path):
+        made = node()
+        code = f"""
+import sys; sys.path[:0] = {[p for p in sys.path if p]!r}
+import trio
+from pathlib import Path
+from mnedge.execution.python_env import _take, _remove
+lock = Path(sys.argv[1])
+assert _take(lock)
+print("held", flush=True)
+sys.stdin.readline()
+_remove(lock)
+"""
+        config = {
+            "command": ["python3", "-c", ASK],
+            "python_environment": {"requirements": "wheels/requirements.txt"},
+        }
+        wanted = wanted_by(config, str(made.payloads), "my_blueprint")
+        key = wanted.key("Python " + sys.version.split()[0])
+        (tmp_path / "envs").mkdir()
+        lock = tmp_path / "envs" / f"{key}.lock"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(lock)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as other:
+            assert other.stdout.readline() == "held\n"
+            with trio.move_on_after(0.7) as waited:
+                await made.run(config)
+            assert waited.cancelled_caught, "somebody living holds the lock"
+            other.kill()
+        assert lock.exists()
+        with trio.fail_after(30):
+            outcome = await made.run(config)
+        assert outcome.status is OutcomeStatus.SUCCEEDED, "a dead holder blocks nobody"
+        assert not lock.exists()
+
+    async def test_a_lock_that_names_no_holder_is_waited_for_only_so_long(self, node, tmp_path):
+        made = node(MN_BLUEPRINT_PYTHON_ENV_SETUP_TIMEOUT_MS="3000")
+        config = {"command": ["true"], "python_environment": {"packages": ["x"]}}
+        wanted = wanted_by(config, str(made.payloads), "my_blueprint")
+        key = wanted.key("Python " + sys.version.split()[0])
+        lock = tmp_path / "envs" / f"{key}.lock"
+        lock.mkdir(parents=True)
+        (lock / "something").touch()
+        outcome = await made.run(config)
+        assert outcome.error["error"].startswith("timed out waiting for python_environment lock")
+        assert lock.exists()
+
+    async def test_an_environment_whose_interpreter_is_gone_is_made_again(self, node, tmp_path):
+        made = node()
+        config = {
+            "command": ["python3", "-c", ASK],
+            "python_environment": {"requirements": "wheels/requirements.txt"},
+        }
+        first = await made.run(config)
+        folder = Path(first.result["stdout"].split()[-1])
+        os.unlink(folder / "bin" / "python")
+        again = await made.run(config)
+        assert again.status is OutcomeStatus.SUCCEEDED, again.error
+
+    async def test_without_a_python_there_is_no_environment(self, node):
+        made = node(PATH="/nowhere")
+        outcome = await made.run({"command": ["true"], "python_environment": {"packages": ["x"]}})
+        assert outcome.error["error"] == "python_environment needs a Python 3.11 or newer on PATH"
