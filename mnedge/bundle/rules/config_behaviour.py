@@ -45,12 +45,12 @@ def llm_configs_exist(subject: Subject) -> Iterator[Found]:
             file=FILE, at=("llm", "configs"), message="llm is enabled, but llm.configs is empty"
         )
         return
-    default = llm.get("default_config")
-    if configs and (default or "primary") not in names:
+    default = llm.get("default_config") or "primary"
+    if configs and not (is_text(default) and default in names):
         yield Found(
             file=FILE,
             at=("llm", "default_config"),
-            message=f"llm.default_config names {default or 'primary'!r}, which is not configured",
+            message=f"llm.default_config names {str(default)[:80]!r}, which is not configured",
             expected=sorted(names),
             actual=default,
         )

@@ -20,7 +20,7 @@ _STAND_INS = {
     "MirrorNeuron.Sandbox.OpenShell": "openshell",
     "MirrorNeuron.Runner.DockerWorker": "docker",
 }
-_PYTHON_CLASS = re.compile(r"(python:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_PYTHON_CLASS = re.compile(r"python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _PYTHON_COMMAND = re.compile(r"python(3(\.[0-9]+)?)?")
 
 

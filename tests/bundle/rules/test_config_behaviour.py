@@ -74,6 +74,14 @@ CASES = [
         "C-14", agent_with_model, "nodes[1].config.llm_config", "'LLM_CONFIG.second'", weight="E/s"
     ),
     Case(
+        "C-14",
+        llm(configs={"a": {}}, default_config=["a"]),
+        "llm.default_config",
+        "names \"['a']\"",
+        file=FILE,
+        weight="E/s",
+    ),
+    Case(
         "C-16",
         section("error_handling", default_mode="panic"),
         "error_handling.default_mode",

@@ -174,11 +174,20 @@ def test_an_executor_without_a_runner_falls_back_in_silence():
     assert told(parts, running.ALWAYS_HERE) == []
 
 
-@pytest.mark.parametrize("name", ["python:pkg.mod:Class", "pkg.mod:Class"])
-def test_a_python_class_can_run(name):
+@pytest.mark.parametrize(
+    "name, runs",
+    [
+        ("python:pkg.mod:Class", True),
+        ("python:mod:Class", True),
+        ("pkg.mod:Class", False),
+        ("python:mod", False),
+        ("python:../mod:Class", False),
+    ],
+)
+def test_a_python_class_can_run(name, runs):
     parts = Parts()
     module(name)(parts)
-    assert told(parts, running.ALWAYS_HERE) == []
+    assert (told(parts, running.ALWAYS_HERE) == []) is runs
 
 
 @pytest.mark.parametrize(
