@@ -15,6 +15,7 @@ from mnedge.model.body import weight_of
 from mnedge.model.commands import RunAttempt
 from mnedge.model.facts import AttemptEnded, Outcome, Structured
 from mnedge.model.failure import failure_text
+from mnedge.model.ids import plain_id
 from mnedge.model.message import Message, weight
 from mnedge.model.states import TERMINAL, OutcomeStatus
 
@@ -34,7 +35,7 @@ def take(turn: Turn, index: int, message: Message) -> None:
     """Start handling a message: an attempt, after the startup delay if it is the agent's first."""
     compiled, agent = turn.agent(index)
     memory = memory_of(agent)
-    agent.flight = Flight(f"{compiled.agent_id}:{message.message_id}", message)
+    agent.flight = Flight(f"{compiled.agent_id}:{plain_id(message.message_id)}", message)
     turn.state.flights += 1
     turn.state.queued_bytes += message.weight_bytes
     if compiled.startup_delay_s and not memory.started:

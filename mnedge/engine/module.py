@@ -22,15 +22,15 @@ from mnedge.model.facts import (
     ModuleAnswered,
     Tell,
 )
-from mnedge.model.ids import derived_id
+from mnedge.model.ids import derived_id, plain_id
 from mnedge.model.message import Message, output_id, weight
 from mnedge.model.states import TERMINAL, AgentKind
 
 
 def take(turn: Turn, index: int, message: Message) -> None:
     """Hand the message to the agent's worker."""
-    compiled, agent = turn.agent(index)
-    agent.flight = Flight(f"{compiled.agent_id}:{message.message_id}", message)
+    agent = turn.state.agents[index]
+    agent.flight = Flight("", message)
     turn.state.flights += 1
     turn.state.queued_bytes += message.weight_bytes
     launch(turn, index)
@@ -70,7 +70,7 @@ def launch(turn: Turn, index: int) -> None:
     if message is None:
         flight.work_id = f"{compiled.agent_id}:recovery:{memory.recoveries}"
     else:
-        flight.work_id = f"{compiled.agent_id}:{message.message_id}"
+        flight.work_id = f"{compiled.agent_id}:{plain_id(message.message_id)}"
     turn.commands.append(
         CallModule(
             call_id=flight.work_id,

@@ -18,6 +18,7 @@ TimerId = NewType("TimerId", str)
 Digest = NewType("Digest", str)
 """`sha256:<64 hex digits>` of some content."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]{1,100}")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 _NOT_IN_RUN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -25,6 +26,11 @@ _NOT_IN_RUN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 def derived_id(text: str, *, size_bytes: int = 32) -> str:
     """Return the URL-safe base64 (no padding) of the first bytes of the SHA-256 of `text`."""
     return urlsafe_b64encode(sha256(text.encode()).digest()[:size_bytes]).rstrip(b"=").decode()
+
+
+def plain_id(text: str) -> str:
+    """Return an id that may stand in paths and environments: the text, or one derived from it."""
+    return text if _PLAIN.fullmatch(text) else derived_id(text, size_bytes=10)
 
 
 def is_run_id(text: str) -> bool:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,14 @@ from hypothesis import strategies as st
 
 from mnedge.engine.apply import MAX_HOPS, apply
 from mnedge.engine.state import new_state, restore, snapshot
-from mnedge.model.codec import decode_fact, encode_spec
+from mnedge.model.codec import decode_fact
 from mnedge.model.facts import Continued, Recovered, Submitted, TimerFired
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from tests.engine import histories
 from tests.engine.histories import History, fingerprint
-from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of, succeeded
+from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of
+from tests.journals.record import JOBS, mixed
+from tests.journals.replay import JOURNALS, read, replay, resume
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -86,75 +87,34 @@ def test_a_fact_applied_twice_is_recognised(data):
         assert snapshot(play.state) == before
 
 
-REPLAY = """
-import base64, hashlib, json, sys
-from mnedge.engine.apply import apply
-from mnedge.engine.compile import compile_job
-from mnedge.engine.state import new_state, snapshot
-from mnedge.model.codec import decode_fact, decode_spec
-given = json.load(sys.stdin)
-job = compile_job(decode_spec(base64.b64decode(given["spec"])))
-state, told = new_state(job, given["job_id"]), hashlib.sha256()
-for number, record in enumerate(given["records"], 1):
-    told.update(repr(apply(job, state, decode_fact(base64.b64decode(record)), number)).encode())
-print(hashlib.sha256(snapshot(state)).hexdigest(), told.hexdigest())
-"""
+# ---- recorded jobs ----
 
 
-def in_another_process(play, hash_seed):
-    given = {
-        "job_id": JOB_ID,
-        "spec": b64encode(encode_spec(play.job.spec)).decode(),
-        "records": [b64encode(record).decode() for record in play.records],
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", REPLAY],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-    )
-    return done.stdout
+@pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.stem)
+def test_a_recorded_job_replays_for_ever(path):
+    head, records = read(path)
+    digests = replay(head, records)
+    assert digests == {name: head[name] for name in digests}
+    assert resume(head, records) == head["state"]
+
+
+def test_there_are_recorded_jobs_of_every_kind():
+    recorded = {path.stem for path in JOURNALS}
+    assert recorded >= {job.__name__ for job in JOBS}
 
 
 def test_another_process_with_another_hash_seed_replays_the_same():
-    play = everything()
-    answers = {in_another_process(play, seed) for seed in ("0", "1", "4711")}
-    assert len(answers) == 1
-
-
-def everything():
-    """A job with all kinds of agents, and a history with all kinds of facts."""
-    agents = [
-        agent("r", emit_type="x", max_queue_depth=4),
-        agent("n", "sensor"),
-        agent("w", "executor", max_queue_depth=1),
-        agent("m", "module"),
-        agent("g", "aggregator", complete_after=2, output_message_type="all"),
-        agent("end", "aggregator", complete_after=40),
-    ]
-    edges = [
-        edge("r", "n"),
-        edge("n", "w"),
-        edge("r", "m", conditions={"path": "payload.n", "op": ">", "value": 2}),
-        edge("w", "g"),
-        edge("m", "g"),
-        edge("g", "end", routing_mode="first_match"),
-    ]
-    play = Play(spec_of(agents, edges, seeds={"r": [{"n": n} for n in range(9)]}))
-    for number in range(6):
-        play.ended(outcome=succeeded(f"out {number}"))
-        play.answered(state={"count": number})
-    play.asked(Verb.PAUSE)
-    play.sent("r", {"late": True})
-    play.crashed()
-    play.asked(Verb.RESUME)
-    for number in range(6):
-        play.ended(outcome=succeeded(f"out {number}"))
-        play.answered(state={"count": number})
-    return play
+    wanted = [{path.name: replay(*read(path))} for path in JOURNALS]
+    for hash_seed in ("0", "4711"):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.journals.replay"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        )
+        assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
 
 
 # ---- time ----
@@ -308,7 +268,7 @@ def test_a_new_owner_goes_on_with_what_is_in_the_queue():
 
 
 def test_states_of_two_jobs_share_nothing():
-    play = everything()
+    play = mixed()
     other = new_state(play.job, JOB_ID)
     assert other.queue is not play.state.queue
     assert snapshot(other) == snapshot(new_state(play.job, JOB_ID))

@@ -6,6 +6,7 @@ from mnedge.engine.executor import INPUT_LEVELS
 from mnedge.engine.state import PARKED, RUNNING, STARTING
 from mnedge.model.body import BlobRef
 from mnedge.model.facts import AttemptEnded, Completion, Emission, NamedEvent, Outcome, Structured
+from mnedge.model.ids import derived_id
 from mnedge.model.states import JobStatus, OutcomeStatus, Verb
 from tests.engine.jobs import Play, agent, edge, failed, spec_of, succeeded
 
@@ -220,6 +221,17 @@ def test_agents_may_have_colons_in_their_names():
     assert [
         event.agent_id for event in play.events if event.type == "sandbox_job_completed"
     ] == names
+
+
+def test_a_message_id_from_outside_cannot_harm_the_attempts_name():
+    play = Play(spec_of([agent("w", "executor"), agent("v", "executor")]))
+    play.sent("v", message_id="../../etc\0x")
+    assert play.launches[-1].message.message_id == "../../etc\0x"
+    assert (
+        play.launches[-1].attempt_id == f"v:{derived_id('../../etc' + chr(0) + 'x', size_bytes=10)}"
+    )
+    play.ended()
+    assert play.state.agents[1].processed == 1
 
 
 # ---- failure ----

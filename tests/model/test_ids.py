@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from mnedge.model.ids import derived_id, is_run_id, job_id_for
+from mnedge.model.ids import derived_id, is_run_id, job_id_for, plain_id
 
 
 def test_a_derived_id_is_the_start_of_a_hash():
@@ -15,6 +15,16 @@ def test_a_derived_id_is_the_start_of_a_hash():
     assert derived_id("x", size_bytes=10) == derived_id("x", size_bytes=10)
     assert len(derived_id("x", size_bytes=10)) == 14
     assert len(derived_id("x")) == 43
+
+
+@pytest.mark.parametrize("text", ["a", "A_b-C.d~0", "x" * 100])
+def test_a_plain_id_stays_itself(text):
+    assert plain_id(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "a:b", "a\0b", "\n", "é", "x" * 101, "a b"])
+def test_what_could_harm_a_path_or_an_environment_is_derived_from(text):
+    assert plain_id(text) == derived_id(text, size_bytes=10)
 
 
 @pytest.mark.parametrize("text", ["a", "a-1", "A.b_c:d-1", "0" * 200])
