@@ -3,6 +3,7 @@
 `python -m tests.live.store_child DATA_DIR VERB [ARGUMENT…]`; it goes on when it reads a line.
 """
 
+import os
 import sys
 
 import trio
@@ -16,7 +17,8 @@ JOBS = 4
 
 
 def say(*words):
-    print(*words, flush=True)
+    """Say a line at once: killed in the middle of it, it was said whole or not at all."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 async def line():
