@@ -13,7 +13,7 @@ from base64 import urlsafe_b64encode
 from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -37,6 +37,8 @@ END = "end"
 """The cause of a last line that no event of the job has caused."""
 CACHE = 4096
 """Encoded pieces of each sort that are kept."""
+_LAST_SECOND = 253_402_300_799
+"""The last one of the year 9999."""
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 _Key = TypeVar("_Key")
@@ -58,15 +60,24 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Block(Struct, frozen=True, gc=False):
-    """An event's line and those that follow from it; written together."""
+    """A noted event's line and those that follow from it, or the lines of some that are not."""
 
     seq: int
+    """Of the last event in it; 0 if it holds none of the job's."""
     lines: bytes
     ts: str
     noted: bool
     """More than the line follows from it: other records, a status, a number of the summary."""
     ours: bool = True
     """False for what a worker wrote."""
+
+
+class _Draft(NamedTuple):
+    line: bytes
+    payload: bytes
+    kind: Kind
+    named: bool
+    """The payload has fields whose names nobody here has chosen."""
 
 
 class Renderer:
@@ -79,7 +90,7 @@ class Renderer:
         self._hash = sha256(f"{identity.job_id}:".encode())
         self._blueprint = b'"blueprint_id":' + blueprint + b',"event_id":"evt_'
         self._job = b'","job_id":' + job + b',"payload":'
-        self._run = b',"run_id":' + job + b',"seq":%d,"span_id":"spn_'
+        self._run = b',"run_id":' + job + b',"seq":'
         self._trace = b'"trace_id":' + _json_text(identity.trace_id) + b',"ts":"'
         self._heads: dict[str | None, bytes] = {}
         self._steps: dict[str | None, bytes] = {}
@@ -88,46 +99,63 @@ class Renderer:
         self._endings: dict[tuple[str, str], bytes] = {}
         self._at: float | None = None
         self._ts = ""
+        self._ts_bytes = b""
+        self._second = -1
+        self._to_second = ""
 
     def blocks(self, events: Sequence[Event], *, started: bool) -> list[Block]:
         """Return the lines of these events; `started` tells whether the run has begun before."""
-        lines, kinds, payloads = self._quick(events)
-        careful = self.redactor.touches_text(b"".join(lines)) or self.redactor.touches_names(
-            b"".join(payloads)
-        )
+        drafts = self._drafts(events)
+        redactor = self.redactor
+        careful = redactor.touches_text(
+            b"".join([draft.payload for draft in drafts])
+        ) or redactor.touches_names(b"".join([draft.payload for draft in drafts if draft.named]))
         blocks: list[Block] = []
-        for event, line, kind in zip(events, lines, kinds, strict=True):
+        plain: list[bytes] = []
+        last = events[0]
+        for event, draft in zip(events, drafts, strict=True):
+            line, kind = draft.line, draft.kind
             if (
                 kind.by_record
                 or not 0 < len(line) <= RECORD_BYTES
-                or (careful and self._touches(line))
+                or (careful and self._touches(draft))
             ):
                 line = bounded_line(self.record(event, kind)) + b"\n"
+            if not kind.noted:
+                plain.append(line)
+                last = event
+                continue
             if kind.bounds_run:
                 line += self._around(event, started)
                 started = True
-            blocks.append(Block(event.seq, line, self._ts_of(event.at), kind.noted))
+            if plain:
+                blocks.append(Block(last.seq, b"".join(plain), self._ts_of(last.at), False))
+                plain = []
+            blocks.append(Block(event.seq, line, self._ts_of(event.at), True))
+        if plain:
+            blocks.append(Block(last.seq, b"".join(plain), self._ts_of(last.at), False))
         return blocks
 
     def record(self, event: Event, kind: Kind) -> dict[str, Any]:
         """Return the redacted record of an event."""
         event_id, span_id = event_ids(self.identity.job_id, event.seq)
+        text = self.redactor.text
+        payload = _plain_payload(event, self.identity.job_id)
         record: dict[str, Any] = {
-            "agent_id": event.agent_id,
+            "agent_id": None if event.agent_id is None else text(event.agent_id),
             "blueprint_id": self.identity.blueprint_id,
             "event_id": event_id,
             "job_id": self.identity.job_id,
-            "payload": _plain_payload(event, self.identity.job_id),
+            "payload": self.redactor.tree(payload),
             "run_id": self.identity.job_id,
             "seq": event.seq,
             "span_id": span_id,
-            "step_id": event.step_id,
+            "step_id": None if event.step_id is None else text(event.step_id),
             "trace_id": self.identity.trace_id,
             "ts": iso_ms(event.at),
-            "type": event.type,
+            "type": text(event.type),
         }
-        present = {name: value for name, value in record.items() if value is not None}
-        record = self.redactor.tree(present)
+        record = {name: value for name, value in record.items() if value is not None}
         if kind.human:
             record["channel"] = "human"
         if kind.failure:
@@ -139,52 +167,62 @@ class Renderer:
         end = self._extra(f"run_{status}", END, ts, payload, None)
         return end if started else self._opened(END, ts, None) + end
 
-    def _quick(self, events: Sequence[Event]) -> tuple[list[bytes], list[Kind], list[bytes]]:
+    def _drafts(self, events: Sequence[Event]) -> list[_Draft]:
         """Return lines as they are if nothing has to be hidden; empty where that is impossible."""
-        lines: list[bytes] = []
-        kinds: list[Kind] = []
-        payloads: list[bytes] = []
+        drafts: list[_Draft] = []
+        types = self._types
         for event in events:
-            kind, type_ = self._types.get(event.type) or self._type(event.type)
-            kinds.append(kind)
+            kind, type_ = types.get(event.type) or self._type(event.type)
+            payload, named = event.payload, True
             try:
-                payload = event.payload
-                if type(payload) is Message:
+                if isinstance(payload, Message):
+                    named = payload.stream is not None
                     encoded = self._summary(payload)
-                    if payload.stream is not None:
-                        payloads.append(encoded)
                 else:
-                    encoded = encode(_without_messages(event, self.identity.job_id))
-                    payloads.append(encoded)
-                lines.append(self._line(event, encoded, type_))
+                    for value in payload.values():
+                        if type(value) is Message:
+                            payload = _plain_payload(event, self.identity.job_id)
+                            break
+                    encoded = encode(payload)
+                line = self._line(event, encoded, type_)
             except UnicodeEncodeError:
-                lines.append(b"")
-        return lines, kinds, payloads
+                encoded = line = b""
+            drafts.append(_Draft(line, encoded, kind, named))
+        return drafts
 
     def _line(self, event: Event, payload: bytes, type_: bytes) -> bytes:
+        seq, at = b"%d" % event.seq, event.at
         hash_ = self._hash.copy()
-        hash_.update(b"%d" % event.seq)
+        hash_.update(seq)
         ids = b2a_base64(hash_.digest()[:24], newline=False).translate(_URL_SAFE)
-        head = self._heads.get(event.agent_id) or self._head(event.agent_id)
-        step = self._steps.get(event.step_id) or self._step(event.step_id)
+        if at != self._at:
+            self._ts_of(at)
         return b"".join(
             (
-                head,
+                self._heads.get(event.agent_id) or self._head(event.agent_id),
                 ids[:16],
                 self._job,
                 payload,
-                self._run % event.seq,
+                self._run,
+                seq,
+                b',"span_id":"spn_',
                 ids[16:],
-                step,
+                self._steps.get(event.step_id) or self._step(event.step_id),
                 self._trace,
-                self._ts_of(event.at).encode(),
+                self._ts_bytes,
                 type_,
             )
         )
 
     def _ts_of(self, at: float) -> str:
+        """Return `iso_ms(at)`; the calendar is asked once a second."""
         if at != self._at:
-            self._at, self._ts = at, iso_ms(at)
+            second, ms = divmod(int(at * 1000 + 0.5), 1000)
+            if second != self._second:
+                self._second, self._to_second = second, iso_ms(at)[:-4]
+            known = 0 < second < _LAST_SECOND
+            self._at, self._ts = at, f"{self._to_second}{ms:03d}Z" if known else iso_ms(at)
+            self._ts_bytes = self._ts.encode()
         return self._ts
 
     def _summary(self, message: Message) -> bytes:
@@ -201,8 +239,10 @@ class Renderer:
             )
         )
 
-    def _touches(self, line: bytes) -> bool:
-        return self.redactor.touches_text(line) or self.redactor.touches_names(line)
+    def _touches(self, draft: _Draft) -> bool:
+        return self.redactor.touches_text(draft.payload) or (
+            draft.named and self.redactor.touches_names(draft.payload)
+        )
 
     def _around(self, event: Event, started: bool) -> bytes:
         """Return the lines of the run itself that follow from an event of its job."""
@@ -255,12 +295,15 @@ class Renderer:
         return _kept(self._types, type_, (kind, b'","type":' + encode(shown) + b"}\n"))
 
     def _head(self, agent_id: str | None) -> bytes:
-        agent = b"" if agent_id is None else b'"agent_id":' + _json_text(agent_id) + b","
+        agent = b"" if agent_id is None else b'"agent_id":' + self._clean(agent_id) + b","
         return _kept(self._heads, agent_id, b"{" + agent + self._blueprint)
 
     def _step(self, step_id: str | None) -> bytes:
-        step = b"" if step_id is None else b'"step_id":' + _json_text(step_id) + b","
+        step = b"" if step_id is None else b'"step_id":' + self._clean(step_id) + b","
         return _kept(self._steps, step_id, b'",' + step)
+
+    def _clean(self, text: str) -> bytes:
+        return _json_text(self.redactor.text(text))
 
     def _opening(self, key: tuple[str, str, str, str]) -> bytes:
         class_, encoding, content, sender = map(_json_text, key)
@@ -288,13 +331,6 @@ def extra_ids(job_id: str, cause: str, type_: str) -> tuple[str, str]:
     digest = sha256(f"{job_id}:{cause}:{type_}".encode()).digest()
     ids = urlsafe_b64encode(digest[:24]).decode()
     return f"evt_{ids[:16]}", f"spn_{ids[16:]}"
-
-
-def _without_messages(event: Event, job_id: str) -> dict[str, Any]:
-    payload = event.payload
-    if isinstance(payload, Message) or any(type(value) is Message for value in payload.values()):
-        return _plain_payload(event, job_id)
-    return payload
 
 
 def _plain_payload(event: Event, job_id: str) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class Mirror:
         for segment in self.stream.segments:
             self.rotated(segment)
         self._drop_old_segments()
+        self.withdraw(self.stream.segments[-1].number + 1 if self.stream.segments else 1)
         self._shown_bytes = self.stream.size_bytes
         try:
             file = os.open(self.path, os.O_RDONLY | _SAFELY)
@@ -198,12 +199,10 @@ class Mirror:
 
     def withdraw(self, number: int) -> None:
         """Remove full files from this number on, which the stream has taken back."""
-        while True:
-            try:
-                os.unlink(self._run_folder / segment_name(self.stream.name, number))
-            except FileNotFoundError:
-                return
-            number += 1
+        for path in self._run_folder.glob(f"{self.stream.name}.[0-9][0-9][0-9]*.jsonl"):
+            digits = path.name.split(".")[1]
+            if digits.isdecimal() and int(digits) >= number:
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of all files."""

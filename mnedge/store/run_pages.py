@@ -6,6 +6,7 @@ lines is written; so what may be missing follows from lines of the current file.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import msgspec
@@ -90,7 +91,7 @@ class Pages:
         for mirror in self.mirrors.values():
             mirror.load()
             self._show_index(mirror)
-        self._adopter.later = lambda: later_ids(self._job_id, self.tally.last_seq)
+        self._adopter.later = cache(partial(later_ids, self._job_id, self.tally.last_seq))
         for mirror in self.mirrors.values():
             self._absorb(mirror, thoroughly=True, halves=False)
         self._adopter.later = frozenset
@@ -168,7 +169,7 @@ class Pages:
             return
         part: list[Block] = []
         size_bytes = 0
-        for block in blocks:
+        for block in _taken_apart(blocks):
             if size_bytes + len(block.lines) > (self.events.room_bytes or 0):
                 if part:
                     yield part
@@ -299,3 +300,14 @@ class Pages:
         path = self._run_dir / f"{stream.name}.index.json"
         if read_plain(path) != index:
             replace_file(path, index)
+
+
+def _taken_apart(blocks: Iterable[Block]) -> Iterable[Block]:
+    """Yield each event on its own."""
+    for block in blocks:
+        if block.noted or not block.seq:
+            yield block
+            continue
+        for line in whole_lines(block.lines):
+            head = decode_head(line)
+            yield Block(head.seq, line, head.ts, False)
