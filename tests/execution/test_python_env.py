@@ -96,11 +96,12 @@ ASK = "import tinypackage, sys; print(tinypackage.WHO, sys.prefix)"
 
 @pytest.fixture
 def node(bench, tmp_path):
-    def make(**environ):
+    def make(path, **environ):
         settings = {
             "PIP_NO_INDEX": "1",
+            "PIP_LOG": str(tmp_path / "pip.log"),
             "MN_BLUEPRINT_PYTHON_ENVS_DIR": str(tmp_path / "envs"),
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PATH": f"{path}:/usr/bin:/bin",
             **environ,
         }
         made = bench(environ=settings)
@@ -113,144 +114,175 @@ def node(bench, tmp_path):
 
 
 @pytest.mark.live
-class TestBuilding:
-    async def test_a_worker_runs_in_its_environment(self, node, tmp_path):
-        made = node()
-        outcome = await made.run(
-            {
-                **MINE,
-                "command": ["python3.11", "-c", ASK + "; import os; print(os.environ['PATH'])"],
-                "python_environment": {"requirements": "wheels/requirements.txt"},
-            }
-        )
-        assert outcome.status is OutcomeStatus.SUCCEEDED, outcome.error
-        first, path = outcome.result["stdout"].splitlines()
-        who, prefix = first.rsplit(" ", 1)
-        assert who == "tinypackage 1.0"
-        folder = Path(prefix)
-        assert folder.parent == tmp_path / "envs"
-        assert path.startswith(f"{folder}/bin:")
-        resource = json.loads((folder / ".mn-blueprint-resource.json").read_text())
-        content = (made.payloads / "wheels/requirements.txt").read_bytes()
-        used_at = resource.pop("last_used_at")
-        assert used_at.endswith("Z")
-        assert resource == {
-            "schema_version": 1,
-            "resource_type": "python_venv",
-            "blueprint_id": "bp",
-            "fingerprint": folder.name,
-            "python_version": "Python " + sys.version.split()[0],
-            "requirements": {
-                "path": "wheels/requirements.txt",
-                "sha256": sha256(content).hexdigest(),
-            },
-            "packages": [],
+async def test_a_worker_runs_in_its_environment(node, tmp_path):
+    made = node(Path(sys.executable).parent)
+    outcome = await made.run(
+        {
+            **MINE,
+            "command": ["python3.11", "-c", ASK + "; import os; print(os.environ['PATH'])"],
+            "python_environment": {"requirements": "wheels/requirements.txt"},
         }
-        assert (folder / ".ready").read_text().endswith("Z\n")
-        assert not (tmp_path / "envs" / f"{folder.name}.lock").exists()
+    )
+    assert outcome.status is OutcomeStatus.SUCCEEDED, outcome.error
+    first, path = outcome.result["stdout"].splitlines()
+    who, prefix = first.rsplit(" ", 1)
+    assert who == "tinypackage 1.0"
+    folder = Path(prefix)
+    assert folder.parent == tmp_path / "envs"
+    assert path.startswith(f"{folder}/bin:")
+    resource = json.loads((folder / ".mn-blueprint-resource.json").read_text())
+    content = (made.payloads / "wheels/requirements.txt").read_bytes()
+    used_at = resource.pop("last_used_at")
+    assert used_at.endswith("Z")
+    assert resource == {
+        "schema_version": 1,
+        "resource_type": "python_venv",
+        "blueprint_id": "bp",
+        "fingerprint": folder.name,
+        "python_version": "Python " + sys.version.split()[0],
+        "requirements": {
+            "path": "wheels/requirements.txt",
+            "sha256": sha256(content).hexdigest(),
+        },
+        "packages": [],
+    }
+    assert (folder / ".ready").read_text().endswith("Z\n")
+    assert not (tmp_path / "envs" / f"{folder.name}.lock").exists()
 
-    async def test_fifty_first_uses_at_once_build_it_once(self, node, tmp_path):
-        made = node(MN_EXECUTOR_MAX_CONCURRENCY="50", PIP_LOG=str(tmp_path / "pip.log"))
-        package = str(made.payloads / "wheels" / "tinypackage-1.0-py3-none-any.whl")
-        made.open(
-            {"command": ["python3", "-I", "-c", ASK], "python_environment": {"packages": [package]}}
-        )
+
+INTERPRETER = """#!/bin/sh
+case "$1 $2 $3" in
+  "-I -S -c") echo "Python 3.11.9" ;;
+  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  "-m pip install")
+    echo "$@" >> "$PIP_LOG"
+    case "$*" in
+      *no-such*) echo "nothing is called no-such-package" >&2; exit 1 ;;
+      *slow*) sleep 300 ;;
+    esac ;;
+  *) echo "$VIRTUAL_ENV" ;;
+esac
+"""
+VERSION = "Python 3.11.9"
+
+
+@pytest.mark.live
+class TestWithAnInterpreterOfOurOwn:
+    """A real environment takes seconds to make; what is tested here is who makes it when."""
+
+    @pytest.fixture
+    def made(self, node, tmp_path):
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        (programs / "python3.11").write_text(INTERPRETER)
+        (programs / "python3.11").chmod(0o755)
+        return lambda **environ: node(programs, **environ)
+
+    def wants(self, *packages):
+        return {"command": ["python3"], "python_environment": {"packages": list(packages)}}
+
+    def folder(self, made, config, tmp_path):
+        wanted = wanted_by(config, str(made.payloads), "my_blueprint")
+        return tmp_path / "envs" / wanted.key(VERSION)
+
+    def installs(self, tmp_path):
+        log = tmp_path / "pip.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    async def test_fifty_first_uses_at_once_build_it_once(self, made, tmp_path):
+        node = made(MN_EXECUTOR_MAX_CONCURRENCY="50").open(self.wants("a==1"))
         outcomes = []
 
         async def run(number):
-            order = made.order(attempt=f"w:{number}")
-            outcomes.append(await made.executor.run(order, made.notes.append))
+            order = node.order(attempt=f"w:{number}")
+            outcomes.append(await node.executor.run(order, node.notes.append))
 
         async with trio.open_nursery() as nursery:
             for number in range(50):
                 nursery.start_soon(run, number)
-        assert {outcome.status for outcome in outcomes} == {OutcomeStatus.SUCCEEDED}
-        assert len({outcome.result["stdout"] for outcome in outcomes}) == 1
-        log = (tmp_path / "pip.log").read_text()
-        assert log.count("Successfully installed tinypackage") == 1
+        folder = self.folder(node, self.wants("a==1"), tmp_path)
+        assert {outcome.result.get("stdout") for outcome in outcomes} == {f"{folder}\n"}
+        assert len(outcomes) == 50
+        assert self.installs(tmp_path) == ["-m pip install a==1"]
 
-    async def test_a_failure_is_an_error_of_the_attempt_and_leaves_nothing(self, node, tmp_path):
-        made = node()
-        outcome = await made.run(
-            {"command": ["true"], "python_environment": {"packages": ["no-such-package==1"]}}
+    async def test_what_is_asked_for_decides_which_environment_it_is(self, made, tmp_path):
+        node = made()
+        for packages in (["a==1"], ["a==2"], ["a==1"]):
+            outcome = await node.run(self.wants(*packages))
+            expected = self.folder(node, self.wants(*packages), tmp_path)
+            assert outcome.result["stdout"] == f"{expected}\n"
+        assert len(self.installs(tmp_path)) == 2
+
+    async def test_a_failure_is_an_error_of_the_attempt_and_leaves_nothing(self, made, tmp_path):
+        outcome = await made().run(self.wants("no-such-package==1"))
+        assert outcome.error["error"] == (
+            "install python_environment dependencies failed with exit code 1: "
+            "nothing is called no-such-package"
         )
-        text = outcome.error["error"]
-        assert text.startswith("install python_environment dependencies failed with exit code 1: ")
-        assert "no-such-package" in text
-        assert len(text) < 4200
-        left = [path.name for path in (tmp_path / "envs").iterdir() if path.is_dir()]
-        assert left == []
+        assert [path for path in (tmp_path / "envs").iterdir() if path.is_dir()] == []
 
-    async def test_being_cancelled_leaves_no_lock_and_no_half_environment(self, node, tmp_path):
-        made = node()
-        with trio.move_on_after(0.5) as scope:
-            await made.run({"command": ["true"], "python_environment": {"packages": ["x"]}})
-        if scope.cancelled_caught:
-            assert [path for path in (tmp_path / "envs").iterdir() if path.is_dir()] == []
+    async def test_being_cancelled_leaves_no_lock_and_no_half_environment(self, made, tmp_path):
+        node = made()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.run, self.wants("slow"))
+            with trio.fail_after(10):
+                while not self.installs(tmp_path):
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert [path for path in (tmp_path / "envs").iterdir() if path.is_dir()] == []
 
-    async def test_two_processes_share_one_environment(self, node, tmp_path):
-        made = node()
-        code = f"""
-import sys; sys.path[:0] = {[p for p in sys.path if p]!r}
-import trio
-from pathlib import Path
-from mnedge.execution.python_env import _take, _remove
-lock = Path(sys.argv[1])
-assert _take(lock)
-print("held", flush=True)
-sys.stdin.readline()
-_remove(lock)
-"""
-        config = {
-            "command": ["python3", "-c", ASK],
-            "python_environment": {"requirements": "wheels/requirements.txt"},
-        }
-        wanted = wanted_by(config, str(made.payloads), "my_blueprint")
-        key = wanted.key("Python " + sys.version.split()[0])
-        (tmp_path / "envs").mkdir()
-        lock = tmp_path / "envs" / f"{key}.lock"
+    async def test_a_lock_is_respected_while_its_holder_lives(self, made, tmp_path):
+        node, config = made(), self.wants("a")
+        folder = self.folder(node, config, tmp_path)
+        folder.parent.mkdir()
+        lock = folder.with_name(f"{folder.name}.lock")
         with subprocess.Popen(
-            [sys.executable, "-c", code, str(lock)],
+            [sys.executable, "-c", HOLDER, str(lock)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         ) as other:
             assert other.stdout.readline() == "held\n"
             with trio.move_on_after(0.7) as waited:
-                await made.run(config)
-            assert waited.cancelled_caught, "somebody living holds the lock"
+                await node.run(config)
+            assert waited.cancelled_caught
+            assert self.installs(tmp_path) == []
             other.kill()
         assert lock.exists()
-        with trio.fail_after(30):
-            outcome = await made.run(config)
-        assert outcome.status is OutcomeStatus.SUCCEEDED, "a dead holder blocks nobody"
+        with trio.fail_after(10):
+            outcome = await node.run(config)
+        assert outcome.result["stdout"] == f"{folder}\n", "a dead holder blocks nobody"
         assert not lock.exists()
 
-    async def test_a_lock_that_names_no_holder_is_waited_for_only_so_long(self, node, tmp_path):
-        made = node(MN_BLUEPRINT_PYTHON_ENV_SETUP_TIMEOUT_MS="3000")
-        config = {"command": ["true"], "python_environment": {"packages": ["x"]}}
-        wanted = wanted_by(config, str(made.payloads), "my_blueprint")
-        key = wanted.key("Python " + sys.version.split()[0])
-        lock = tmp_path / "envs" / f"{key}.lock"
+    async def test_a_lock_that_names_no_holder_is_waited_for_only_so_long(self, made, tmp_path):
+        node, config = made(MN_BLUEPRINT_PYTHON_ENV_SETUP_TIMEOUT_MS="500"), self.wants("a")
+        folder = self.folder(node, config, tmp_path)
+        lock = folder.with_name(f"{folder.name}.lock")
         lock.mkdir(parents=True)
         (lock / "something").touch()
-        outcome = await made.run(config)
-        assert outcome.error["error"].startswith("timed out waiting for python_environment lock")
+        outcome = await node.run(config)
+        assert outcome.error["error"] == f"timed out waiting for python_environment lock {lock}"
         assert lock.exists()
 
-    async def test_an_environment_whose_interpreter_is_gone_is_made_again(self, node, tmp_path):
-        made = node()
-        config = {
-            "command": ["python3", "-c", ASK],
-            "python_environment": {"requirements": "wheels/requirements.txt"},
-        }
-        first = await made.run(config)
-        folder = Path(first.result["stdout"].split()[-1])
-        os.unlink(folder / "bin" / "python")
-        again = await made.run(config)
-        assert again.status is OutcomeStatus.SUCCEEDED, again.error
+    async def test_an_environment_whose_interpreter_is_gone_is_made_again(self, made, tmp_path):
+        node, config = made(), self.wants("a")
+        await node.run(config)
+        (self.folder(node, config, tmp_path) / "bin" / "python").unlink()
+        outcome = await node.run(config)
+        assert outcome.status is OutcomeStatus.SUCCEEDED, outcome.error
+        assert len(self.installs(tmp_path)) == 2
 
     async def test_without_a_python_there_is_no_environment(self, node):
-        made = node(PATH="/nowhere")
-        outcome = await made.run({"command": ["true"], "python_environment": {"packages": ["x"]}})
+        outcome = await node("/nowhere", PATH="/nowhere").run(self.wants("a"))
         assert outcome.error["error"] == "python_environment needs a Python 3.11 or newer on PATH"
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from mnedge.execution.python_env import _take
+assert _take(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+"""
