@@ -103,25 +103,24 @@ def later_ids(job_id: str, watermark: int) -> frozenset[str]:
     return frozenset(found)
 
 
-def drop_ahead(events: Stream, following: Iterable[Stream], job_id: str, watermark: int) -> None:
-    """Take out of the streams that follow what follows from events that are gone."""
+def drop_ahead(events: Stream, following: Iterable[Stream], job_id: str, tally: Tally) -> None:
+    """Take out of the streams that follow what follows from events that are gone.
+
+    Job time never goes back: what is older than the last event of ours follows from what is there.
+    """
     known: set[bytes] | None = None
     later: frozenset[str] = frozenset()
     for stream in following:
         content = stream.read()
-        spans = _spans(b"".join(whole_lines(content)[-_NEWEST_LINES:]))
-        if not spans:
-            continue
-        if known is None:
+        newest = whole_lines(content)[-_NEWEST_LINES:]
+        spans = _spans(b"".join([line for line in newest if _ts_of(line) >= tally.last_ts]))
+        if spans and known is None:
             known = _spans(_newest_part(events))
-        if spans <= known:
+        if known is None or spans <= known:
             continue
-        later = later or later_ids(job_id, watermark)
-        rewrite(
-            stream,
-            content,
-            [line for line in whole_lines(content) if not _has_any(line, later)],
-        )
+        later = later or later_ids(job_id, tally.last_seq)
+        kept = [line for line in whole_lines(content) if not _has_any(line, later)]
+        rewrite(stream, content, kept)
 
 
 def not_in(stream: Stream, derived: Sequence[Derived]) -> list[Derived]:

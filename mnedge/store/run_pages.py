@@ -86,7 +86,7 @@ class Pages:
             mirror.stream.load()
         self.tally, derived = counted_again(self.events, self._deriver, self._job_id)
         following = [self.mirrors[name].stream for name in FOLLOWING]
-        drop_ahead(self.events, following, self._job_id, self.tally.last_seq)
+        drop_ahead(self.events, following, self._job_id, self.tally)
         self._follow(derived, only_new=True, show=False)
         for mirror in self.mirrors.values():
             mirror.load()
