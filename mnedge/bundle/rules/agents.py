@@ -18,6 +18,8 @@ _PAIRS: dict[AgentKind, tuple[str, ...]] = {
     AgentKind.SENSOR: ("generic",),
     AgentKind.SERVICE: TYPES,
 }
+MAX_ID = 200
+"""Characters; an id stands in environments, file names and events."""
 _GENERIC_IDS = frozenset({"ingress", "runtime", "router", "worker", "run", "visual_detector"})
 
 
@@ -59,6 +61,13 @@ def agents_have_ids(subject: Subject) -> Iterator[Found]:
                 message=f"node_id is required for every node; number {index + 1} has none",
                 expected="a non-empty text",
                 actual=node.get("node_id"),
+            )
+        elif len(node["node_id"]) > MAX_ID or not node["node_id"].isprintable():
+            yield Found(
+                at=("nodes", index, "node_id"),
+                message=f"node_id of number {index + 1} is no name: {node['node_id'][:40]!r}",
+                expected=f"at most {MAX_ID} printable characters",
+                actual=node["node_id"],
             )
 
 

@@ -30,6 +30,19 @@ CASES = [
     ),
     Case("N-02", lambda p: p.manifest["nodes"].append("reader"), "nodes[3]", "must be an object"),
     Case(
+        "N-02",
+        lambda p: p.manifest["nodes"].append({"node_id": "a\0b", "agent_type": "sensor"}),
+        "nodes[3].node_id",
+        "is no name",
+        "at most 200 printable characters",
+    ),
+    Case(
+        "N-02",
+        lambda p: p.manifest["nodes"].append({"node_id": "a" * 201, "agent_type": "sensor"}),
+        "nodes[3].node_id",
+        "is no name",
+    ),
+    Case(
         "N-03",
         lambda p: p.manifest["nodes"].append(dict(p.agent("sink"))),
         "nodes[3].node_id",
