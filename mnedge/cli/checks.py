@@ -18,8 +18,9 @@ from mnedge.cli.failure import failure_of
 from mnedge.cli.show import counted, process_name, size
 from mnedge.cli.verdict import Finding
 from mnedge.config import Config
-from mnedge.daemon.app import DAEMON, opened_store, runners_of
+from mnedge.daemon.app import runners_of
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import MnedgeError
 from mnedge.execution.pools import read_capacities
 from mnedge.execution.processes import Processes

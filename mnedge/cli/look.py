@@ -24,8 +24,8 @@ from mnedge.cli.show import (
 )
 from mnedge.cli.verbs import Asked
 from mnedge.config import read_config
-from mnedge.daemon.app import opened_store
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import opened_store
 from mnedge.engine.inspect import AgentView
 from mnedge.errors import ConflictError
 from mnedge.model.records import JobRecord

@@ -9,8 +9,8 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, status
 from mnedge.cli.verbs import Asked
 from mnedge.config import Config, read_config
-from mnedge.daemon.app import node, opened_store
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus, Verb
 from mnedge.runtime import jobs
@@ -58,6 +58,8 @@ async def steer(
 
 async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
     """Own the job for as long as it takes to end it: nobody else does."""
+    from mnedge.daemon.app import node  # heavy, and seldom needed
+
     async with node(config) as here:
         await here.host.start_job(job_id)
         return await here.host.finished(job_id)

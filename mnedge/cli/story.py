@@ -18,7 +18,7 @@ from mnedge.cli.tail import Record, Tail, parsed
 from mnedge.cli.verbs import Asked
 from mnedge.cli.written import Reader
 from mnedge.config import read_config
-from mnedge.daemon.app import opened_store
+from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.runtime import jobs

@@ -13,8 +13,9 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
 from mnedge.config import Config, read_config
-from mnedge.daemon.app import DAEMON, node, opened_store, runners_of
+from mnedge.daemon.app import node, runners_of
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import UsageError
 from mnedge.execution.processes import Processes
 from mnedge.model.ids import is_run_id

@@ -11,6 +11,7 @@ from mnedge import plugins
 from mnedge.bus import Bus
 from mnedge.config import Config
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import ConflictError
 from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
@@ -18,9 +19,6 @@ from mnedge.part import running
 from mnedge.ports import Runner, Spawner
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
-
-DAEMON = "daemon"
-"""Claim of the one process that adopts jobs of a data directory."""
 
 
 class DaemonRunningError(ConflictError):
@@ -37,13 +35,6 @@ class Node(Struct, frozen=True):
     bus: Bus
     host: Host
     runners: Mapping[str, Runner]
-
-
-@asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[SqliteStore]:
-    """Have the node's store open: enough to read, and to ask an owner for something."""
-    async with running(SqliteStore(config.data_dir, durability=config.durability)) as store:
-        yield store
 
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:

@@ -197,6 +197,7 @@ class Coordinator:
             self._act(applied.commands, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
+        await trio.lowlevel.checkpoint()  # what was started goes first
         await self._publisher.add(applied.events)
         await self._answer_asks(applied.facts)
         await self._keep_record(applied.poison)

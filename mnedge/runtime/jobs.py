@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 import trio
 
-from mnedge.errors import ConflictError, MnedgeError, NotFoundError
+from mnedge.errors import ConflictError, NotFoundError, UnavailableError
 from mnedge.model.codec import decode_spec
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
@@ -38,7 +38,7 @@ class JobStatusError(ConflictError):
     code = "job.status"
 
 
-class JobUnsettledError(MnedgeError):
+class JobUnsettledError(UnavailableError):
     """The owner of the job has not acted within the time given; the request stands."""
 
     code = "job.unsettled"
@@ -97,7 +97,9 @@ async def find_job(stores: Stores, wanted: str) -> JobRecord:
     if row is not None:
         return _decode_job(row.value)
     records = await list_jobs(stores, limit=None)
-    if wanted == "last" and records:
+    if wanted == "last":
+        if not records:
+            raise JobNotFoundError("there are no jobs yet", hint="`mnedge blueprint run` starts one")
         return records[0]
     begin = [record for record in records if record.job_id.startswith(wanted)]
     if len(begin) == 1:

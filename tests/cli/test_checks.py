@@ -7,8 +7,8 @@ import pytest
 
 from mnedge.cli import checks
 from mnedge.config import read_config
-from mnedge.daemon.app import opened_store
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.store import opened_store
 from mnedge.model.manifest import JobSpec
 from mnedge.runtime.submission import submit_spec
 

@@ -1,25 +1,17 @@
-"""Jobs on a host: real coordinator, engine and run folders on the virtual clock."""
+"""Who carries which job, and who follows an owner that died."""
 
 import json
 
 import pytest
 import trio
 
-from mnedge.engine.apply import apply
-from mnedge.errors import UnavailableError
-from mnedge.model.facts import AttemptEnded, Outcome
-from mnedge.model.states import AgentKind, JobStatus, OutcomeStatus, Verb
+from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.host import JobHeldError
 from mnedge.runtime.submission import submit_spec
 from tests.runtime.rig import (
-    EPOCH,
     ScriptedExecutor,
     a_rig,
-    a_spec,
-    agent,
-    edge,
-    now,
     pipeline,
     succeeded,
 )
@@ -117,67 +109,6 @@ async def test_a_finished_job_is_not_adopted(tmp_path, autojump_clock):
             assert await host.adopt() == []
 
 
-async def test_pause_resume_and_cancel_reach_the_owner_through_the_store(tmp_path, autojump_clock):
-    async def slow(command):
-        await trio.sleep(10)
-        return succeeded()
-
-    async with a_rig(tmp_path) as rig, rig.host() as host:
-        rig.executor.work["worker"] = slow
-        await submitted(rig, pipeline())
-        await host.start_job("job-1")
-        await trio.sleep(1)
-        request = await jobs.ask(rig.store, "job-1", Verb.PAUSE, now=now)
-        assert (await jobs.settled(rig.store, request, timeout_s=5)).status is JobStatus.PAUSED
-        await trio.sleep(30)  # the worker answers meanwhile; nothing after it may move
-        assert (await jobs.read_job(rig.store, "job-1")).status is JobStatus.PAUSED
-        with pytest.raises(jobs.JobStatusError, match="job is not running"):
-            await jobs.ask(rig.store, "job-1", Verb.PAUSE, now=now)
-        request = await jobs.ask(rig.store, "job-1", Verb.RESUME, now=now)
-        record = await jobs.settled(rig.store, request, timeout_s=5)
-        assert record.status in {JobStatus.RUNNING, JobStatus.COMPLETED}
-        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
-        assert await jobs.waiting_asks(rig.store, "job-1") == []
-
-
-async def test_cancel_stops_what_runs_and_is_final(tmp_path, autojump_clock):
-    async def hang(command):
-        await trio.sleep_forever()
-
-    async with a_rig(tmp_path) as rig, rig.host() as host:
-        rig.executor.work["worker"] = hang
-        await submitted(rig, pipeline())
-        await host.start_job("job-1")
-        await trio.sleep(1)
-        request = await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now, by="ada")
-        record = await jobs.settled(rig.store, request, timeout_s=5)
-        assert record.status is JobStatus.CANCELLED
-        assert len(rig.executor.cancelled) == 1
-        with pytest.raises(jobs.JobStatusError, match="already in a terminal state"):
-            await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now)
-
-
-async def test_a_cancel_that_nobody_heard_is_obeyed_before_anything_is_launched_again(
-    tmp_path, autojump_clock
-):
-    async def hang(command):
-        await trio.sleep_forever()
-
-    async with a_rig(tmp_path) as rig:
-        rig.executor.work["worker"] = hang
-        async with trio.open_nursery() as nursery, rig.host() as host:
-            await submitted(rig, pipeline())
-            await host.start_job("job-1")
-            await trio.sleep(1)
-            nursery.cancel_scope.cancel()
-        await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now)
-        rig.executor = ScriptedExecutor()
-        async with rig.host() as host:
-            await host.adopt()
-            assert (await host.finished("job-1")).status is JobStatus.CANCELLED
-        assert rig.executor.orders == []
-
-
 async def test_a_second_host_cannot_take_a_job_that_is_held(tmp_path, autojump_clock):
     async def hang(command):
         await trio.sleep_forever()
@@ -198,162 +129,3 @@ async def test_an_adopting_host_takes_what_is_submitted_later(tmp_path, autojump
         await submitted(rig, pipeline())
         await trio.sleep(5)
         assert (await host.finished("job-1")).status is JobStatus.COMPLETED
-
-
-async def test_a_fact_that_cannot_be_applied_faults_that_job_and_no_other(tmp_path, autojump_clock):
-    broken = {"armed": True}
-
-    def poisoned(job, state, fact, seq):
-        if broken["armed"] and state.job_id == "job-1" and isinstance(fact, AttemptEnded):
-            state.status = JobStatus.CANCELLED  # half-done work that must not be seen
-            raise ZeroDivisionError("a mistake in this program")
-        return apply(job, state, fact, seq)
-
-    async with a_rig(tmp_path, apply=poisoned) as rig:
-        async with rig.host() as host:
-            await submitted(rig, pipeline(), "job-1")
-            await submitted(rig, pipeline(), "job-2")
-            await host.start_job("job-1")
-            await host.start_job("job-2")
-            record = await host.finished("job-1")
-            assert (await host.finished("job-2")).status is JobStatus.COMPLETED
-        assert record.status is JobStatus.FAULTED
-        assert record.fault["fact_seq"] == 2
-        assert "ZeroDivisionError" in record.fault["error"]
-
-        async with rig.host() as host:
-            assert await host.adopt() == []  # a faulted job waits for an operator
-            broken["armed"] = False
-            await host.start_job("job-1")
-            record = await host.finished("job-1")
-        assert record.status is JobStatus.COMPLETED
-        assert record.fault is None
-        assert numbers(rig, "job-1") == list(range(1, record.events + 1))
-
-
-async def test_a_failing_worker_fails_the_job_with_its_reason(tmp_path, autojump_clock):
-    async def fail(command):
-        return Outcome(
-            status=OutcomeStatus.FAILED,
-            error={"exit_code": 23, "stdout": "", "stderr": "no such gauge", "attempts": 1},
-        )
-
-    async with a_rig(tmp_path) as rig, rig.host() as host:
-        rig.executor.work["worker"] = fail
-        await submitted(rig, pipeline())
-        await host.start_job("job-1")
-        record = await host.finished("job-1")
-    assert record.status is JobStatus.FAILED
-    assert record.error["schema_version"] == "mn.error.v1"
-    assert lines(rig, "job-1", "errors.jsonl")
-    run = json.loads((rig.config.runs_root / "job-1" / "run.json").read_text())
-    assert run["status"] == "failed"
-
-
-async def test_a_full_disk_holds_the_job_up_and_loses_nothing(tmp_path, autojump_clock):
-    async with a_rig(tmp_path) as rig, rig.host() as host:
-        journal = rig.store.journal
-        append, refusals = journal.append, []
-
-        async def full(*args, **kwargs):
-            if trio.current_time() < 60:
-                refusals.append(args)
-                raise UnavailableError("no space left on device")
-            await append(*args, **kwargs)
-
-        journal.append = full
-        await submitted(rig, pipeline())
-        await host.start_job("job-1")
-        await trio.sleep(30)
-        assert (await jobs.read_job(rig.store, "job-1")).status is JobStatus.PENDING
-        assert not rig.executor.orders
-        record = await host.finished("job-1")
-    assert len(refusals) > 10
-    assert record.status is JobStatus.COMPLETED
-    assert numbers(rig, "job-1") == list(range(1, record.events + 1))
-
-
-async def test_a_clock_set_back_a_day_changes_no_order_and_no_deadline(tmp_path, autojump_clock):
-    steps = [0.0]
-
-    def stepped():
-        return now() + steps[0]
-
-    async def slow(command):
-        await trio.sleep(10)
-        steps[0] = -86_400.0
-        return succeeded()
-
-    async with a_rig(tmp_path, now=stepped) as rig, rig.host() as host:
-        rig.executor.work["worker"] = slow
-        await submitted(rig, pipeline())
-        await host.start_job("job-1")
-        record = await host.finished("job-1")
-    assert record.status is JobStatus.COMPLETED
-    assert record.ended_at >= record.started_at >= record.submitted_at
-    stamps = [line["ts"] for line in lines(rig, "job-1") if "seq" in line]
-    assert stamps == sorted(stamps)
-
-
-async def test_a_machine_that_booted_in_1970_goes_on_from_the_last_fact(tmp_path, autojump_clock):
-    async def hang(command):
-        await trio.sleep_forever()
-
-    async with a_rig(tmp_path) as rig:
-        rig.executor.work["worker"] = hang
-        async with trio.open_nursery() as nursery, rig.host() as host:
-            await submitted(rig, pipeline())
-            await host.start_job("job-1")
-            await trio.sleep(5)
-            nursery.cancel_scope.cancel()
-        rig.executor = ScriptedExecutor()
-        rig.now = lambda: trio.current_time() - EPOCH + EPOCH  # 1970, plus a little
-        async with rig.host() as host:
-            await host.adopt()
-            record = await host.finished("job-1")
-    assert record.status is JobStatus.COMPLETED
-    assert record.ended_at >= EPOCH
-    stamps = [line["ts"] for line in lines(rig, "job-1") if "seq" in line]
-    assert stamps == sorted(stamps)
-
-
-async def test_a_router_cycle_ends_and_can_be_cancelled_meanwhile(tmp_path, autojump_clock):
-    ring = a_spec([agent("a"), agent("b")], [edge("a", "b"), edge("b", "a")], {"a": [{"n": 1}]})
-    async with a_rig(tmp_path) as rig, rig.host() as host:
-        await submitted(rig, ring)
-        await host.start_job("job-1")
-        with trio.move_on_after(0.001):
-            await host.finished("job-1")
-        if (await jobs.read_job(rig.store, "job-1")).status is JobStatus.RUNNING:
-            await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now)
-        record = await host.finished("job-1")
-    assert record.status in {JobStatus.CANCELLED, JobStatus.COMPLETED}
-
-
-async def test_a_snapshot_is_made_and_a_new_owner_starts_from_it(tmp_path, autojump_clock):
-    async def slow(command):
-        await trio.sleep(1)
-        return succeeded("x" * 2000)
-
-    many = a_spec(
-        [
-            agent("worker", AgentKind.EXECUTOR, command=["true"], output_message_type="done"),
-            agent("sink", AgentKind.AGGREGATOR, complete_after=12),
-        ],
-        [edge("worker", "sink", "done")],
-        {"worker": [{"n": n} for n in range(12)]},
-    )
-    async with a_rig(tmp_path, settings={"snapshot_bytes": 4000}) as rig:
-        rig.executor.work["worker"] = slow
-        async with trio.open_nursery() as nursery, rig.host() as host:
-            await submitted(rig, many)
-            await host.start_job("job-1")
-            await trio.sleep(8.5)
-            nursery.cancel_scope.cancel()
-        seq, _ = await rig.store.journal.latest_snapshot("job-1")
-        assert seq > 0
-        async with rig.host() as host:
-            await host.adopt()
-            record = await host.finished("job-1")
-        assert record.status is JobStatus.COMPLETED
-        assert numbers(rig, "job-1") == list(range(1, record.events + 1))

@@ -1,0 +1,8 @@
+from datetime import UTC, datetime
+
+from mnedge.daemon.clock import wall_clock
+
+
+def test_the_wall_clock_is_the_machines():
+    before = datetime.now(UTC).timestamp()
+    assert before <= wall_clock() <= datetime.now(UTC).timestamp()

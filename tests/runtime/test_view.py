@@ -1,0 +1,39 @@
+import trio
+
+from mnedge.model.states import JobStatus
+from mnedge.runtime.submission import submit_spec
+from mnedge.runtime.view import job_view
+from tests.runtime.rig import a_rig, now, pipeline
+
+
+async def test_a_view_shows_agents_and_owner_while_the_job_runs(tmp_path, autojump_clock):
+    async def hang(command):
+        await trio.sleep_forever()
+
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        rig.executor.work["worker"] = hang
+        await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+        await host.start_job("job-1")
+        await trio.sleep(1)
+        view = await job_view(rig.store, "job-1")
+        assert view.record.status is JobStatus.RUNNING
+        assert [(agent.agent_id, agent.status) for agent in view.agents] == [
+            ("intake", "ready"),
+            ("worker", "running"),
+            ("sink", "ready"),
+        ]
+        assert view.holder is not None
+        assert view.last_fact >= 1
+
+
+async def test_a_view_needs_no_owner_and_starts_from_a_snapshot(tmp_path, autojump_clock):
+    async with a_rig(tmp_path, settings={"snapshot_bytes": 1}) as rig:
+        async with rig.host() as host:
+            await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+            await host.start_job("job-1")
+            record = await host.finished("job-1")
+        assert await rig.store.journal.latest_snapshot("job-1") is not None
+        view = await job_view(rig.store, "job-1")
+        assert view.holder is None
+        assert view.events == record.events
+        assert [agent.processed_messages for agent in view.agents] == [1, 1, 1]

@@ -1,0 +1,65 @@
+import sys
+from types import ModuleType
+
+import pytest
+
+from mnedge import plugins
+from mnedge.execution.processes import Processes
+from mnedge.hookspecs import hookimpl
+
+
+class ARunner:
+    def __init__(self, name="acme", modules=("Acme.Runner",)):
+        self.name = name
+        self.modules = modules
+        self.isolation = "none"
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Return a function that makes a module importable under a name."""
+
+    def make(name, **hooks):
+        module = ModuleType(name)
+        for hook, implementation in hooks.items():
+            setattr(module, hook, hookimpl(implementation))
+        monkeypatch.setitem(sys.modules, name, module)
+        return name
+
+    return make
+
+
+def test_the_bundled_plugins_are_there_without_being_asked_for():
+    manager = plugins.load()
+    assert all(manager.has_plugin(name) for name in plugins.BUNDLED)
+
+
+def test_runners_are_found_by_their_name_and_by_every_wire_name(plugin):
+    spawner = Processes()
+    runner = ARunner()
+    name = plugin("acme_plugin", runners=lambda spawner: [runner])
+    found = plugins.runners(plugins.load([name]), spawner)
+    assert found["acme"] is found["Acme.Runner"] is runner
+    assert found["host_local"] is found["MirrorNeuron.Runner.HostLocal"]
+
+
+def test_a_plugin_named_twice_is_loaded_once(plugin):
+    name = plugin("acme_plugin", runners=lambda: [ARunner()])
+    assert plugins.runners(plugins.load([name, name]), Processes())["acme"]
+
+
+def test_two_runners_of_one_name_are_refused(plugin):
+    name = plugin("acme_plugin", runners=lambda: [ARunner(name="host_local", modules=())])
+    with pytest.raises(plugins.PluginInvalidError, match="two runners are called 'host_local'"):
+        plugins.runners(plugins.load([name]), Processes())
+
+
+def test_a_plugin_that_is_not_there_is_named():
+    with pytest.raises(plugins.PluginInvalidError, match="no_such_plugin cannot be imported"):
+        plugins.load(["no_such_plugin"])
+
+
+def test_a_hook_that_does_not_exist_stops_the_start(plugin):
+    name = plugin("acme_plugin", telepaths=lambda: "no such hook")
+    with pytest.raises(plugins.PluginInvalidError, match="telepaths"):
+        plugins.load([name])
