@@ -99,7 +99,7 @@ async def find_job(stores: Stores, wanted: str) -> JobRecord:
     records = await list_jobs(stores, limit=None)
     if wanted == "last":
         if not records:
-            raise JobNotFoundError("there are no jobs yet", hint="`mnedge blueprint run` starts one")
+            raise JobNotFoundError("there are no jobs yet", hint="`mnedge blueprint run` makes one")
         return records[0]
     begin = [record for record in records if record.job_id.startswith(wanted)]
     if len(begin) == 1:
