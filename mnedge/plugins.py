@@ -41,7 +41,7 @@ def load(extra: Sequence[str] = ()) -> pluggy.PluginManager:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginInvalidError(
-            f"plugin {error.plugin} implements an unknown hook: {error}",
+            f"plugin {manager.get_name(error.plugin)} implements an unknown hook: {error}",
             hint="use a version of the plugin that fits this version of mnedge",
         ) from error
     return manager

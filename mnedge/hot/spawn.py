@@ -119,6 +119,8 @@ def find_program(name: str, environment: Mapping[str, str], directory: str) -> s
     """
     if "/" in name:
         return name
+    if "\0" in name:
+        raise OSError(errno.EINVAL, "a NUL character in the command")
     denied = False
     for folder in environment.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(directory, folder or ".", name)

@@ -5,6 +5,7 @@ import select
 import signal
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import trio
 
@@ -56,7 +57,8 @@ class HostLocal:
                 await reading.until_ended()
             if timed_out := deadline.cancelled_caught:
                 await reading.stop(launch.grace_s)
-            await reading.finish(LINGER_S)
+            else:
+                await reading.finish(LINGER_S)
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
                 await reading.stop(launch.grace_s)
@@ -203,8 +205,15 @@ def _finished(
         error="host local command timed out" if timed_out else None,
         elapsed_s=elapsed_s,
         rusage=_rusage(ended),
-        extra={} if ended.signal is None else {"signal": ended.signal},
+        extra=_extra(ended, launch, timed_out=timed_out),
     )
+
+
+def _extra(ended: Exit, launch: Launch, *, timed_out: bool) -> dict[str, Any]:
+    extra: dict[str, Any] = {} if ended.signal is None else {"signal": ended.signal}
+    if timed_out and launch.timeout_s is not None:
+        extra["timeout_ms"] = round(launch.timeout_s * 1000)
+    return extra
 
 
 def _rusage(ended: Exit) -> dict[str, float]:
