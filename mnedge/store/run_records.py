@@ -45,37 +45,38 @@ class Counts(Struct, frozen=True, kw_only=True):
 def identity_of(spec: JobSpec, job_id: str, trace_id: str) -> Identity:
     """Return what all records of the run say."""
     payload, source = inputs_of(spec)
-    configured = spec.config.get("inputs")
-    adapter = source.get("adapter") or (
-        configured.get("adapter") if isinstance(configured, dict) else None
-    )
-    adapter = adapter if isinstance(adapter, str) else "mock"
-    keys = sorted(map(str, payload))
     return Identity(
         job_id=job_id,
         blueprint_id=spec.blueprint_id,
         trace_id=trace_id,
-        adapter=adapter,
+        adapter=source["adapter"],
         inputs={
-            "adapter": adapter,
-            "keys": keys[:100],
-            "real_ready": bool(source.get("real_ready")),
+            "adapter": source["adapter"],
+            "keys": sorted(map(str, payload))[:100],
+            "real_ready": source["real_ready"],
         },
     )
 
 
 def inputs_of(spec: JobSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the resolved payload and where it came from (empty if unknown)."""
-    payload, source = spec.inputs.get("payload"), spec.inputs.get("source")
-    if isinstance(payload, dict) and isinstance(source, dict) and len(spec.inputs) == 2:
-        return payload, source
-    return spec.inputs, {}
+    """Return the resolved payload and where it came from, as far as the config tells.
+
+    Source: bundle format 5.1.
+    """
+    configured = spec.config.get("inputs")
+    configured = configured if isinstance(configured, dict) else {}
+    adapter, path = configured.get("adapter"), configured.get("path")
+    adapter = adapter if isinstance(adapter, str) else "mock"
+    source: dict[str, Any] = {"adapter": adapter, "real_ready": adapter != "mock"}
+    if adapter == "file" and isinstance(path, str):
+        source["path"] = path
+    return spec.inputs, source
 
 
 def inputs_json(spec: JobSpec) -> dict[str, Any]:
     """Return `inputs.json`: the payload, and its source under `_source`."""
     payload, source = inputs_of(spec)
-    return {**payload, "_source": source} if source else dict(payload)
+    return {**payload, "_source": source}
 
 
 def job_json(spec: JobSpec, job_id: str, source: str, submitted_at: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mnedge import faults
-from mnedge.errors import UnavailableError
+from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.model.artifacts import artifact_id
 from mnedge.model.events import Event
 from mnedge.model.ids import derived_id
@@ -222,7 +222,7 @@ class RunFolder:
             self._pages.synced()
             sync_paths([*(self.path / name for name in sorted(self._stamps)), self.path])
         except OSError as met:
-            raise self._conditions.failed(_PLACE, str(self.path), met) from met
+            raise self._named(met) from met
 
     def close(self) -> None:
         """Let go of all files; `open` goes on."""
@@ -239,9 +239,13 @@ class RunFolder:
         except BaseException as met:
             self._sound = False
             if isinstance(met, OSError):
-                raise self._conditions.failed(_PLACE, str(self.path), met) from met
+                raise self._named(met) from met
             raise
         self._conditions.fine(_PLACE, str(self.path))
+
+    def _named(self, met: OSError) -> MnedgeError:
+        """Return the error that says which disk refuses, and why."""
+        return self._conditions.failed(_PLACE, str(met.filename or self.path), met)
 
     def _load(self) -> None:
         self._pages.close()

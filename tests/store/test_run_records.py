@@ -39,16 +39,16 @@ def final(status: JobStatus, **more):
 
 
 def test_inputs_are_the_payload_and_where_it_came_from():
-    source = {"adapter": "file", "path": "x", "real_ready": True}
-    resolved = {"payload": {"b": 1, "a": 2}, "source": source}
-    spec = msgspec.structs.replace(SPEC, inputs=resolved)
+    config = {"inputs": {"adapter": "file", "path": "inputs/today.json"}}
+    spec = msgspec.structs.replace(SPEC, inputs={"b": 1, "a": 2}, config=config)
+    source = {"adapter": "file", "path": "inputs/today.json", "real_ready": True}
     assert inputs_json(spec) == {"b": 1, "a": 2, "_source": source}
     identity = identity_of(spec, JOB, "t")
     assert identity.inputs == {"adapter": "file", "keys": ["a", "b"], "real_ready": True}
-    plain = msgspec.structs.replace(SPEC, inputs={"payload": 7})
-    assert inputs_json(plain) == {"payload": 7}
-    assert identity_of(plain, JOB, "t").adapter == "json"
-    assert identity_of(msgspec.structs.replace(plain, config={}), JOB, "t").adapter == "mock"
+    for odd in ({}, {"inputs": 7}, {"inputs": {"adapter": 7, "path": "x"}}):
+        plain = msgspec.structs.replace(SPEC, inputs={}, config=odd)
+        assert inputs_json(plain) == {"_source": {"adapter": "mock", "real_ready": False}}
+        assert identity_of(plain, JOB, "t").adapter == "mock"
 
 
 def test_job_json_leaves_out_what_nobody_knows():

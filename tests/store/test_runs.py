@@ -154,7 +154,7 @@ def test_the_events_of_the_run_itself_follow_from_those_of_its_job(tmp_path):
     assert started["parent_span_id"] == job_running["span_id"]
     assert started["payload"] == {"trigger": "manual", "adapter": "json"}
     loaded = next(one for one in found if one["type"] == "inputs_loaded")
-    assert loaded["payload"] == {"adapter": "json", "keys": ["gauge"], "real_ready": False}
+    assert loaded["payload"] == {"adapter": "json", "keys": ["gauge"], "real_ready": True}
 
 
 def test_a_message_is_told_as_its_summary(tmp_path):
