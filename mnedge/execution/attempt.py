@@ -371,7 +371,7 @@ class _Run:
         beacons = Beacons(
             self._beacons,
             self._identity,
-            elapsed=lambda: trio.current_time() - started_at,
+            elapsed_s=lambda: trio.current_time() - started_at,
             date=self._executor.now,
             tell=self._tell,
         )

@@ -81,13 +81,13 @@ class Beacons:
         settings: BeaconSettings,
         identity: Identity,
         *,
-        elapsed: Callable[[], float],
+        elapsed_s: Callable[[], float],
         date: Callable[[], float],
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self.settings = settings
         self._identity = identity
-        self._elapsed = elapsed
+        self._elapsed_s = elapsed_s
         self._date = date
         self._tell = tell
         self._sequence = 0
@@ -105,7 +105,7 @@ class Beacons:
         members = said if isinstance(said, dict) else {"message": said}
         status = members.get("status")
         payload = self._payload("agent", status if isinstance(status, str) else "working", members)
-        self._agent_at = self._elapsed()
+        self._agent_at = self._elapsed_s()
         self.last = payload
         self._publish(payload)
 
@@ -117,7 +117,7 @@ class Beacons:
 
     def _payload(self, source: str, status: str, members: dict[str, Any]) -> dict[str, Any]:
         self._sequence += 1
-        elapsed_s = self._elapsed()
+        elapsed_s = self._elapsed_s()
         since = None if self._agent_at is None else _ms(elapsed_s - self._agent_at)
         return {
             **members,
@@ -138,7 +138,7 @@ class Beacons:
         }
 
     def _publish(self, payload: dict[str, Any]) -> None:
-        source, status, now = payload["source"], payload["status"], self._elapsed()
+        source, status, now = payload["source"], payload["status"], self._elapsed_s()
         told = self._told.get(source)
         if told is None or told[0] != status or now - told[1] >= self.settings.timeout_s / 2:
             self._told[source] = (status, now)

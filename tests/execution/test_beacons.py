@@ -28,7 +28,7 @@ def beacons(clock, told):
     return Beacons(
         settings,
         IDENTITY,
-        elapsed=clock,
+        elapsed_s=clock,
         date=lambda: 1_700_000_000.0 + clock.now,
         tell=lambda event, payload: told.append((event, payload)),
     )

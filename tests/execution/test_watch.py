@@ -26,7 +26,7 @@ def watching(told, tmp_path):
         beacons = Beacons(
             beacon_settings(config),
             IDENTITY,
-            elapsed=trio.current_time,
+            elapsed_s=trio.current_time,
             date=lambda: 0.0,
             tell=lambda event, payload: told.append((event, payload)),
         )
