@@ -1,6 +1,7 @@
 """Where a run folder lies, and how its JSON files are written: whole or not at all."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -96,6 +97,23 @@ def replace_file(path: Path, content: bytes, *, durably: bool = False) -> Stamp:
     os.replace(temporary, path)
     faults.hit("runs.rename.after")
     return as_stamp(written)
+
+
+_OURS = re.compile(
+    r"\.(?:(?:run|config|inputs|job|result|final_artifact|timeline|observability_summary)\.json"
+    r"|(?:events|errors|timeline|logs|human)\.(?:\d+\.)?(?:jsonl|index\.json))"
+    + re.escape(TEMPORARY)
+)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what `replace_file` left when it was interrupted.
+
+    Raises: OSError.
+    """
+    for path in folder.glob(f".*{TEMPORARY}"):
+        if _OURS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _move_aside(folder: Path) -> None:

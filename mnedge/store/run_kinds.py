@@ -64,6 +64,8 @@ _STATUS_BY_ENDING = (
     ("_timed_out", "failed"),
     ("_retry_scheduled", "retry_wait"),
 )
+WORK_BEGINS = "executor_lease_acquired"
+"""From here on an executor that belongs to no step does its work."""
 RUN_STATUS_OF = {
     "job_running": "running",
     "job_pausing": "pausing",
@@ -164,7 +166,7 @@ def kind_of(event_type: str) -> Kind:
         phase=_phase_of(event_type, human),
         by_record=failure or human,
         bounds_run=event_type in _BOUNDS,
-        noted=timeline or warning or event_type.endswith("_attempt_started"),
+        noted=timeline or warning or event_type == WORK_BEGINS,
     )
 
 

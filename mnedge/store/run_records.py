@@ -3,7 +3,7 @@
 Source: bundle format 6.2, 6.9, 6.12.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -211,10 +211,8 @@ def _answer(name: str, result: Any) -> dict[str, Any]:
         "executive_summary": f"{name} was completed{by}.",
         "evidence": output,
     }
-    given = output if isinstance(output, dict) else {}
-    if isinstance(given.get("final_artifact"), dict):
-        given = given["final_artifact"]
-    if not isinstance(given.get("executive_summary"), str):
+    given = next(filter(_is_answer, _candidates(output)), None)
+    if given is None:
         return answer
     answer |= {key: given[key] for key in _FINAL_TEXTS if isinstance(given.get(key), str)}
     answer |= {key: given[key] for key in _FINAL_LISTS if isinstance(given.get(key), list)}
@@ -223,6 +221,18 @@ def _answer(name: str, result: Any) -> dict[str, Any]:
     if isinstance(confidence, int | float) and 0 <= confidence <= 1:
         answer["confidence"] = confidence
     return answer
+
+
+def _candidates(output: Any) -> Iterator[Any]:
+    """Yield where a final artifact may stand: a sink that gathers messages has it in the last."""
+    for tree in (output, output.get("last_message") if isinstance(output, dict) else None):
+        if isinstance(tree, dict):
+            yield tree.get("final_artifact")
+            yield tree
+
+
+def _is_answer(tree: Any) -> bool:
+    return isinstance(tree, dict) and isinstance(tree.get("executive_summary"), str)
 
 
 def summary_json(

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mnedge.store.run_kinds import RUN_STATUS_OF, Kind
+from mnedge.store.run_kinds import RUN_STATUS_OF, WORK_BEGINS, Kind
 
 SLOWEST = 10
 OPEN_LIMIT = 1000
@@ -87,7 +87,7 @@ class Tally(Struct, kw_only=True, omit_defaults=True):
         what = _what(kind, record)
         if what is None:
             return None
-        if kind.type.endswith("_started"):
+        if kind.type == WORK_BEGINS or kind.type.endswith("_started"):
             self.open[what] = ts
             if len(self.open) > OPEN_LIMIT:
                 del self.open[next(iter(self.open))]
@@ -131,11 +131,16 @@ def ms_between(began: str, ended: str) -> int:
 
 
 def _what(kind: Kind, record: dict[str, Any]) -> str | None:
-    """Return a name for what begins or ends: `phase:…` or `step:…`."""
+    """Return a name for what begins or ends: `phase:…` or `step:…`.
+
+    Without a ledger an executor stands for the step that it is.
+    """
     if kind.type.startswith("blueprint_phase_"):
         phase = text_of(payload_of(record), "phase")
         return f"phase:{phase}" if phase else None
     step = text_of(record, "step_id")
+    if not step and (kind.type == WORK_BEGINS or kind.type.startswith("sandbox_job_")):
+        step = text_of(record, "agent_id")
     return f"step:{step}" if step else None
 
 

@@ -38,6 +38,7 @@ from mnedge.store.run_files import (
     pretty,
     read_json,
     read_plain,
+    remove_temporaries,
     replace_file,
     run_folder_path,
     stamp_of,
@@ -250,6 +251,8 @@ class RunFolder:
     def _load(self) -> None:
         self._pages.close()
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(self.path)
+        remove_temporaries(self._streams)
         self._pages.load()
         tree, spec, job_id = self._redactor.tree, self._spec, self._identity.job_id
         job = job_json(spec, job_id, self._source, self._submitted_at)

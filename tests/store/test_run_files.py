@@ -11,6 +11,7 @@ from mnedge.store.run_files import (
     pretty,
     read_json,
     read_plain,
+    remove_temporaries,
     replace_file,
     run_folder_path,
     stamp_of,
@@ -48,6 +49,15 @@ def test_a_crash_leaves_the_old_or_the_new_content(tmp_path, point, content):
     with faults.armed(f"runs.rename.{point}:1:raise"), pytest.raises(InjectedFaultError):
         replace_file(path, b"two")
     assert path.read_bytes() == content
+
+
+def test_what_a_crash_left_is_removed_and_what_others_call_alike_is_not(tmp_path):
+    names = [".run.json.part", ".events.jsonl.part", ".events.012.jsonl.part",
+             ".logs.index.json.part"]  # fmt: skip
+    for name in [*names, ".mine.json.part", "run.json.part", ".events.jsonl"]:
+        (tmp_path / name).write_text("x")
+    remove_temporaries(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".events.jsonl", ".mine.json.part", "run.json.part"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_moved_aside(tmp_path):

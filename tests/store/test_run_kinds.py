@@ -50,7 +50,7 @@ def test_what_changes_a_state_enters_the_timeline(type_, status, phase):
 @pytest.mark.parametrize(
     "type_",
     ["agent_message_received", "aggregator_received", "route_selected", "agent_beacon",
-     "workflow_step_beacon", "blueprint_status", "executor_lease_acquired", "my_own_event"],
+     "workflow_step_beacon", "blueprint_status", "executor_lease_released", "my_own_event"],
 )  # fmt: skip
 def test_what_happens_all_the_time_does_not(type_):
     kind = kind_of(type_)

@@ -105,7 +105,9 @@ def test_a_result_in_the_shape_of_a_final_artifact_is_one():
         "artifacts": [],
         "odd": 1,
     }
-    for output in (answer, {"final_artifact": answer, "more": 1}):
+    gathered = {"count": 1, "messages": [answer], "last_message": answer}
+    inside = {"last_message": {"final_artifact": answer}}
+    for output in (answer, {"final_artifact": answer, "more": 1}, gathered, inside):
         found = final(JobStatus.COMPLETED, result={"agent_id": "a", "output": output})
         assert found == {k: v for k, v in answer.items() if k != "odd"} | {
             "schema_version": "mn.blueprint.final_artifact.v1"

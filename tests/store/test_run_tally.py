@@ -37,6 +37,13 @@ def test_steps_and_phases_take_as_long_as_from_their_start_to_their_end():
     assert tally.failed_step == "f"
 
 
+def test_an_executor_without_a_step_takes_as_long_as_it_has_its_lease():
+    tally = Tally()
+    note(tally, "executor_lease_acquired", T0, agent_id="w")
+    assert note(tally, "sandbox_job_completed", T1, agent_id="w") == 1000
+    assert tally.slowest_steps == [Slow("w", 1000)]
+
+
 def test_only_the_slowest_and_so_many_beginnings_are_kept():
     tally = Tally()
     for number in range(OPEN_LIMIT + 50):

@@ -905,6 +905,22 @@ def test_a_finish_that_meets_a_full_disk_is_done_again(tmp_path):
     }
 
 
+def test_a_crash_while_a_workers_file_is_replaced_leaves_no_trace(tmp_path):
+    run = open_run(tmp_path)
+    (run.path / "events.jsonl").write_text(worker_line(1))
+    with faults.armed("runs.rename.before:1:raise"), pytest.raises(InjectedFaultError):
+        run.publish(middle(6, 3))
+    run.close()
+    assert (run.path / ".events.jsonl.part").exists()
+    again = folder(tmp_path)
+    assert again.open() == 5
+    again.publish(middle(6, 3))
+    closed(again, 9)
+    assert not list(run.path.glob(".*"))
+    assert mine(run.path) == ["evt_w1"]
+    assert_whole(run.path, [*beginning(), *middle(6, 3), *ending(9)])
+
+
 def test_what_was_synced_may_be_forgotten_by_the_journal(tmp_path):
     run = open_run(tmp_path)
     run.sync()
