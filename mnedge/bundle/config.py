@@ -21,6 +21,10 @@ JsonObject = dict[str, Any]
 _PLACE = re.compile(r"\$\{(config|env)\.([A-Za-z0-9_.\-]+)\}")
 
 
+Setting = str | tuple[str, Any]
+"""`a.b=VALUE` as a person writes it, or a path and a value."""
+
+
 class ConfigInvalidError(UsageError):
     """An override of the config cannot be used."""
 
@@ -134,7 +138,7 @@ def resolve(
     bundle_layers: Sequence[tuple[str, JsonObject]],
     *,
     overrides: Mapping[str, Any] | None = None,
-    settings: Sequence[str] = (),
+    settings: Sequence[Setting] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Resolved:
     """Return the config after all layers: defaults, bundle, environment, overrides, settings.
@@ -160,9 +164,10 @@ def resolve(
     for label, layer in layers:
         config = merged(config, layer)
         sources.append(label)
-    for text in settings:
-        config = with_setting(config, text)
-        sources.append(f"--set {text.partition('=')[0]}")
+    for setting in settings:
+        config = with_setting(config, setting)
+        path = setting[0] if isinstance(setting, tuple) else setting.partition("=")[0]
+        sources.append(f"--set {path}")
     scalars = _environment_scalars(environ)
     if scalars:
         config = merged(config, scalars)
@@ -224,22 +229,17 @@ def _environment_scalars(environ: Mapping[str, str]) -> JsonObject:
     return layer
 
 
-def with_setting(config: JsonObject, text: str) -> JsonObject:
+def with_setting(config: JsonObject, setting: Setting) -> JsonObject:
     """Return the config with one `--set a.b=c` applied; the value is JSON, else text.
 
     Objects on the way are made; a number indexes an existing list.
     Raises: ConfigInvalidError.
     """
-    path, equals, written = text.partition("=")
+    path, value = _setting(setting)
     steps = path.strip().split(".")
-    if not equals or not all(steps):
-        raise ConfigInvalidError(
-            f"cannot read the setting {text!r}", hint="write it as path.to.value=VALUE"
-        )
-    try:
-        value = read(written.encode(errors="surrogateescape")).value
-    except JsonInvalidError:
-        value = written
+    text = path if isinstance(setting, tuple) else setting
+    if not all(steps):
+        raise _unreadable(text)
     result: JsonObject = copied(config)
     place: Any = result
     for step in steps[:-1]:
@@ -250,6 +250,24 @@ def with_setting(config: JsonObject, text: str) -> JsonObject:
         place = inside
     place[_key(place, steps[-1], text)] = value
     return result
+
+
+def _setting(setting: Setting) -> tuple[str, Any]:
+    if isinstance(setting, tuple):
+        return setting
+    path, equals, written = setting.partition("=")
+    if not equals:
+        raise _unreadable(setting)
+    try:
+        return path, read(written.encode(errors="surrogateescape")).value
+    except JsonInvalidError:
+        return path, written
+
+
+def _unreadable(text: str) -> ConfigInvalidError:
+    return ConfigInvalidError(
+        f"cannot read the setting {text!r}", hint="write it as path.to.value=VALUE"
+    )
 
 
 def _key(place: Any, step: str, text: str) -> Any:

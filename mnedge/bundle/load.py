@@ -17,7 +17,7 @@ from msgspec import structs
 
 from mnedge.bundle import bindings, lower
 from mnedge.bundle.archive import is_archive, unpack
-from mnedge.bundle.config import Resolved, for_run, resolve
+from mnedge.bundle.config import Resolved, Setting, for_run, resolve
 from mnedge.bundle.files import Files, FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import SUPPORTED, Generation, detect
@@ -121,7 +121,7 @@ def open_bundle(
     *,
     profile: str = "default",
     overrides: Mapping[str, Any] | None = None,
-    settings: Sequence[str] = (),
+    settings: Sequence[Setting] = (),
     inputs: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     expected_id: str | None = None,
@@ -176,7 +176,7 @@ def open_files(
     catalogue: Document | None = None,
     profile: str = "default",
     overrides: Mapping[str, Any] | None = None,
-    settings: Sequence[str] = (),
+    settings: Sequence[Setting] = (),
     inputs: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Bundle:
@@ -298,7 +298,7 @@ def _subject(files: Files, expected_id: str | None, catalogue: Document | None) 
 def _config(
     subject: Subject,
     overrides: Mapping[str, Any] | None,
-    settings: Sequence[str],
+    settings: Sequence[Setting],
     environ: Mapping[str, str] | None,
 ) -> Resolved:
     name = subject.manifest.get("name") or subject.metadata.get("name")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mnedge.bundle.config import Setting
 from mnedge.bundle.load import Bundle, open_bundle, require
 from mnedge.cli import catalogue, live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
@@ -71,14 +72,14 @@ def opened(place: str | Path, wanted: Wanted) -> Bundle:
         raise
 
 
-def settings_of(wanted: Wanted) -> list[str]:
+def settings_of(wanted: Wanted) -> list[Setting]:
     """Return all options that change the config as settings `path=value`, weakest first.
 
     An input is the payload of the `json` adapter, whatever the config's own adapter is.
     """
-    settings = []
+    settings: list[Setting] = []
     if wanted.input_json is not None:
-        settings.append(f"inputs.payload={json.dumps(given('--input-json', wanted.input_json))}")
+        settings.append(("inputs.payload", given("--input-json", wanted.input_json)))
     for text in wanted.inputs:
         if "=" not in text:
             raise OptionInvalidError(

@@ -27,6 +27,11 @@ _LAST_MS = 253_402_300_799_999
 """The end of the year 9999: no calendar text exists beyond."""
 
 
+def is_body_alone(seed: object) -> bool:
+    """Tell whether what somebody sends is nothing but a body: no envelope, none of its words."""
+    return not isinstance(seed, dict) or _RESERVED.isdisjoint(seed)
+
+
 class Message(Struct, frozen=True, gc=False, array_like=True):
     """One message, in the runtime's own flat shape; `wire` gives the product's normal form.
 

@@ -45,7 +45,7 @@ from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.publisher import RETRY_S, Publisher
+from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.runs import RunFolder
@@ -135,6 +135,8 @@ class Coordinator:
                     nursery.start_soon(self._watch_asks)
                     await self._serve(nursery)
                     nursery.cancel_scope.cancel()
+            if self._poisoned:
+                await self._keep_record()
             if self._finish is not None:
                 await self._conclude(self._finish)
         finally:
@@ -197,10 +199,10 @@ class Coordinator:
             self._act(applied.commands, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
-        await trio.lowlevel.checkpoint()  # what was started goes first
         await self._publisher.add(applied.events)
         await self._answer_asks(applied.facts)
-        await self._keep_record(applied.poison)
+        if self._follow_status(applied.poison):
+            nursery.start_soon(self._keep_record)
         await self._keep_snapshot()
         if self._state.wants_more:
             self._inbox.put(Continued(at=self._clock()))
@@ -260,13 +262,12 @@ class Coordinator:
             except UnavailableError:
                 await trio.sleep(RETRY_S)
 
-    async def _keep_record(self, poison: PoisonError | None) -> None:
-        """Let the record follow the state; it changes only with the status."""
+    def _follow_status(self, poison: PoisonError | None) -> bool:
+        """Let the record in memory follow the state; tell whether there is something to keep."""
         self._poisoned = poison is not None
         status = JobStatus.FAULTED if self._poisoned else self._state.status
         if status is self.record.status or status in TERMINAL:
-            return
-        await self._publisher.flush()
+            return False
         self.record = msgspec.structs.replace(
             self.record,
             status=status,
@@ -275,6 +276,12 @@ class Coordinator:
             events=self._state.event_seq,
             fault=poison and {"fact_seq": poison.seq, "error": str(poison)},
         )
+        return True
+
+    async def _keep_record(self) -> None:
+        """Write the record as it is after the events that it tells of."""
+        await trio.sleep(SETTLE_S)
+        await self._publisher.flush()
         await self._insist(lambda: jobs.write_job(self._stores, self.record))
 
     async def _keep_snapshot(self) -> None:

@@ -10,7 +10,8 @@ import msgspec
 import trio
 
 from mnedge.errors import ConflictError, NotFoundError, UnavailableError
-from mnedge.model.codec import decode_spec
+from mnedge.model.body import INLINE_LIMIT_BYTES
+from mnedge.model.codec import decode_spec, encode_spec
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
@@ -19,6 +20,8 @@ from mnedge.ports import Blobs, Claims, Clock, Journal, Table
 JOBS = "job/"
 SPECS = "spec/"
 ASKS = "ask/"
+_IN_BLOBS = b"blob:"
+"""How a row begins that only says where the content is; no encoded spec begins so."""
 
 _random = SystemRandom()
 _encode = msgspec.msgpack.Encoder().encode
@@ -85,7 +88,17 @@ async def read_spec(stores: Stores, job_id: str) -> JobSpec:
     row = await stores.table.get(SPECS + job_id)
     if row is None:
         raise JobNotFoundError(f"the specification of job {job_id!r} is missing")
-    return decode_spec(row.value)
+    if not row.value.startswith(_IN_BLOBS):
+        return decode_spec(row.value)
+    return decode_spec(await stores.blobs.get(row.value.removeprefix(_IN_BLOBS).decode()))
+
+
+async def write_spec(stores: Stores, job_id: str, spec: JobSpec) -> None:
+    """Keep the lowered manifest of a new job; a large one among the blobs."""
+    kept = encode_spec(spec)
+    if len(kept) > INLINE_LIMIT_BYTES:
+        kept = _IN_BLOBS + (await stores.blobs.put(kept)).encode()
+    await stores.table.put(SPECS + job_id, kept, if_version=0)
 
 
 async def find_job(stores: Stores, wanted: str) -> JobRecord:

@@ -12,6 +12,8 @@ from mnedge.errors import UnavailableError
 from mnedge.model.events import Event
 from mnedge.store.runs import RunFolder
 
+SETTLE_S = 0.005
+"""How long the first events wait: what was just started goes before what is told of it."""
 LAG_S = 0.2
 """How long the events of a busy job wait for company at most."""
 AT_ONCE = 500
@@ -34,7 +36,7 @@ class Publisher:
         self._came = trio.Event()
 
     async def add(self, events: Sequence[Event]) -> None:
-        """Have committed events published soon: at once after a silence, or if there are many."""
+        """Have committed events published soon: after a silence in a moment, and many at once."""
         self._waiting += events
         if len(self._waiting) >= AT_ONCE:
             await self.flush()
@@ -45,6 +47,7 @@ class Publisher:
         """Publish what is added, until cancelled."""
         while True:
             await self._came.wait()
+            await trio.sleep(SETTLE_S)
             await self.flush()
             await trio.sleep(LAG_S)
 

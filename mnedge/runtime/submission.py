@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from random import SystemRandom
+from typing import Any
 
 import msgspec
 import trio
@@ -13,13 +14,13 @@ from mnedge.bundle.problem import Severity, invalid
 from mnedge.config import Config
 from mnedge.engine.compile import CURRENT_REVISION, compile_job
 from mnedge.execution.large import Offload
-from mnedge.model.codec import encode_spec
 from mnedge.model.ids import job_id_for
 from mnedge.model.manifest import JobSpec
+from mnedge.model.message import is_body_alone
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 from mnedge.ports import Clock, Runner
-from mnedge.runtime.jobs import JOBS, SPECS, Stores
+from mnedge.runtime.jobs import JOBS, Stores, write_spec
 
 _random = SystemRandom()
 
@@ -84,8 +85,8 @@ async def submit_spec(
     """Keep a pending job; its record comes last, so what can be seen is whole."""
     offload = Offload(stores.blobs, compile_job(spec).body_paths)
     seeds = {
-        agent_id: [await offload.value(body) for body in bodies]
-        for agent_id, bodies in spec.seeds.items()
+        agent_id: [await _light(offload, seed) for seed in given]
+        for agent_id, given in spec.seeds.items()
     }
     at = now()
     record = JobRecord(
@@ -105,7 +106,11 @@ async def submit_spec(
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
     )
-    kept = encode_spec(msgspec.structs.replace(spec, seeds=seeds))
-    await stores.table.put(SPECS + job_id, kept, if_version=0)
+    await write_spec(stores, job_id, msgspec.structs.replace(spec, seeds=seeds))
     await stores.table.put(JOBS + job_id, msgspec.msgpack.encode(record), if_version=0)
     return record
+
+
+async def _light(offload: Offload, seed: Any) -> Any:
+    """Return the seed with what is large in it as a reference; its envelope stays readable."""
+    return await (offload.value if is_body_alone(seed) else offload.members)(seed)

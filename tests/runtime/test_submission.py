@@ -79,6 +79,28 @@ async def test_a_large_seed_goes_to_the_blob_store(tmp_path, autojump_clock):
         assert small == {"text": "small"}
 
 
+async def test_a_large_seed_keeps_its_envelope(tmp_path, autojump_clock):
+    seed = {"content_type": "text/plain", "body": "x" * 2 * INLINE_LIMIT_BYTES}
+    spec = msgspec.structs.replace(pipeline(), seeds={"intake": [seed]})
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submit_spec(rig.store, rig.config, spec, job_id="job-1", now=now)
+        await host.start_job("job-1")
+        await host.finished("job-1")
+    [order] = rig.executor.orders
+    assert order.message.content_type == "text/plain"
+    assert isinstance(order.message.body, BlobRef)
+    assert order.message.body.encoding == "text"
+
+
+async def test_a_large_spec_lies_among_the_blobs(tmp_path, autojump_clock):
+    spec = msgspec.structs.replace(pipeline(), config={"text": "x" * INLINE_LIMIT_BYTES})
+    async with a_rig(tmp_path) as rig:
+        await submit_spec(rig.store, rig.config, spec, job_id="job-1", now=now)
+        row = await rig.store.table.get("spec/job-1")
+        assert len(row.value) < 200
+        assert await jobs.read_spec(rig.store, "job-1") == spec
+
+
 def test_job_ids_differ_and_may_name_a_folder():
     ids = {new_job_id("../Ünsafe name", lambda: EPOCH) for _ in range(50)}
     assert len(ids) == 50
