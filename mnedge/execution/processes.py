@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import trio
 
+from mnedge import faults
 from mnedge.execution.procfs import (
     TOKEN,
     children,
@@ -43,7 +44,7 @@ class ProcessTree:
         self._owner = owner
         self.pid = pid
         self.token = token
-        self.exit_fd = os.pidfd_open(pid)
+        self.exit_fd = pipes.keep(os.pidfd_open(pid))
         self.stdin, self.stdout, self.stderr = pipes.ours()
         self._own_peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._exit: Exit | None = None
@@ -131,18 +132,21 @@ class Processes:
         program = find_program(arguments[0], environment, directory)
         pipes = _Pipes(self._null, with_stdin=with_stdin)
         try:
+            faults.hit("spawn.before")
             pid = self._spawn(program, arguments, environment, directory, pipes.theirs())
-        except OSError:
+        except BaseException:
             pipes.close()
             raise
         pipes.close_theirs()
         try:
-            tree = self._trees[pid] = ProcessTree(self, pid, token, pipes)
-        except OSError:
+            tree = ProcessTree(self, pid, token, pipes)
+            faults.hit("spawn.after")
+        except BaseException:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             pipes.close()
             raise
+        self._trees[pid] = tree
         return tree
 
     async def sweep(self, tokens: Collection[str]) -> int:
@@ -239,6 +243,11 @@ class _Pipes:
             if fd is not None:
                 os.set_blocking(fd, False)
         return ends
+
+    def keep(self, fd: int) -> int:
+        """Close this one too, should the start come to nothing."""
+        self._open.append(fd)
+        return fd
 
     def close_theirs(self) -> None:
         """The child has them now; only its own count for the end of the stream."""

@@ -6,8 +6,10 @@ import sys
 import pytest
 import trio
 
+from mnedge import faults
 from mnedge.execution.processes import Processes
 from mnedge.execution.procfs import running_tokens, stat_of
+from mnedge.faults import InjectedFaultError
 from mnedge.hot import native
 from mnedge.hot.spawn import spawn_native, spawn_plain
 
@@ -248,3 +250,16 @@ async def test_many_at_once_all_end(processes):
         for number in range(40):
             nursery.start_soon(one, number)
     assert not [token for _, token in running_tokens() if token.startswith("m/")]
+
+
+@pytest.mark.parametrize("point", ["spawn.before", "spawn.after"])
+@pytest.mark.parametrize("action", ["raise", "enospc"])
+async def test_a_start_that_fails_half_way_leaves_nothing(processes, point, action):
+    start(processes, "true")  # opens what is opened once
+    for tree in list(processes._trees.values()):
+        await tree.end()
+    before = os.listdir("/proc/self/fd")
+    with faults.armed(f"{point}:1:{action}"), pytest.raises((OSError, InjectedFaultError)):
+        start(processes, "exec sleep 300")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert not [token for _, token in running_tokens() if token == "job/a/1"]
