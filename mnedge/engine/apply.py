@@ -254,6 +254,7 @@ def _take_all(turn: Turn) -> None:
     state = turn.state
     while state.status is JobStatus.RUNNING and turn.hops < MAX_HOPS:
         if state.ready:
+            turn.hops += 1
             _take_from_inbox(turn, state.ready.popleft())
         elif state.queue:
             _take_queue(turn)
@@ -358,7 +359,6 @@ def _take(turn: Turn, index: int, message: Message) -> None:
 def _take_from_inbox(turn: Turn, index: int) -> None:
     agent = turn.state.agents[index]
     agent.ready = False
-    turn.hops += 1
     if agent.inbox is None or agent.holding or agent.flight is not None:
         return
     message = agent.inbox.popleft()

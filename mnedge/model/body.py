@@ -166,7 +166,7 @@ def weight_of(value: Any) -> int:
     if kind is dict:
         total = 5
         for key, item in value.items():
-            total += len(key) + 2 + weight_of(item)
+            total += (len(key) + 2 if type(key) is str else 9) + weight_of(item)
         return total
     if kind is list:
         return 5 + sum(map(weight_of, value))

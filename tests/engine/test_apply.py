@@ -9,7 +9,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mnedge.engine.apply import MAX_HOPS, apply
@@ -20,7 +20,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from tests.engine import histories
 from tests.engine.histories import History, fingerprint
 from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of
-from tests.journals.record import JOBS, mixed
+from tests.journals.record import JOBS, journal_of, mixed
 from tests.journals.replay import JOURNALS, read, replay, resume
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -98,16 +98,37 @@ def test_a_recorded_job_replays_for_ever(path):
     assert resume(head, records) == head["state"]
 
 
+def random_journals(folder):
+    """Write journals of random jobs and return their paths."""
+    paths = []
+
+    @settings(max_examples=15)
+    @given(st.data())
+    def collect(data):
+        history = History(data.draw(histories.specs()))
+        for _ in range(12):
+            history.step(data.draw)
+        assume(len(history.play.events) < 1000)  # a circle of routers fills the disk
+        path = folder / f"history_{len(paths)}.journal"
+        path.write_text(journal_of(path.stem, history.play))
+        paths.append(path)
+
+    collect()
+    return paths
+
+
 def test_there_are_recorded_jobs_of_every_kind():
     recorded = {path.stem for path in JOURNALS}
     assert recorded >= {job.__name__ for job in JOBS}
 
 
-def test_another_process_with_another_hash_seed_replays_the_same():
-    wanted = [{path.name: replay(*read(path))} for path in JOURNALS]
+def test_another_process_with_another_hash_seed_replays_the_same(tmp_path):
+    """The recorded jobs, and some random histories."""
+    paths = [*JOURNALS, *random_journals(tmp_path)]
+    wanted = [{path.name: replay(*read(path))} for path in paths]
     for hash_seed in ("0", "4711"):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.journals.replay"],
+            [sys.executable, "-m", "tests.journals.replay", *map(str, paths)],
             capture_output=True,
             text=True,
             check=True,

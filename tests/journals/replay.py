@@ -44,11 +44,11 @@ def resume(head: dict[str, Any], records: list[bytes]) -> str:
     return digest(state)
 
 
-def main() -> int:
-    for path in JOURNALS:
+def main(paths: list[str]) -> int:
+    for path in map(Path, paths) if paths else JOURNALS:
         print(msgspec.json.encode({path.name: replay(*read(path))}).decode())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
