@@ -153,3 +153,34 @@ def test_a_read_only_folder_has_a_name(blobs, conditions, monkeypatch):
     with pytest.raises(ReadOnlyError):
         blobs.probe()
     assert conditions.current.name == "read_only"
+
+
+async def test_content_is_on_the_disk_before_its_name_and_its_name_before_the_answer(
+    blobs, folder, monkeypatch
+):
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        steps.append(("fsync", os.path.relpath(path, folder)))
+        fsync(descriptor)
+
+    def note_replace(old, new):
+        steps.append(("rename", os.path.relpath(new, folder)))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    digits = (await blobs.put(b"content")).removeprefix("sha256:")
+    (first, written), *rest = steps
+    assert first == "fsync"
+    assert written.startswith("unfinished/")
+    assert (
+        rest
+        == [
+            ("fsync", "."),  # the new shard's own name
+            ("rename", f"{digits[:2]}/{digits[2:]}"),
+            ("fsync", digits[:2]),
+        ]
+    )
