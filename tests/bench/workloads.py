@@ -1,0 +1,127 @@
+"""Jobs to measure with, and a node in this process that carries them."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from mnedge.bus import Bus
+from mnedge.config import Config
+from mnedge.daemon.clock import wall_clock
+from mnedge.model.facts import Completion, Outcome, Structured
+from mnedge.model.manifest import Agent, Edge, JobSpec
+from mnedge.model.states import AgentKind, OutcomeStatus
+from mnedge.part import running
+from mnedge.runtime.host import Host
+from mnedge.store.sqlite import SqliteStore
+
+
+class Node(NamedTuple):
+    """A host and what it stands on."""
+
+    config: Config
+    store: SqliteStore
+    host: Host
+
+
+class Instant:
+    """Work that takes no time; after `steps` attempts of a job, its run is complete."""
+
+    def __init__(self, steps: int = 0) -> None:
+        self._steps = steps
+        self._done: dict[str, int] = {}
+
+    async def run(self, order: Any, note: Any) -> Outcome:
+        """Answer as a worker does that printed `ok`."""
+        job_id = order.job.job_id
+        self._done[job_id] = done = self._done.get(job_id, 0) + 1
+        end = Structured(completions=[Completion(scope="run", value={"steps": done})])
+        return Outcome(
+            status=OutcomeStatus.SUCCEEDED,
+            result={"exit_code": 0, "stdout": "ok", "stderr": "", "attempts": 1, "lease": {}},
+            structured=end if done >= self._steps else None,
+        )
+
+    async def sweep(self, job_id: str) -> int:
+        """Nothing was left behind."""
+        return 0
+
+    async def close(self, job_id: str) -> None:
+        """Nothing to remove."""
+
+    @asynccontextmanager
+    async def module_workers(self, job: Any) -> AsyncIterator[None]:
+        """No job here has module agents."""
+        yield
+
+
+@asynccontextmanager
+async def node(folder: Path, work: Any = None) -> AsyncIterator[Node]:
+    """Have a node running in this process, its store with an fsync per commit."""
+    config = Config(data_dir=folder / "data", runs_root=folder / "runs", home=folder, environ={})
+    bus = Bus()
+    async with (
+        running(SqliteStore(config.data_dir)) as store,
+        running(Host(store, config, work or Instant(), bus, now=wall_clock)) as host,
+    ):
+        yield Node(config, store, host)
+
+
+def ring(kind: AgentKind, size: int, seeds: int = 1, **settings: Any) -> JobSpec:
+    """Return a job whose agents hand each message round for ever."""
+    names = [f"agent{number:02d}" for number in range(size)]
+    pairs = zip(names, [*names[1:], names[0]], strict=True)
+    return JobSpec(
+        blueprint_id="bench_ring",
+        graph_id="bench_ring_v1",
+        job_name="bench-ring",
+        agents=[Agent(agent_id=name, kind=kind, config=dict(settings)) for name in names],
+        edges=[
+            Edge(edge_id=f"{sender}__*__{target}", sender=sender, target=target, message_type="*")
+            for sender, target in pairs
+        ],
+        entrypoints=[names[0]],
+        seeds={names[0]: [{"text": "hello", "number": number} for number in range(seeds)]},
+    )
+
+
+def shell_job(commands: Sequence[str], **settings: Any) -> JobSpec:
+    """Return a job with one worker process for each shell command."""
+    names = [f"worker{number:02d}" for number in range(len(commands))]
+    return JobSpec(
+        blueprint_id="bench_shell",
+        graph_id="bench_shell_v1",
+        job_name="bench-shell",
+        agents=[
+            Agent(
+                agent_id=name,
+                kind=AgentKind.EXECUTOR,
+                config={
+                    "runner_module": "MirrorNeuron.Runner.HostLocal",
+                    "command": ["sh", "-c", command],
+                    **settings,
+                },
+            )
+            for name, command in zip(names, commands, strict=True)
+        ],
+        edges=[],
+        entrypoints=names,
+        seeds={name: [{}] for name in names},
+    )
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Return how much repeats differ: least, middle, greatest."""
+    low, middle, high = min(values), median(values), max(values)
+    return f"{low:.{digits}f}/{middle:.{digits}f}/{high:.{digits}f} of {len(values)}"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Have an empty folder on a real disk: an fsync into memory says nothing."""
+    disk = os.environ.get("MNEDGE_BENCH_DIR", str(Path(__file__).resolve().parent))
+    with tempfile.TemporaryDirectory(dir=disk) as folder:
+        yield Path(folder)
