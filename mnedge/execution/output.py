@@ -23,6 +23,8 @@ TRIGGERS = (
     "complete_job",
     "complete_job?",
 )
+LINE_BYTES = 1 << 16
+TEXT_CHARS = 2048
 
 _HUGE_INTEGER = re.compile(rb"\d{19}")
 
@@ -118,7 +120,12 @@ def emission(item: Any) -> Emission | None:
 
 
 def protocol_line(rest: bytes) -> dict[str, Any] | str:
-    """Return what follows the prefix of a protocol line: a JSON object, else text."""
+    """Return what follows the prefix of a protocol line: a JSON object, else text.
+
+    It becomes a note, so what is too long for one is cut, and is text then.
+    """
+    if len(rest) > LINE_BYTES:
+        return rest[:TEXT_CHARS].decode(errors="replace").strip()
     text = rest.decode(errors="replace").strip()
     value = decoded(text) if text.startswith("{") else None
     return value if isinstance(value, dict) else text

@@ -3,6 +3,7 @@
 Source: worker contract 2.7, 3.8.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +18,11 @@ from mnedge.ports import Finished, Launch, Runner
 
 def secrets_of(*environments: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values to hide in whatever a worker says, each also as it stands in JSON."""
-    values = set().union(*(worker_secrets(environment) for environment in environments))
-    forms = {form for value in values for form in (value, _in_json(value))}
+    forms: set[str] = set()
+    for environment in environments:
+        for value in worker_secrets(environment):
+            forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
-
-
-def _in_json(value: str) -> str:
-    encodable = value.encode(errors="replace").decode()
-    return msgspec.json.encode(encodable).decode()[1:-1]
 
 
 def worker_secrets_in(

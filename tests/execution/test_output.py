@@ -186,6 +186,7 @@ def test_a_protocol_line_holds_an_object_or_text():
     assert protocol_line(b"{broken") == "{broken"
     assert protocol_line(b"\xff") == "\N{REPLACEMENT CHARACTER}"
     assert protocol_line(b"[1]") == "[1]"
+    assert protocol_line(b'{"a": "' + b"x" * 100_000 + b'"}') == '{"a": "' + "x" * 2041
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ def test_secrets_are_hidden_in_every_text_also_as_json_has_them():
     )
     assert result["stdout"] == '{"token": "[REDACTED]"}'
     assert result["stderr"] == "[REDACTED] visible 12345"
+    umlaut = secrets_of({"A_KEY": "gr\u00fcn-und-geheim"})
+    said = b'{"x": "gr\\u00fcn-und-geheim"} gr\xc3\xbcn-und-geheim'
+    result = result_map(ended(said), LAUNCH, RUNNER, "n", umlaut)
+    assert result["stdout"] == '{"x": "[REDACTED]"} [REDACTED]'
     error = ended(error='failed: pa"ss\\word')
     assert result_map(error, LAUNCH, RUNNER, "n", secrets)["error"] == "failed: [REDACTED]"
 
