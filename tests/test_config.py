@@ -6,11 +6,11 @@ from mnedge.config import SettingInvalidError, read_config
 
 
 def test_folders_follow_home_unless_they_are_named():
-    config = read_config({"HOME": "/home/ada"})
-    assert config.home == Path("/home/ada/.mn")
-    assert config.data_dir == Path("/home/ada/.mn/mnedge")
-    assert config.runs_root == Path("/home/ada/.mn/runs")
-    config = read_config({"HOME": "/home/ada", "MN_HOME": "/m", "MN_RUNS_ROOT": "/r"})
+    config = read_config({"HOME": "/ada"})
+    assert config.home == Path("/ada/.mn")
+    assert config.data_dir == Path("/ada/.mn/mnedge")
+    assert config.runs_root == Path("/ada/.mn/runs")
+    config = read_config({"HOME": "/ada", "MN_HOME": "/m", "MN_RUNS_ROOT": "/r"})
     assert (config.data_dir, config.runs_root) == (Path("/m/mnedge"), Path("/r"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mnedge.config import Config
+from mnedge.daemon.clock import wall_clock
 from mnedge.part import running
 from mnedge.store.sqlite import SqliteStore
 
@@ -17,5 +18,6 @@ DAEMON = "daemon"
 @asynccontextmanager
 async def opened_store(config: Config) -> AsyncIterator[SqliteStore]:
     """Have the node's store open."""
-    async with running(SqliteStore(config.data_dir, durability=config.durability)) as store:
+    store = SqliteStore(config.data_dir, durability=config.durability, now=wall_clock)
+    async with running(store):
         yield store
