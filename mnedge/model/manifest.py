@@ -1,6 +1,7 @@
 """What every manifest generation is lowered to: the one internal representation a job runs on.
 
-The record is kept with the job for its whole life, so fields are only ever added, each with a default.
+The record is kept with the job for its whole life, so fields are only ever added, each with a
+default.
 """
 
 from typing import Any

@@ -53,6 +53,8 @@ from mnedge.store.runs import RunFolder
 BATCH = 256
 """Facts in one transaction at most, so that one job cannot keep the writer to itself."""
 READ = 500
+ACT_FIRST_S = 0.5
+"""In test builds that act before the journal: long enough for what was started to be seen."""
 
 Apply = Callable[[CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]]
 
@@ -115,6 +117,7 @@ class Coordinator:
         self._snapshot_seq = 0
         self._finish: FinishJob | None = None
         self._poisoned = False
+        self._acts_first = faults.flag("journal_first_off")
 
     @property
     def state(self) -> JobState:
@@ -189,13 +192,13 @@ class Coordinator:
             await self._step(await self._inbox.take(BATCH), nursery)
 
     async def _step(self, facts: list[AnyFact], nursery: trio.Nursery) -> None:
-        unsafe = faults.flag("journal_first_off")
         applied = await self._applied(facts)
-        if unsafe:
+        if self._acts_first:
             self._act(applied.commands, nursery)
+            await trio.sleep(ACT_FIRST_S)
         await self._append(applied)
         faults.hit("coordinator.commands.before")
-        if not unsafe:
+        if not self._acts_first:
             self._act(applied.commands, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
