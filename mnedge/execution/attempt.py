@@ -17,40 +17,30 @@ import trio
 from mnedge.config import Config
 from mnedge.errors import MnedgeError
 from mnedge.execution import preparation, staging
-from mnedge.execution.beacons import Beacons, beacon_settings
-from mnedge.execution.environment import (
-    DEFAULT_MAX_COMMAND_BYTES,
-    host_environment,
-    positive,
-    text_of,
-    whole,
-)
+from mnedge.execution.environment import host_environment, positive, text_of, whole
+from mnedge.execution.equipment import Equipment
 from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
 from mnedge.execution.leases import Lease, Leases
-from mnedge.execution.modules import Bench, ModuleWorkers, module_workers
+from mnedge.execution.modules import ModuleWorkers, module_workers
 from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.output import said
 from mnedge.execution.patience import insist, refused
 from mnedge.execution.pools import DEFAULT_POOL, PoolStats, read_capacities
-from mnedge.execution.preparation import Place
 from mnedge.execution.processes import Processes
 from mnedge.execution.python_env import PythonEnvironments
 from mnedge.execution.refusal import RefusedError
-from mnedge.execution.results import lease_map, result_map, worker_secrets_in
+from mnedge.execution.results import lease_map
 from mnedge.execution.retry import backoff_s, is_transient
+from mnedge.execution.run import Run
 from mnedge.execution.selection import HOST_LOCAL, Chosen, choose_runner
-from mnedge.execution.watch import Watch
 from mnedge.model.body import refs_in
 from mnedge.model.facts import NamedEvent, Note, Outcome
 from mnedge.model.manifest import Agent
 from mnedge.model.message import wire
 from mnedge.model.states import OutcomeStatus
-from mnedge.ports import Blobs, Clock, Finished, Launch, Runner, Spawner
+from mnedge.ports import Blobs, Clock, Runner, Spawner
 
 TellNote = Callable[[Note], None]
-
-MAX_OUTPUT_BYTES = 1 << 20
-DEFAULT_GRACE_S = 5.0
 
 
 class Executor:
@@ -67,24 +57,21 @@ class Executor:
         spawner: Spawner | None = None,
     ) -> None:
         capacities, self.problems = read_capacities(config.environ)
-        self.config = config
-        self.runners = runners
-        self.blobs = blobs
-        self.now = now
-        self.leases = Leases(capacities, random)
-        self.host = host_environment(
+        host = host_environment(
             config.environ,
             inherit=config.inherit_environment,
             frozen=bool(getattr(sys, "frozen", False)),
         )
-        self.python = PythonEnvironments(config, runners.get(HOST_LOCAL), self.host, now=now)
-        self.copying = trio.CapacityLimiter(2)
-        self._bench = Bench(
+        self.runners = runners
+        self.leases = Leases(capacities, random)
+        self.equipment = Equipment(
             config=config,
-            spawner=spawner or Processes(),
             blobs=blobs,
-            python=self.python,
-            host=self.host,
+            spawner=spawner or Processes(),
+            python=PythonEnvironments(config, runners.get(HOST_LOCAL), host, now=now),
+            host=host,
+            now=now,
+            copying=trio.CapacityLimiter(2),
         )
         self._running: dict[tuple[str, str], trio.CancelScope] = {}
 
@@ -108,7 +95,7 @@ class Executor:
 
     def module_workers(self, job: JobContext) -> AbstractAsyncContextManager[ModuleWorkers]:
         """Have the workers of the job's module agents as long as the block is open."""
-        return module_workers(self._bench, job)
+        return module_workers(self.equipment, job)
 
     async def sweep(self, job_id: str) -> int:
         """Kill what a dead owner of the job left running, remove its workspaces; return how many.
@@ -124,30 +111,24 @@ class Executor:
 
     async def close(self, job_id: str) -> None:
         """Remove the job's folder of workspaces; to be called when no attempt of it runs."""
-        if not self.config.keep_workspaces:
+        if not self.equipment.config.keep_workspaces:
             await self.remove(self.workspaces_of(job_id))
 
     async def remove(self, path: str) -> None:
         """Remove a folder, also when cancelled."""
         if not staging.remove_few(path):
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(staging.remove_workspace, path, limiter=self.copying)
+                await trio.to_thread.run_sync(
+                    staging.remove_workspace, path, limiter=self.equipment.copying
+                )
 
     def workspaces_of(self, job_id: str) -> str:
         """Return the folder of the job's workspaces."""
-        return str(self.config.data_dir / "work" / staging.folder_name(job_id))
+        return str(self.equipment.config.data_dir / "work" / staging.folder_name(job_id))
 
     def stats(self) -> dict[str, PoolStats]:
         """Return how full each pool is."""
         return self.leases.stats()
-
-    def setting(self, name: str) -> int | None:
-        """Return a whole number from the environment, `MN_` before `MIRROR_NEURON_`, else None."""
-        for prefix in ("MN_", "MIRROR_NEURON_"):
-            text = self.config.environ.get(prefix + name, "").strip()
-            if text.lstrip("-").isdecimal():
-                return int(text)
-        return None
 
 
 class _Attempt:
@@ -155,6 +136,7 @@ class _Attempt:
 
     def __init__(self, executor: Executor, order: AttemptOrder, note: TellNote) -> None:
         self._executor = executor
+        self._equipment = executor.equipment
         self._order = order
         self._command = order.command
         self._job = order.job
@@ -201,7 +183,7 @@ class _Attempt:
             agent,
             self._job.spec,
             self._executor.runners,
-            openshell_fallback=self._executor.config.openshell_fallback,
+            openshell_fallback=self._equipment.config.openshell_fallback,
         )
         if chosen.instead_of is not None and agent.agent_id not in self._job.told:
             self._job.told.add(agent.agent_id)
@@ -212,14 +194,14 @@ class _Attempt:
 
     @asynccontextmanager
     async def _lease(self, agent: Agent) -> AsyncIterator[Lease]:
-        config, setting = agent.config, self._executor.setting
+        config, setting = agent.config, self._equipment.setting
         timeout_ms = config.get("lease_queue_timeout_ms", setting("LEASE_QUEUE_TIMEOUT_MS"))
         longest = config.get("lease_max_queue_length", setting("LEASE_MAX_QUEUE_LENGTH"))
         wait_s = positive(timeout_ms)
         metadata = {
             "job_id": self._job.job_id,
             "agent_id": agent.agent_id,
-            "node": self._executor.config.node,
+            "node": self._equipment.config.node,
         }
         async with self._executor.leases.lease(
             text_of(config.get("pool")) or DEFAULT_POOL,
@@ -241,10 +223,11 @@ class _Attempt:
             status, result = await insist(
                 partial(self._run_once, agent, chosen, documents), self._tell
             )
+            again = self._runs < most and is_transient(result)
             result |= {"attempts": self._runs, "lease": lease_map(lease)}
             if status is OutcomeStatus.SUCCEEDED:
                 return await insist(partial(self._succeeded, result), self._tell)
-            if self._runs >= most or not is_transient(result):
+            if not again:
                 return await insist(partial(self._gave_up, result), self._tell)
             await trio.sleep(backoff_s(backoff_ms, self._runs))
 
@@ -255,7 +238,7 @@ class _Attempt:
 
         Raises: DiskRefusedError if nothing was started for want of room.
         """
-        run = _Run(self._executor, self._order, agent, chosen, self._runs, self._tell)
+        run = Run(self._equipment, self._order, agent, chosen, self._runs, self._tell)
         launch = None
         try:
             async with self._workspace() as workspace:
@@ -267,12 +250,12 @@ class _Attempt:
         return finished.status, run.result(launch, finished)
 
     async def _gave_up(self, result: dict[str, Any]) -> Outcome:
-        offload = Offload(self._executor.blobs, self._job.body_paths)
+        offload = Offload(self._equipment.blobs, self._job.body_paths)
         return Outcome(status=OutcomeStatus.FAILED, error=await offload.members(result))
 
     async def _succeeded(self, result: dict[str, Any]) -> Outcome:
         understood = said(result["stdout"])
-        offload = Offload(self._executor.blobs, self._job.body_paths)
+        offload = Offload(self._equipment.blobs, self._job.body_paths)
         return Outcome(
             status=OutcomeStatus.SUCCEEDED,
             result=await offload.members(result),
@@ -281,19 +264,19 @@ class _Attempt:
         )
 
     async def _documents(self, agent: Agent) -> staging.Documents:
-        command, blobs = self._command, self._executor.blobs
+        command, blobs = self._command, self._equipment.blobs
         message = wire(command.message, self._job.job_id)
         arguments = (
             self._order,
             agent,
             await plain(message, blobs),
             await plain(command.agent_state, blobs),
-            self._executor.now(),
+            self._equipment.now(),
         )
         if sum(ref.size_bytes for ref in refs_in(message)) < THREAD_FROM_BYTES:
             return preparation.documents(*arguments)
         return await trio.to_thread.run_sync(
-            preparation.documents, *arguments, limiter=self._executor.copying
+            preparation.documents, *arguments, limiter=self._equipment.copying
         )
 
     @asynccontextmanager
@@ -305,114 +288,5 @@ class _Attempt:
         try:
             yield path
         finally:
-            if not self._executor.config.keep_workspaces:
+            if not self._equipment.config.keep_workspaces:
                 await self._executor.remove(path)
-
-
-class _Run:
-    """One run of a launch, in a workspace of its own."""
-
-    def __init__(
-        self,
-        executor: Executor,
-        order: AttemptOrder,
-        agent: Agent,
-        chosen: Chosen,
-        number: int,
-        tell: Callable[[str, dict[str, Any]], None],
-    ) -> None:
-        self._executor = executor
-        self._order = order
-        self._agent = agent
-        self._chosen = chosen
-        self._tell = tell
-        self._beacons = beacon_settings(agent.config)
-        self._identity = preparation.identity_of(order, agent, number)
-        self._secrets: tuple[str, ...] = ()
-
-    async def stage(self, workspace: str, documents: staging.Documents) -> Launch:
-        """Fill the workspace; return what is to be started in it.
-
-        Raises: RefusedError, OSError.
-        """
-        job, config = self._order.job, self._agent.config
-        await self._copy(staging.uploads(config, job.payloads), workspace)
-        staging.write_documents(workspace, documents, with_meta=self._chosen.braces_doubled)
-        place = Place(workspace, staging.workdir(config, workspace))
-        if preparation.config_is_large(job):
-            staging.write_file(place.file(preparation.CONFIG_FILE), job.config_json.encode())
-        command = preparation.command(
-            self._order,
-            self._agent,
-            place,
-            double=self._chosen.braces_doubled,
-            max_bytes=self._executor.setting("MAX_COMMAND_LENGTH") or DEFAULT_MAX_COMMAND_BYTES,
-        )
-        python = await self._executor.python.variables(
-            config, job.payloads, blueprint_id=job.spec.blueprint_id, job_id=job.job_id
-        )
-        environment = preparation.environment(
-            self._order,
-            self._agent,
-            place,
-            self._executor.config,
-            self._executor.host,
-            self._beacons,
-            self._identity,
-            python,
-        )
-        self._secrets = worker_secrets_in(self._executor.config.environ, config, environment)
-        command = await self._executor.python.settle(command, environment, job.job_id)
-        return self._launch(place, command, environment)
-
-    async def carry(self, launch: Launch, publish: Callable[[NamedEvent], None]) -> Finished:
-        """Run it under watch."""
-        started_at = trio.current_time()
-        beacons = Beacons(
-            self._beacons,
-            self._identity,
-            elapsed_s=lambda: trio.current_time() - started_at,
-            date=self._executor.now,
-            tell=self._tell,
-        )
-        watch = Watch(self._chosen.runner, launch, beacons, secrets=self._secrets, publish=publish)
-        return await watch.run()
-
-    def result(self, launch: Launch, finished: Finished) -> dict[str, Any]:
-        """Return the result map, or the error map."""
-        return result_map(
-            finished, launch, self._chosen.runner, self._executor.config.node, self._secrets
-        )
-
-    async def _copy(self, uploads: list[staging.Upload], workspace: str) -> None:
-        payloads = self._order.job.payloads
-        if not uploads or payloads is None:
-            return
-        if staging.is_small(uploads):
-            staging.copy_uploads(uploads, workspace, payloads)
-        else:
-            await trio.to_thread.run_sync(
-                staging.copy_uploads,
-                uploads,
-                workspace,
-                payloads,
-                limiter=self._executor.copying,
-            )
-
-    def _launch(
-        self, place: Place, command: tuple[str, ...] | str, environment: dict[str, str]
-    ) -> Launch:
-        job, asked, config = self._order.job, self._order.command, self._agent.config
-        cap = self._executor.setting("MAX_ARTIFACT_BYTES")
-        return Launch(
-            token=f"{job.job_id}/{asked.attempt_id}/{asked.launch}",
-            name=staging.sandbox_name(config.get("name_prefix"), job.job_id, asked.agent_id),
-            command=command,
-            workspace=place.workspace,
-            workdir=place.workdir,
-            environment=environment,
-            timeout_s=positive(config.get("timeout_seconds")),
-            grace_s=DEFAULT_GRACE_S,
-            max_output_bytes=whole(config.get("max_output_bytes"), whole(cap, MAX_OUTPUT_BYTES)),
-            config=config,
-        )

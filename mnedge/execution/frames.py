@@ -25,6 +25,7 @@ class Frames:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._said_goodbye = False
+        self._closed = False
 
     async def exchange(self, content: bytes) -> bytes:
         """Send a frame, return the next one.
@@ -46,10 +47,12 @@ class Frames:
         """Yield the lines of stderr until it ends; a long one comes in pieces."""
         kept = b""
         fd = self._process.stderr
-        while True:
+        while not self._closed:
             try:
                 await trio.lowlevel.wait_readable(fd)
             except trio.ClosedResourceError:
+                return
+            if self._closed:
                 return
             content = os.read(fd, READ_BYTES)
             *whole, kept = (kept + content).split(b"\n")
@@ -67,6 +70,10 @@ class Frames:
             nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             os.dup2(nothing, self._process.stdin, inheritable=False)
             os.close(nothing)
+
+    def close(self) -> None:
+        """Read no more: the descriptors are about to be closed, and their numbers used again."""
+        self._closed = True
 
     async def _write(self, content: bytes) -> None:
         fd = self._process.stdin

@@ -5,8 +5,7 @@ sent only if the worker does not hold the one that the call names. Source: worke
 """
 
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,17 @@ from typing import Any
 import trio
 from msgspec import Struct, field
 
-from mnedge.config import Config
 from mnedge.errors import MnedgeError
 from mnedge.execution.actions import actions_in
 from mnedge.execution.environment import both_prefixes, positive, worker_environment
-from mnedge.execution.frames import FrameError, Frames
+from mnedge.execution.equipment import Equipment
+from mnedge.execution.frames import FrameError
 from mnedge.execution.large import Offload, plain
+from mnedge.execution.module_worker import CrashedError, ModuleWorker, TellNote
 from mnedge.execution.order import JobContext
-from mnedge.execution.output import decoded, hidden
+from mnedge.execution.output import hidden
 from mnedge.execution.patience import insist
 from mnedge.execution.preparation import submission
-from mnedge.execution.python_env import PythonEnvironments
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.results import worker_secrets_in
 from mnedge.model.body import json_bytes
@@ -32,21 +31,12 @@ from mnedge.model.commands import CallModule
 from mnedge.model.facts import Action, Note
 from mnedge.model.manifest import Agent
 from mnedge.model.message import Message, wire
-from mnedge.ports import Blobs, Process, Spawner
 
 HOST = Path(__file__).with_name("module_host.py")
 PREFIX = "python:"
 CALL_TIMEOUT_S = 300.0
 """How long a callback may take if the agent's `timeout_seconds` does not say otherwise."""
-LINES_AT_ONCE = 100
-LINES_A_SECOND = 10.0
-"""What a worker prints becomes notes, this many at most: it must not fill the journal."""
-LINE_CHARS = 2048
 START_TIMEOUT_S = 60.0
-GOODBYE_S = 1.0
-LAST_WORDS_S = 0.5
-
-TellNote = Callable[[Note], None]
 
 
 class ModuleAnswer(Struct, frozen=True, kw_only=True):
@@ -58,24 +48,14 @@ class ModuleAnswer(Struct, frozen=True, kw_only=True):
     crash: str | None = None
 
 
-class Bench(Struct, frozen=True, kw_only=True):
-    """What workers of all jobs are made with."""
-
-    config: Config
-    spawner: Spawner
-    blobs: Blobs
-    python: PythonEnvironments
-    host: Mapping[str, str]
-
-
 class ModuleWorkers:
     """The workers of one job, each for one agent."""
 
-    def __init__(self, bench: Bench, job: JobContext, nursery: trio.Nursery) -> None:
-        self._bench = bench
+    def __init__(self, equipment: Equipment, job: JobContext, nursery: trio.Nursery) -> None:
+        self._equipment = equipment
         self._job = job
         self._nursery = nursery
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, ModuleWorker] = {}
         self._turns: dict[str, trio.Lock] = {}
 
     async def call(self, command: CallModule, note: TellNote) -> ModuleAnswer:
@@ -124,7 +104,7 @@ class ModuleWorkers:
         except RefusedError as refused:
             await self._drop(agent.agent_id)
             return ModuleAnswer(error=str(refused))
-        except (_CrashedError, FrameError, ValueError) as error:
+        except (CrashedError, FrameError, ValueError) as error:
             ended = await self._drop(agent.agent_id)
             return ModuleAnswer(crash=f"{error}{ended}")
         except OSError as error:
@@ -135,14 +115,14 @@ class ModuleWorkers:
             return ModuleAnswer(crash=error.message)
 
     async def _understood(
-        self, worker: "_Worker", command: CallModule, answer: dict[str, Any]
+        self, worker: ModuleWorker, command: CallModule, answer: dict[str, Any]
     ) -> ModuleAnswer:
         if "error" in answer:
             worker.held_version = None
             return ModuleAnswer(error=_shown(answer, "error", worker.secrets))
         if "crash" in answer or "state" not in answer:
-            raise _CrashedError(_shown(answer, "crash", worker.secrets))
-        offload = Offload(self._bench.blobs, self._job.body_paths)
+            raise CrashedError(_shown(answer, "crash", worker.secrets))
+        offload = Offload(self._equipment.blobs, self._job.body_paths)
         actions = actions_in(answer.get("actions"))
         worker.held_version = command.state_version + 1
         return ModuleAnswer(
@@ -150,12 +130,12 @@ class ModuleWorkers:
             state=await offload.value(answer["state"]),
         )
 
-    async def _request(self, worker: "_Worker", command: CallModule) -> bytes:
+    async def _request(self, worker: ModuleWorker, command: CallModule) -> bytes:
         request: dict[str, Any] = {"invocation": command.invocation, "init": False}
         if command.state_version == 0 and command.state is None:
             request["init"] = True
         elif worker.held_version != command.state_version:
-            request["state"] = await plain(command.state, self._bench.blobs)
+            request["state"] = await plain(command.state, self._equipment.blobs)
         worker.held_version = None
         request["message"] = message = await self._message(command.message)
         if message is not None and isinstance(message["body"], bytes):
@@ -165,23 +145,23 @@ class ModuleWorkers:
     async def _message(self, message: Message | None) -> dict[str, Any] | None:
         if message is None:
             return None
-        loaded: dict[str, Any] = await plain(wire(message, self._job.job_id), self._bench.blobs)
+        loaded: dict[str, Any] = await plain(wire(message, self._job.job_id), self._equipment.blobs)
         return loaded
 
-    async def _start(self, agent: Agent, command: CallModule, note: TellNote) -> "_Worker":
-        job, bench = self._job, self._bench
+    async def _start(self, agent: Agent, command: CallModule, note: TellNote) -> ModuleWorker:
+        job, equipment = self._job, self._equipment
         name = _class_name(agent)
         paths = _paths(agent, job.payloads)
         environment, secrets = await self._environment(agent)
-        arguments = await bench.python.settle(("python3", str(HOST)), environment, job.job_id)
-        process = bench.spawner.start(
+        arguments = await equipment.python.settle(("python3", str(HOST)), environment, job.job_id)
+        process = equipment.spawner.start(
             arguments,
             token=f"{job.job_id}/{command.call_id}/{command.launch}",
             environment=environment,
             directory=job.payloads or "/",
             with_stdin=True,
         )
-        worker = _Worker(agent.agent_id, process, note, secrets, job.clock)
+        worker = ModuleWorker(agent.agent_id, process, note, secrets, job.clock)
         self._workers[agent.agent_id] = worker
         self._nursery.start_soon(worker.read_what_it_prints)
         with trio.fail_after(START_TIMEOUT_S):
@@ -190,7 +170,7 @@ class ModuleWorkers:
             text = _shown(answer, "error", secrets)
             raise RefusedError(f"module {name} cannot be loaded: {text}")
         if "crash" in answer:
-            raise _CrashedError(_shown(answer, "crash", secrets))
+            raise CrashedError(_shown(answer, "crash", secrets))
         return worker
 
     def _opening(self, agent: Agent, name: str, paths: list[str]) -> dict[str, Any]:
@@ -225,24 +205,24 @@ class ModuleWorkers:
         return {"module": name, "paths": paths, "node": node, "context": facts}
 
     async def _environment(self, agent: Agent) -> tuple[dict[str, str], tuple[str, ...]]:
-        job, bench = self._job, self._bench
+        job, equipment = self._job, self._equipment
         runtime = {
             "MN_AGENT_TYPE": agent.kind.value,
             "MN_AGENT_TEMPLATE": agent.template,
-            **submission(job, bench.config, None),
+            **submission(job, equipment.config, None),
         }
         identity = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
-        python = await bench.python.variables(
+        python = await equipment.python.variables(
             agent.config, job.payloads, blueprint_id=job.spec.blueprint_id, job_id=job.job_id
         )
         environment = worker_environment(
-            bench.host,
+            equipment.host,
             both_prefixes(runtime),
             agent.config,
-            bench.config.environ,
+            equipment.config.environ,
             both_prefixes(identity),
         )
-        secrets = worker_secrets_in(bench.config.environ, agent.config, environment)
+        secrets = worker_secrets_in(equipment.config.environ, agent.config, environment)
         return {**environment, **python}, secrets
 
     async def _drop(self, agent_id: str) -> str:
@@ -251,91 +231,11 @@ class ModuleWorkers:
         return "" if worker is None else await worker.end()
 
 
-class _CrashedError(Exception):
-    """A callback raised, or the process is gone."""
-
-
-class _Worker:
-    """One process, one call at a time."""
-
-    def __init__(
-        self,
-        agent_id: str,
-        process: Process,
-        note: TellNote,
-        secrets: tuple[str, ...],
-        clock: Callable[[], float],
-    ) -> None:
-        self._agent_id = agent_id
-        self._process = process
-        self._frames = Frames(process)
-        self._clock = clock
-        self._allowance = float(LINES_AT_ONCE)
-        self._printed_at = trio.current_time()
-        self._last_lines: list[str] = []
-        self._silent = trio.Event()
-        self.note = note
-        self.secrets = secrets
-        self.held_version: int | None = None
-
-    async def ask(self, request: bytes) -> dict[str, Any]:
-        """Send a request, return the answer.
-
-        Raises: FrameError if the process ends or says something else; _CrashedError.
-        """
-        answer = decoded(await self._frames.exchange(request))
-        if not isinstance(answer, dict):
-            raise _CrashedError("module worker answered no JSON object")
-        return answer
-
-    async def read_what_it_prints(self) -> None:
-        """Turn its lines into notes, a flood left out, until it has ended."""
-        try:
-            async for line in self._frames.lines():
-                self._printed(hidden(line.decode(errors="replace"), self.secrets)[:LINE_CHARS])
-        finally:
-            self._silent.set()
-
-    async def leave(self) -> None:
-        """Let it end by itself, for a moment."""
-        self._frames.say_goodbye()
-        with trio.move_on_after(GOODBYE_S):
-            await self._process.exited()
-        await self._process.end()
-
-    async def end(self) -> str:
-        """Make it end; return how it did, and its last lines."""
-        self._process.signal(signal.SIGKILL)
-        with trio.move_on_after(LAST_WORDS_S):
-            await self._silent.wait()
-        ended = await self._process.end()
-        how = f"exit code {ended.code}" if ended.signal is None else f"signal {ended.signal}"
-        said = "\n".join(self._last_lines)
-        return f" ({how})" + (f"\n{said}" if said else "")
-
-    def _printed(self, text: str) -> None:
-        self._last_lines = [*self._last_lines[-9:], text]
-        if self._may_note():
-            payload = {"message": text, "category": "log"}
-            at = self._clock()
-            self.note(Note(at=at, type="agent_activity", agent_id=self._agent_id, payload=payload))
-
-    def _may_note(self) -> bool:
-        now = trio.current_time()
-        gained = (now - self._printed_at) * LINES_A_SECOND
-        self._printed_at = now
-        self._allowance = min(self._allowance + gained, LINES_AT_ONCE)
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
-
-
 @asynccontextmanager
-async def module_workers(bench: Bench, job: JobContext) -> AsyncIterator[ModuleWorkers]:
+async def module_workers(equipment: Equipment, job: JobContext) -> AsyncIterator[ModuleWorkers]:
     """Have a job's workers as long as the block is open; none is left after it."""
     async with trio.open_nursery() as nursery:
-        workers = ModuleWorkers(bench, job, nursery)
+        workers = ModuleWorkers(equipment, job, nursery)
         try:
             yield workers
         finally:

@@ -1,16 +1,13 @@
 """Virtual environments for workers, built once and shared, and the interpreter a command means.
 
 An environment's folder is named by everything it was made from. `<key>.lock/` is held while it is
-built, `<key>/.ready` marks it usable. The lock names its holder, so that a holder which died blocks
-nobody. Source: worker contract 3.6, 3.7.
+built, `<key>/.ready` marks it usable. Source: worker contract 3.6, 3.7.
 """
 
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from msgspec import Struct
 
 from mnedge.config import Config
 from mnedge.execution.environment import python_named_by, with_python
+from mnedge.execution.folder_lock import locked, remove
 from mnedge.execution.refusal import RefusedError
 from mnedge.hot.spawn import find_program
 from mnedge.model.message import iso_ms
@@ -30,7 +28,6 @@ BASES = ("python3.11", "python3", "python")
 ALTERNATIVES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python")
 """What stands in for an interpreter that is not there, if it is new enough."""
 SETUP_TIMEOUT_MS = 600_000
-POLL_S = 0.2
 OUTPUT_BYTES = 4000
 READY, RESOURCE = ".ready", ".mn-blueprint-resource.json"
 _ASK_VERSION = "import sys; print('Python %d.%d.%d' % sys.version_info[:3])"
@@ -159,14 +156,15 @@ class PythonEnvironments:
     ) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            async with self._locked(folder.with_name(f"{folder.name}.lock")):
+            lock = folder.with_name(f"{folder.name}.lock")
+            async with locked(lock, self._timeout_s()):
                 if _usable(folder):
                     return
                 try:
                     await self._make(folder, wanted, base, payloads, job_id)
                 except BaseException:
                     with trio.CancelScope(shield=True):
-                        await trio.to_thread.run_sync(_remove, folder)
+                        await trio.to_thread.run_sync(remove, folder)
                     raise
         except OSError as error:
             raise RefusedError(f"python_environment cannot be made: {error}") from error
@@ -174,7 +172,7 @@ class PythonEnvironments:
     async def _make(
         self, folder: Path, wanted: Wanted, base: Interpreter, payloads: str, job_id: str
     ) -> None:
-        await trio.to_thread.run_sync(_remove, folder)
+        await trio.to_thread.run_sync(remove, folder)
         made = await self._execute((base.path, "-m", "venv", str(folder)), "/", job_id)
         _check("create python_environment", made)
         arguments: list[str] = []
@@ -234,20 +232,6 @@ class PythonEnvironments:
     def _timeout_s(self) -> float:
         text = self._config.environ.get("MN_BLUEPRINT_PYTHON_ENV_SETUP_TIMEOUT_MS", "")
         return (int(text) if text.isdecimal() and int(text) > 0 else SETUP_TIMEOUT_MS) / 1000
-
-    @asynccontextmanager
-    async def _locked(self, lock: Path) -> AsyncIterator[None]:
-        """Hold the lock folder while the block is open; one whose holder died is taken over."""
-        with trio.move_on_after(self._timeout_s()) as waiting:
-            while not _take(lock):
-                _break_if_abandoned(lock)
-                await trio.sleep(POLL_S)
-        if waiting.cancelled_caught:
-            raise RefusedError(f"timed out waiting for python_environment lock {lock}")
-        try:
-            yield
-        finally:
-            _remove(lock)
 
 
 def wanted_by(config: Mapping[str, Any], payloads: str | None, blueprint_id: str) -> Wanted | None:
@@ -346,54 +330,3 @@ def _replace(path: Path, content: bytes) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     beside.write_bytes(content)
     beside.replace(path)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _holder(pid: int) -> dict[str, Any] | None:
-    """Return what tells a process from any other, ever; None if it is gone."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = stat[stat.rindex(")") + 2 :].split()
-    if fields[0] == "Z":
-        return None
-    return {"pid": pid, "boot_id": boot, "started": int(fields[19])}
-
-
-def _take(lock: Path) -> bool:
-    """Make the lock folder, its holder's name inside from the first moment on."""
-    if lock.exists():
-        return False
-    mine = lock.with_name(f"{lock.name}.{os.getpid()}")
-    mine.mkdir(exist_ok=True)
-    (mine / "holder.json").write_text(json.dumps(_holder(os.getpid())))
-    try:
-        mine.rename(lock)
-    except OSError:
-        _remove(mine)
-        return False
-    return True
-
-
-def _break_if_abandoned(lock: Path) -> None:
-    """Remove a lock whose holder is gone. One that names no holder is not ours to judge."""
-    if not _is_abandoned(lock):
-        return
-    with open(lock.with_name(".breaking"), "wb") as guard, suppress(OSError):
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Looked at again: another process may have broken it, and a third one taken it.
-        if _is_abandoned(lock):
-            _remove(lock)
-
-
-def _is_abandoned(lock: Path) -> bool:
-    try:
-        holder = json.loads((lock / "holder.json").read_text())
-        return bool(_holder(int(holder["pid"])) != holder)
-    except (OSError, ValueError, TypeError, KeyError):
-        return False

@@ -24,10 +24,15 @@ TRANSIENT = (
 )
 
 
+NAMES = ("sandbox_name", "remote_dir", "runner", "node_name")
+"""Members that only say where something ran: a job may be called `service_unavailable_demo`."""
+
+
 def is_transient(error: dict[str, Any]) -> bool:
     """Tell whether the error's text, the worker's own output included, names such a failure."""
-    texts = {value for value in error.values() if isinstance(value, str)}
-    rest = {key: value for key, value in error.items() if not isinstance(value, str)}
+    said = {key: value for key, value in error.items() if key not in NAMES}
+    texts = {value for value in said.values() if isinstance(value, str)}
+    rest = {key: value for key, value in said.items() if not isinstance(value, str)}
     texts.add(msgspec.json.encode(rest, enc_hook=repr).decode())
     lowered = [text.lower() for text in texts]
     return any(marker in text for marker in TRANSIENT for text in lowered)

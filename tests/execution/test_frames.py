@@ -90,6 +90,23 @@ async def test_a_goodbye_lets_the_process_end_by_itself(start):
         await frames._process.exited()
 
 
+async def test_after_closing_nothing_is_read(start, nursery):
+    """The number of a closed descriptor may belong to somebody else a moment later."""
+    frames = start("import sys; sys.stderr.write('now\\n'); sys.stderr.flush(); sys.stdin.read()")
+    read = []
+
+    async def reading():
+        async for line in frames.lines():
+            read.append(line)
+            frames.close()
+
+    with trio.fail_after(10):
+        await reading()
+    await frames._process.end()
+    assert [line async for line in frames.lines()] == []
+    assert read == [b"now"]
+
+
 def test_a_length_is_four_bytes_big_endian():
     assert LENGTH.pack(5) == b"\0\0\0\5"
     assert MAX_FRAME_BYTES < 1 << 32

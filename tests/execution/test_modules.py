@@ -5,7 +5,7 @@ import msgspec
 import pytest
 import trio
 
-from mnedge.execution.modules import LINES_AT_ONCE
+from mnedge.execution.module_worker import LINES_AT_ONCE
 from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.facts import Emit, NamedEvent, Tell

@@ -281,8 +281,8 @@ class TestWithAnInterpreterOfOurOwn:
 HOLDER = """
 import sys
 from pathlib import Path
-from mnedge.execution.python_env import _take
-assert _take(Path(sys.argv[1]))
+from mnedge.execution.folder_lock import take
+assert take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
 """

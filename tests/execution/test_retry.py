@@ -18,6 +18,12 @@ def test_a_quiet_failure_is_not():
     assert not is_transient({"exit_code": 23, "stdout": "", "stderr": "no such thing"})
 
 
+def test_a_name_is_no_failure():
+    assert not is_transient(
+        {"exit_code": 1, "sandbox_name": "unavailable", "remote_dir": "timed out"}
+    )
+
+
 def test_a_reference_in_an_error_is_looked_past():
     assert not is_transient({"stdout": BlobRef("sha256:0", 1)})
 
