@@ -17,7 +17,7 @@ from workloads import scratch, spread
 
 from tests.live.leases import peak_slots
 
-SLOTS = (2, 4)
+SLOTS = (4,)
 ROUNDS = 3
 PAYLOAD = REPOSITORY / "blueprints" / "prime_range_scan" / "payloads" / "range_scanner"
 

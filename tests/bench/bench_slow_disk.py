@@ -34,7 +34,7 @@ from mnedge.store.sqlite import SqliteStore  # noqa: E402
 
 FSYNC_MS = 5
 RUNS = 64
-STEPS = 150
+STEPS = 100
 REPEATS = 3
 FACT_BYTES = 250
 

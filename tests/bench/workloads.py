@@ -24,6 +24,7 @@ class Node(NamedTuple):
 
     config: Config
     store: SqliteStore
+    bus: Bus
     host: Host
 
 
@@ -67,7 +68,7 @@ async def node(folder: Path, work: Any = None) -> AsyncIterator[Node]:
         running(SqliteStore(config.data_dir)) as store,
         running(Host(store, config, work or Instant(), bus, now=wall_clock)) as host,
     ):
-        yield Node(config, store, host)
+        yield Node(config, store, bus, host)
 
 
 def ring(kind: AgentKind, size: int, seeds: int = 1, **settings: Any) -> JobSpec:
