@@ -48,6 +48,7 @@ from mnedge.runtime.inbox import Inbox
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
+from mnedge.store.blobs import FileWork, on_the_loop
 from mnedge.store.runs import RunFolder
 
 BATCH = 256
@@ -94,6 +95,7 @@ class Coordinator:
         clock: JobClock,
         node: str = "",
         snapshot_bytes: int = 4 << 20,
+        file_work: FileWork = on_the_loop,
         apply: Apply = engine.apply,
     ) -> None:
         self.record = record
@@ -106,6 +108,7 @@ class Coordinator:
         self._clock = clock
         self._node = node
         self._snapshot_at_least = snapshot_bytes
+        self._file_work = file_work
         self._apply = apply
         self._state = new_state(self._job, record.job_id)
         self._inbox = Inbox()
@@ -295,7 +298,8 @@ class Coordinator:
         job_id, epoch, seq = self.record.job_id, self._claim.epoch, self._state.last_seq
         self._since_snapshot_bytes = 0
         try:
-            self._folder.sync()  # events before the snapshot can not be derived again
+            # Events from before the snapshot cannot be derived again, so they are durable first.
+            await self._file_work(self._folder.sync)
             await self._stores.journal.snapshot(job_id, epoch, seq, content)
             # The facts since the snapshot before stay: should this one be damaged, that one serves.
             await self._stores.journal.compact(job_id, epoch, self._snapshot_seq)
@@ -414,6 +418,7 @@ class Coordinator:
             self._folder.finish(finish.status, result, finish.error, ended_at=ended_at)
 
         await self._insist(conclude)
+        await self._insist(partial(self._file_work, self._folder.sync))
         small = len(msgspec.json.encode(result)) <= INLINE_LIMIT_BYTES
         self.record = msgspec.structs.replace(
             self.record,

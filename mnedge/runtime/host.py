@@ -22,6 +22,7 @@ from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Apply, Coordinator
 from mnedge.runtime.timers import JobClock
 from mnedge.runtime.workplace import Work, Workplace
+from mnedge.store.blobs import FileWork, in_threads
 from mnedge.store.runs import RunFolder
 
 FOREIGN_S = 2.0
@@ -46,7 +47,7 @@ class Host(Part):
 
     `adopting`: take up every unfinished job that has no living owner, now and for ever (the
     daemon). Otherwise only what
-    `start_job` and `adopt` are asked for.
+    `start_job` and `adopt` are asked for. `file_work`: how slow file work is kept off the loop.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Host(Part):
         *,
         now: Clock,
         adopting: bool = False,
+        file_work: FileWork | None = None,
         apply: Apply = engine.apply,
     ) -> None:
         self._stores = stores
@@ -66,6 +68,7 @@ class Host(Part):
         self._bus = bus
         self._now = now
         self._adopting = adopting
+        self._file_work = file_work or in_threads()
         self._apply = apply
         self._held: dict[str, Held] = {}
         self._foreign: set[str] = set()
@@ -171,6 +174,7 @@ class Host(Part):
             submitted_at=record.submitted_at,
             now=self._now,
             redactor=redactor_for(spec.config, self._config.environ),
+            conditions=self._stores.conditions,
             source=record.bundle_source,
         )
         job = compile_job(spec, revision=record.engine_revision)
@@ -196,6 +200,7 @@ class Host(Part):
                 clock=clock,
                 node=self._config.node,
                 snapshot_bytes=self._config.snapshot_bytes,
+                file_work=self._file_work,
                 apply=self._apply,
             )
             await held.coordinator.run()

@@ -16,6 +16,7 @@ from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Blobs, Claims, Clock, Journal, Table
+from mnedge.store.condition import Conditions
 
 JOBS = "job/"
 SPECS = "spec/"
@@ -65,6 +66,10 @@ class Stores(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Content by hash."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the disk is like, told by everybody who writes to it."""
 
 
 async def read_job(stores: Stores, job_id: str) -> JobRecord:

@@ -79,14 +79,14 @@ def hex_of(digest: str) -> str:
     return found[1]
 
 
-class Offload(Protocol):
+class FileWork(Protocol):
     """How file work is kept away from the loop."""
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
         """Return what `work` returns."""
 
 
-def in_threads(limit: int = THREADS) -> Offload:
+def in_threads(limit: int = THREADS) -> FileWork:
     """Return a way to do file work in at most `limit` threads."""
     limiter = trio.CapacityLimiter(limit)
 
@@ -109,7 +109,7 @@ class FileBlobs:
         self,
         folder: str,
         conditions: Conditions,
-        offload: Offload | None = None,
+        offload: FileWork | None = None,
         alive: Callable[[str], bool] = lives,
     ) -> None:
         self._folder = folder

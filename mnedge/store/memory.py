@@ -345,6 +345,11 @@ class MemoryStore(Part):
         self.blobs = MemoryBlobs(self._contents, self._disk)
 
     @property
+    def conditions(self) -> Conditions:
+        """Where others who write note how that went."""
+        return self._disk.conditions
+
+    @property
     def condition(self) -> Condition:
         """What the disk is like; only injected faults make it anything but ok."""
         return self._disk.conditions.current

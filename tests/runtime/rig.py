@@ -18,6 +18,7 @@ from mnedge.model.manifest import Agent, Edge, JobSpec
 from mnedge.model.states import AgentKind, OutcomeStatus
 from mnedge.part import running
 from mnedge.runtime.host import Host
+from mnedge.store.blobs import on_the_loop
 from mnedge.store.memory import MemoryStore
 
 EPOCH = 1_700_000_000.0
@@ -96,6 +97,7 @@ class Rig(Struct):
             self.bus,
             now=self.now,
             adopting=adopting,
+            file_work=on_the_loop,
             apply=self.apply,
         )
         async with running(host):
