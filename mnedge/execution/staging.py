@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -162,7 +163,7 @@ def make_workspace(path: str) -> None:
 
 def remove_workspace(path: str) -> None:
     """Remove the folder and all in it, also what a worker made unreadable; failing is no error."""
-    shutil.rmtree(path, onerror=_open_up)
+    shutil.rmtree(path, **_OPENING_UP)
 
 
 def remove_few(path: str, most: int = INLINE_FILES * 4) -> bool:
@@ -197,6 +198,9 @@ def _open_up(remove: Any, path: str, _: Any) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             remove(path)
+
+
+_OPENING_UP: dict[str, Any] = {"onexc" if sys.version_info >= (3, 12) else "onerror": _open_up}
 
 
 def _wanted(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ start one.
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mnedge.errors import UnavailableError
 from mnedge.hot import native
 
 Spawn = Callable[
@@ -99,9 +101,25 @@ def spawn_plain(
     return pid
 
 
+class SpawnUnavailableError(UnavailableError):
+    """A frozen executable has no Python to stand in for its compiled module; install it again."""
+
+    code = "spawn.unavailable"
+
+
 def best_spawn() -> Spawn:
-    """Return the compiled helper, or its twin where there is none."""
-    return spawn_native if native.available()[0] else spawn_plain
+    """Return the compiled helper, or its twin where there is none.
+
+    Raises: SpawnUnavailableError if there is neither.
+    """
+    present, why = native.available()
+    if present:
+        return spawn_native
+    if getattr(sys, "frozen", False):
+        raise SpawnUnavailableError(
+            f"no process can be started: {why}", hint="install this executable again"
+        )
+    return spawn_plain
 
 
 def become_subreaper() -> bool:
@@ -150,8 +168,6 @@ def _block(texts: Sequence[str]) -> bytes:
 
 def _above(fd: int) -> int:
     """Return a copy of the descriptor out of the way of those the child gets."""
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ERROR_FD + 1)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from mnedge.hot import native
 from mnedge.hot.spawn import (
+    SpawnUnavailableError,
     become_subreaper,
     best_spawn,
     find_program,
@@ -219,6 +220,9 @@ def test_the_best_that_is_there_is_taken(monkeypatch):
     assert best_spawn() is spawn_native
     monkeypatch.setattr("mnedge.hot.native.available", lambda: (False, "no compiler"))
     assert best_spawn() is spawn_plain
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(SpawnUnavailableError, match="no compiler"):
+        best_spawn()
 
 
 def test_a_program_is_found_as_a_shell_finds_it(tmp_path):
