@@ -23,6 +23,8 @@ help:
 
 run: setup ## run a first blueprint and see it complete
 	@$(BIN)/mnedge blueprint run message_routing_trace
+	@echo "every hop, as mnedge job events last shows it:"
+	@$(BIN)/mnedge job events last
 
 setup: $(VENV)/.ready ## make .venv with everything in requirements.lock, and mnedge itself
 	@:

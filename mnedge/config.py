@@ -1,5 +1,6 @@
 """Settings: environment and flags → one frozen `Config`."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ class Config(Struct, frozen=True, kw_only=True):
     home: Path
     environ: Mapping[str, str]
     node: str = "localhost"
+    """How this machine is called in events and results; its host name unless MNEDGE_NODE says."""
     durability: Literal["FULL", "NORMAL"] = "FULL"
     """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the
     process."""
@@ -39,7 +41,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def read_config(
-    environ: Mapping[str, str], *, node: str = "localhost", data_dir: str | None = None
+    environ: Mapping[str, str], *, node: str | None = None, data_dir: str | None = None
 ) -> Config:
     """Return the settings of this process.
 
@@ -51,7 +53,7 @@ def read_config(
         data_dir=_folder(data_dir or environ.get("MNEDGE_DATA_DIR"), home / "mnedge"),
         runs_root=_folder(environ.get("MN_RUNS_ROOT"), home / "runs"),
         environ=dict(environ),
-        node=environ.get("MNEDGE_NODE") or node,
+        node=environ.get("MNEDGE_NODE") or node or os.uname().nodename,
         durability=_durability(environ),
         inherit_environment=_switch(environ, "MNEDGE_INHERIT_ENVIRONMENT"),
         openshell_fallback=_switch(environ, "MNEDGE_OPENSHELL_FALLBACK", default=True),

@@ -194,7 +194,9 @@ def _log_line(record: Record, word: str, style: str, who: str, message: str) -> 
 def told(kind: str, payload: Mapping[str, Any]) -> str:
     """Return the telling part of an event's payload."""
     if kind == "agent_message_received":
-        return f"{payload.get('type', '')} from {payload.get('from', '')}"
+        chain = payload.get("correlation_id")
+        came = f"{payload.get('type', '')} from {payload.get('from', '')}"
+        return f"{came}  correlation {chain}" if chain else came
     if "lease_id" in payload or kind.startswith("executor_lease"):
         names = ("pool", "slots", "queue_wait_ms", "exit_code", "attempts")
         return " ".join(f"{name}={payload[name]}" for name in names if name in payload)

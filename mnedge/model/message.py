@@ -240,9 +240,11 @@ def wire(message: Message, job_id: str) -> dict[str, Any]:
 
 
 def summary(message: Message) -> dict[str, Any]:
-    """Return the eight members that tell a reader which message this is."""
+    """Return what tells a reader which message this is, and which chain it belongs to."""
     return {
         "message_id": message.message_id,
+        "correlation_id": message.correlation_id,
+        "causation_id": message.causation_id,
         "from": message.sender,
         "to": message.to or None,
         "type": message.type,

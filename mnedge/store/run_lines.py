@@ -95,7 +95,8 @@ class Renderer:
         self._heads: dict[str | None, bytes] = {}
         self._steps: dict[str | None, bytes] = {}
         self._types: dict[str, tuple[Kind, bytes]] = {}
-        self._openings: dict[tuple[str, str, str, str], bytes] = {}
+        self._manners: dict[tuple[str, str, str], bytes] = {}
+        self._senders: dict[str, bytes] = {}
         self._endings: dict[tuple[str, str], bytes] = {}
         self._at: float | None = None
         self._ts = ""
@@ -227,12 +228,17 @@ class Renderer:
 
     def _summary(self, message: Message) -> bytes:
         """Return the JSON of `mnedge.model.message.summary`, its members in order."""
-        opening = (message.class_, message.content_encoding, message.content_type, message.sender)
-        ending = (message.to, message.type)
-        stream = message.stream
+        manner = (message.class_, message.content_encoding, message.content_type)
+        sender, ending = message.sender, (message.to, message.type)
+        stream, cause = message.stream, message.causation_id
         return b"".join(
             (
-                self._openings.get(opening) or self._opening(opening),
+                b'{"causation_id":null'
+                if cause is None
+                else b'{"causation_id":' + _json_text(cause),
+                self._manners.get(manner) or self._manner(manner),
+                _json_text(message.correlation_id),
+                self._senders.get(sender) or self._sender(sender),
                 _json_text(message.message_id),
                 b',"stream":null' if stream is None else b',"stream":' + encode(stream),
                 self._endings.get(ending) or self._ending(ending),
@@ -305,14 +311,17 @@ class Renderer:
     def _clean(self, text: str) -> bytes:
         return _json_text(self.redactor.text(text))
 
-    def _opening(self, key: tuple[str, str, str, str]) -> bytes:
-        class_, encoding, content, sender = map(_json_text, key)
+    def _manner(self, key: tuple[str, str, str]) -> bytes:
+        class_, encoding, content = map(_json_text, key)
         return _kept(
-            self._openings,
+            self._manners,
             key,
-            b'{"class":%b,"content_encoding":%b,"content_type":%b,"from":%b,"message_id":'
-            % (class_, encoding, content, sender),
+            b',"class":%b,"content_encoding":%b,"content_type":%b,"correlation_id":'
+            % (class_, encoding, content),
         )
+
+    def _sender(self, sender: str) -> bytes:
+        return _kept(self._senders, sender, b',"from":' + _json_text(sender) + b',"message_id":')
 
     def _ending(self, key: tuple[str, str]) -> bytes:
         to, type_ = _json_text(key[0] or None), _json_text(key[1])

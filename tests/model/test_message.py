@@ -140,10 +140,12 @@ def test_the_id_of_an_output_is_the_documented_hash():
     assert output_id("m", "a", "b", "0:e") == derived_id("m:a:b:0:e")
 
 
-def test_the_summary_has_eight_members():
+def test_the_summary_has_the_eight_members_of_the_contract_and_the_ids_of_its_chain():
     message = normalise({"stream": {"id": "s"}}, at=AT, seed="s")
     assert summary(message) == {
         "message_id": message.message_id,
+        "correlation_id": message.correlation_id,
+        "causation_id": None,
         "from": "runtime",
         "to": None,
         "type": "command",

@@ -164,6 +164,8 @@ def test_a_message_is_told_as_its_summary(tmp_path):
     run.publish([*beginning(), Event(6, AT, "agent_message_received", "sînk", odd)])
     assert records(run.path / "events.jsonl")[-1]["payload"] == {
         "message_id": "m7",
+        "correlation_id": "c",
+        "causation_id": None,
         "from": "source",
         "to": None,
         "type": 'wo"rk',
