@@ -102,7 +102,7 @@ class Executor:
 
         To be called before the job's attempts and module agents are started again.
         """
-        killed = 0
+        killed = await self.equipment.spawner.sweep({f"{job_id}/"})
         for runner in {id(runner): runner for runner in self.runners.values()}.values():
             if runner.available() is None:
                 killed += await runner.sweep({f"{job_id}/": job_id})
