@@ -27,8 +27,8 @@ from mnedge.cli.show import (
 from mnedge.cli.verbs import Asked, near
 from mnedge.config import read_config
 from mnedge.daemon.clock import wall_clock
-from mnedge.store.run_files import read_json
-from mnedge.store.run_readers import RunNotFoundError, list_runs, read_run
+from mnedge.store.runs.files import read_json
+from mnedge.store.runs.readers import RunNotFoundError, list_runs, read_run
 
 Record = Mapping[str, Any]
 

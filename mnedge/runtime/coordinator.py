@@ -49,7 +49,7 @@ from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.blobs import FileWork, on_the_loop
-from mnedge.store.runs import RunFolder
+from mnedge.store.runs.folder import RunFolder
 
 BATCH = 256
 """Facts in one transaction at most, so that one job cannot keep the writer to itself."""

@@ -23,7 +23,7 @@ from mnedge.runtime.coordinator import Apply, Coordinator
 from mnedge.runtime.timers import JobClock
 from mnedge.runtime.workplace import Work, Workplace
 from mnedge.store.blobs import FileWork, in_threads
-from mnedge.store.runs import RunFolder
+from mnedge.store.runs.folder import RunFolder
 
 FOREIGN_S = 2.0
 """Between two looks at jobs whose owner was another living process."""

@@ -10,7 +10,7 @@ import trio
 from mnedge.bus import Bus, Published
 from mnedge.errors import UnavailableError
 from mnedge.model.events import Event
-from mnedge.store.runs import RunFolder
+from mnedge.store.runs.folder import RunFolder
 
 SETTLE_S = 0.005
 """How long the first events wait: what was just started goes before what is told of it."""

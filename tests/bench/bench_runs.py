@@ -13,7 +13,7 @@ from mnedge.model.events import Event
 from mnedge.model.manifest import JobSpec
 from mnedge.model.message import Message
 from mnedge.model.redaction import redactor_for
-from mnedge.store.runs import RunFolder
+from mnedge.store.runs.folder import RunFolder
 
 EVENTS = 60_000
 ROUNDS = 3

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mnedge.cli.folders import at, files_in, found, lines, run_lines
-from mnedge.store.run_readers import RunNotFoundError
+from mnedge.store.runs.readers import RunNotFoundError
 
 
 def make(root, run_id, **run):

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from mnedge.store.run_kinds import kind_of
-from mnedge.store.run_tally import OPEN_LIMIT, SLOWEST, Slow, Tally, ms_between
+from mnedge.store.runs.kinds import kind_of
+from mnedge.store.runs.tally import OPEN_LIMIT, SLOWEST, Slow, Tally, ms_between
 
 T0, T1, T2 = (f"2026-01-01T00:00:0{n}.000Z" for n in range(3))
 

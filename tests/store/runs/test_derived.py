@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mnedge.store.run_derived import Derived, Deriver, envelope_for, level_of
-from mnedge.store.run_kinds import kind_of
+from mnedge.store.runs.derived import Derived, Deriver, envelope_for, level_of
+from mnedge.store.runs.kinds import kind_of
 
 TS = "2026-01-01T00:00:00.000Z"
 

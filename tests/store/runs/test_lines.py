@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mnedge.model.events import Event, event_id
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.redaction import REDACTED, Redactor
-from mnedge.store.run_bounds import encode
-from mnedge.store.run_kinds import kind_of
-from mnedge.store.run_lines import Identity, Renderer, event_ids, extra_ids
+from mnedge.store.runs.bounds import encode
+from mnedge.store.runs.kinds import kind_of
+from mnedge.store.runs.lines import Identity, Renderer, event_ids, extra_ids
 
 IDENTITY = Identity(job_id="jöb", blueprint_id='b"p', trace_id="trc_t", adapter="mock")
 texts = st.text(max_size=6) | st.sampled_from(["token", "hunter22", "\ud800", "http://a:b@c"])
@@ -117,7 +117,7 @@ def test_the_run_begins_once_and_ends_with_its_job():
 
 
 def test_pieces_are_not_kept_for_ever(monkeypatch):
-    monkeypatch.setattr("mnedge.store.run_lines.CACHE", 3)
+    monkeypatch.setattr("mnedge.store.runs.lines.CACHE", 3)
     made = renderer()
     for number in range(20):
         made.blocks([Event(number, 1.0, f"t{number}", f"a{number}", {})], started=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mnedge.store.run_kinds import RUN_STATUS_OF, WORK_BEGINS, Kind
+from mnedge.store.runs.kinds import RUN_STATUS_OF, WORK_BEGINS, Kind
 
 SLOWEST = 10
 OPEN_LIMIT = 1000

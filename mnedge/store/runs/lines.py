@@ -22,9 +22,9 @@ from mnedge.model.body import cleaned
 from mnedge.model.events import Event, payload_of
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.redaction import Redactor
-from mnedge.store.run_bounds import RECORD_BYTES, bounded_line, encode
-from mnedge.store.run_derived import envelope_for
-from mnedge.store.run_kinds import Kind, kind_of
+from mnedge.store.runs.bounds import RECORD_BYTES, bounded_line, encode
+from mnedge.store.runs.derived import envelope_for
+from mnedge.store.runs.kinds import Kind, kind_of
 
 ENDINGS = {
     "job_completed": "run_completed",

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from mnedge.model.failure import SCHEMA, bounded, failure_envelope
 from mnedge.model.ids import derived_id
-from mnedge.store.run_bounds import bounded_envelope, bounded_line, encode
-from mnedge.store.run_kinds import Kind, summary_of
-from mnedge.store.run_tally import payload_of, text_of
+from mnedge.store.runs.bounds import bounded_envelope, bounded_line, encode
+from mnedge.store.runs.kinds import Kind, summary_of
+from mnedge.store.runs.tally import payload_of, text_of
 
 LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
 _DETAILS_BYTES = 4096

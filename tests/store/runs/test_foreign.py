@@ -6,10 +6,10 @@ import pytest
 
 from mnedge.model.events import event_id
 from mnedge.model.redaction import REDACTED, Redactor
-from mnedge.store.run_foreign import Adopter
-from mnedge.store.run_lines import Identity
-from mnedge.store.run_mirror import Foreign
-from mnedge.store.run_stream import Stream
+from mnedge.store.runs.foreign import Adopter
+from mnedge.store.runs.lines import Identity
+from mnedge.store.runs.mirror import Foreign
+from mnedge.store.runs.stream import Stream
 
 IDENTITY = Identity(job_id="j", blueprint_id="b", trace_id="trc_t")
 

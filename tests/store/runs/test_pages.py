@@ -13,12 +13,12 @@ from mnedge import faults
 from mnedge.faults import InjectedFaultError
 from mnedge.model.events import Event
 from mnedge.model.redaction import Redactor
-from mnedge.store import run_stream
-from mnedge.store.run_derived import Deriver
-from mnedge.store.run_lines import Block, Identity, Renderer
-from mnedge.store.run_pages import Pages
-from mnedge.store.run_readers import read_events
-from tests.store.run_world import (
+from mnedge.store.runs.derived import Deriver
+from mnedge.store.runs.lines import Block, Identity, Renderer
+from mnedge.store.runs.pages import Pages
+from mnedge.store.runs.readers import read_events
+from mnedge.store.runs.stream import SEGMENTS
+from tests.store.runs.world import (
     JOB,
     assert_whole,
     beginning,
@@ -37,7 +37,7 @@ RENDERER = Renderer(IDENTITY, Redactor())
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch):
-    monkeypatch.setattr(run_stream, "SEGMENT_BYTES", SMALL)
+    monkeypatch.setattr("mnedge.store.runs.stream.SEGMENT_BYTES", SMALL)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_file_is_full_before_the_line_that_would_cross_its_bound(pages, tmp_pa
     add(pages, middle(1, 40))
     run = tmp_path / "run"
     full = sorted(run.glob("events.0*.jsonl"))
-    assert 1 < len(full) <= run_stream.SEGMENTS
+    assert 1 < len(full) <= SEGMENTS
     for path, following in zip(full, [*full[1:], run / "events.jsonl"], strict=True):
         size_bytes = path.stat().st_size
         assert size_bytes <= SMALL
@@ -116,15 +116,15 @@ def test_the_index_tells_what_the_full_files_hold(pages, tmp_path):
 def test_only_the_newest_full_files_are_kept_and_the_numbers_of_events_go_on(pages, tmp_path):
     add(pages, middle(1, 300))
     run = tmp_path / "run"
-    assert len(list(run.glob("events.0*.jsonl"))) == run_stream.SEGMENTS
+    assert len(list(run.glob("events.0*.jsonl"))) == SEGMENTS
     found = seqs(run)
     assert found == list(range(found[0], 301))
     assert found[0] > 1
     assert pages.counts.events == 300
-    assert len(list(run.glob("errors.0*.jsonl"))) == run_stream.SEGMENTS
+    assert len(list(run.glob("errors.0*.jsonl"))) == SEGMENTS
     assert not list(run.glob("timeline.0*.jsonl"))
     index = json.loads((run / "errors.index.json").read_text())
-    assert len(index["segments"]) == run_stream.SEGMENTS
+    assert len(index["segments"]) == SEGMENTS
 
 
 def test_reading_again_counts_from_the_newest_full_file(pages, tmp_path):

@@ -24,15 +24,15 @@ from mnedge.model.redaction import Redactor, redactor_for
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.ports import Clock
 from mnedge.store.condition import Conditions
-from mnedge.store.run_bounds import bounded_envelope
-from mnedge.store.run_contents import (
+from mnedge.store.runs.bounds import bounded_envelope
+from mnedge.store.runs.contents import (
     artifact_paths,
     artifact_records,
     resources_of,
     timeline_json,
 )
-from mnedge.store.run_derived import Deriver, level_of
-from mnedge.store.run_files import (
+from mnedge.store.runs.derived import Deriver, level_of
+from mnedge.store.runs.files import (
     RunExistsError,
     Stamp,
     pretty,
@@ -44,9 +44,9 @@ from mnedge.store.run_files import (
     stamp_of,
     sync_paths,
 )
-from mnedge.store.run_lines import Block, Renderer
-from mnedge.store.run_pages import Pages
-from mnedge.store.run_records import (
+from mnedge.store.runs.lines import Block, Renderer
+from mnedge.store.runs.pages import Pages
+from mnedge.store.runs.records import (
     Closing,
     final_artifact_json,
     identity_of,

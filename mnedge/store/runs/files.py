@@ -12,7 +12,7 @@ import msgspec
 from mnedge import faults
 from mnedge.errors import UsageError
 from mnedge.model.ids import is_run_id
-from mnedge.store.run_bounds import encode
+from mnedge.store.runs.bounds import encode
 
 TEMPORARY = ".part"
 """Ending of a file that is not complete yet."""

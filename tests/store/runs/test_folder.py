@@ -18,9 +18,9 @@ from mnedge.faults import InjectedFaultError
 from mnedge.model.events import Event
 from mnedge.model.redaction import REDACTED, Redactor
 from mnedge.model.states import JobStatus
-from mnedge.store.run_files import RunExistsError, RunIdInvalidError
-from mnedge.store.runs import RunFolder, forget_run
-from tests.store.run_world import (
+from mnedge.store.runs.files import RunExistsError, RunIdInvalidError
+from mnedge.store.runs.folder import RunFolder, forget_run
+from tests.store.runs.world import (
     AT,
     JOB,
     NINE,

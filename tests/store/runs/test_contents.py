@@ -3,8 +3,7 @@
 import hashlib
 import os
 
-from mnedge.store import run_contents
-from mnedge.store.run_contents import (
+from mnedge.store.runs.contents import (
     artifact_paths,
     artifact_records,
     resources_of,
@@ -44,8 +43,8 @@ def test_a_record_tells_size_hash_and_type_but_of_what_still_changes(tmp_path):
 
 
 def test_large_files_are_listed_without_a_hash_and_not_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_contents, "HASHED_BYTES", 3)
-    monkeypatch.setattr(run_contents, "ARTIFACTS", 2)
+    monkeypatch.setattr("mnedge.store.runs.contents.HASHED_BYTES", 3)
+    monkeypatch.setattr("mnedge.store.runs.contents.ARTIFACTS", 2)
     for number in range(5):
         (tmp_path / f"{number}.bin").write_bytes(b"1234")
     found = artifact_records(tmp_path, changing=frozenset())
@@ -60,7 +59,7 @@ def test_a_timeline_is_ordered_by_time_and_cut_to_the_newest(monkeypatch):
     assert [one.get("ts") for one in whole["records"]] == [None, "1", "2", "3"]
     assert "truncated" not in whole
     assert timeline_json("r", lines, whole=False)["truncated"] is True
-    monkeypatch.setattr(run_contents, "TIMELINE_RECORDS", 2)
+    monkeypatch.setattr("mnedge.store.runs.contents.TIMELINE_RECORDS", 2)
     cut = timeline_json("r", lines, whole=True)
     assert [one.get("ts") for one in cut["records"]] == [None, "3"]
     assert cut["truncated"] is True

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mnedge.model.redaction import Redactor
-from mnedge.store.run_derived import Deriver
-from mnedge.store.run_lines import Identity, Renderer
-from mnedge.store.run_mending import (
+from mnedge.store.runs.derived import Deriver
+from mnedge.store.runs.lines import Identity, Renderer
+from mnedge.store.runs.mending import (
     counted_again,
     drop_ahead,
     later_ids,
@@ -18,8 +18,8 @@ from mnedge.store.run_mending import (
     whole_lines,
     without,
 )
-from mnedge.store.run_stream import Stream
-from tests.store.run_world import JOB, beginning, ending, middle
+from mnedge.store.runs.stream import Stream
+from tests.store.runs.world import JOB, beginning, ending, middle
 
 IDENTITY = Identity(job_id=JOB, blueprint_id="bp", trace_id="trc_t")
 RENDERER = Renderer(IDENTITY, Redactor())

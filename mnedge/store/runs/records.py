@@ -13,8 +13,8 @@ from mnedge.model.failure import bounded
 from mnedge.model.manifest import JobSpec
 from mnedge.model.message import iso_ms
 from mnedge.model.states import JobStatus
-from mnedge.store.run_lines import Identity
-from mnedge.store.run_tally import Slow, Tally, ms_between
+from mnedge.store.runs.lines import Identity
+from mnedge.store.runs.tally import Slow, Tally, ms_between
 
 _FINAL_TEXTS = ("type", "executive_summary", "recommended_action")
 _FINAL_LISTS = ("next_steps", "source_refs", "artifacts")

@@ -7,8 +7,7 @@ import pytest
 
 from mnedge import faults
 from mnedge.faults import InjectedFaultError
-from mnedge.store import run_stream
-from mnedge.store.run_stream import SEGMENTS, Stream, segment_name
+from mnedge.store.runs.stream import SEGMENTS, Stream, segment_name
 
 
 def line(number: int, size_bytes: int = 100) -> bytes:
@@ -99,7 +98,7 @@ def test_the_oldest_full_files_are_forgotten_and_numbers_go_on(stream):
 
 
 def test_room_is_what_fits_and_endless_without_rotation(tmp_path, stream, monkeypatch):
-    monkeypatch.setattr(run_stream, "SEGMENT_BYTES", 250)
+    monkeypatch.setattr("mnedge.store.runs.stream.SEGMENT_BYTES", 250)
     stream.append(line(1))
     assert stream.room_bytes == 150
     endless = Stream(tmp_path / "job", "timeline", rotates=False)

@@ -14,10 +14,10 @@ import msgspec
 from mnedge.model.events import event_id
 from mnedge.model.ids import derived_id
 from mnedge.model.redaction import Redactor
-from mnedge.store.run_bounds import RECORD_BYTES, bounded_line
-from mnedge.store.run_lines import Identity
-from mnedge.store.run_mirror import Foreign
-from mnedge.store.run_stream import Stream
+from mnedge.store.runs.bounds import RECORD_BYTES, bounded_line
+from mnedge.store.runs.lines import Identity
+from mnedge.store.runs.mirror import Foreign
+from mnedge.store.runs.stream import Stream
 
 UNPARSEABLE_CHARS = 2000
 _EVENT_ID = re.compile(rb'"event_id"\s*:\s*"([^"\\]*)"')

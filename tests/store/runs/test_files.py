@@ -6,7 +6,7 @@ import pytest
 
 from mnedge import faults
 from mnedge.faults import InjectedFaultError
-from mnedge.store.run_files import (
+from mnedge.store.runs.files import (
     RunIdInvalidError,
     pretty,
     read_json,

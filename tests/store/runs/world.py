@@ -12,7 +12,7 @@ from mnedge.model.manifest import JobSpec
 from mnedge.model.message import Message
 from mnedge.model.redaction import Redactor
 from mnedge.model.states import JobStatus
-from mnedge.store.runs import RunFolder
+from mnedge.store.runs.folder import RunFolder
 
 JOB = "bp-1764000000000-0123456789ab"
 SUBMITTED_AT = 1_764_000_000.0

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mnedge.store.run_mirror import LEFTOVERS, Mirror
-from mnedge.store.run_stream import Stream
+from mnedge.store.runs.mirror import LEFTOVERS, Mirror
+from mnedge.store.runs.stream import Stream
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from mnedge.model.states import JobStatus
-from mnedge.store.run_records import (
+from mnedge.store.runs.records import (
     Closing,
     Counts,
     final_artifact_json,
@@ -15,8 +15,8 @@ from mnedge.store.run_records import (
     run_json,
     summary_json,
 )
-from mnedge.store.run_tally import Slow, Tally
-from tests.store.run_world import JOB, SPEC, SUBMITTED_AT
+from mnedge.store.runs.tally import Slow, Tally
+from tests.store.runs.world import JOB, SPEC, SUBMITTED_AT
 
 IDENTITY = identity_of(SPEC, JOB, "trc_t")
 TS = "2026-01-01T00:00:05.000Z"

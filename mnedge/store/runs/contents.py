@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from mnedge.model.artifacts import artifact_id, content_type
-from mnedge.store.run_files import TEMPORARY, read_plain, stamp_of
+from mnedge.store.runs.files import TEMPORARY, read_plain, stamp_of
 
 TIMELINE_RECORDS = 5000
 ARTIFACTS = 1000

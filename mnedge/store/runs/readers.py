@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from mnedge.errors import NotFoundError
-from mnedge.store.run_files import as_stamp, read_json, read_plain, run_folder_path, stamp_of
-from mnedge.store.run_foreign import UNPARSEABLE_CHARS
-from mnedge.store.run_stream import segment_name
+from mnedge.store.runs.files import as_stamp, read_json, read_plain, run_folder_path, stamp_of
+from mnedge.store.runs.foreign import UNPARSEABLE_CHARS
+from mnedge.store.runs.stream import segment_name
 
 Record = dict[str, Any]
 LOOK_BYTES = 16 << 20

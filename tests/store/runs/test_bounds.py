@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnedge.model.body import BlobRef, Gathered, WideInt
-from mnedge.store.run_bounds import (
+from mnedge.store.runs.bounds import (
     ENVELOPE_BYTES,
     RECORD_BYTES,
     bounded_envelope,

@@ -3,7 +3,7 @@
 A stream is the file `<name>.jsonl` in a folder of the data directory. When it would grow past
 `SEGMENT_BYTES`, it becomes `<name>.001.jsonl` and a new one begins; the newest `SEGMENTS` of those
 are kept. What stands in it is the truth: the file of the same name in the run folder shows it, byte
-for byte (`run_mirror.py`).
+for byte (`mirror.py`).
 
 Nothing but whole lines: a write that fails is taken back, and a torn last line is cut when the
 stream is opened.
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from mnedge.store.run_files import replace_file, sync_paths
+from mnedge.store.runs.files import replace_file, sync_paths
 
 SEGMENT_BYTES = 10 << 20
 SEGMENTS = 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnedge.store.run_kinds import PHASES, kind_of, summary_of
+from mnedge.store.runs.kinds import PHASES, kind_of, summary_of
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 
-from mnedge.store import run_stream
-from mnedge.store.run_files import RunIdInvalidError
-from mnedge.store.run_readers import (
+from mnedge.store.runs.files import RunIdInvalidError
+from mnedge.store.runs.readers import (
     Follower,
     RunNotFoundError,
     find_run,
@@ -17,7 +16,7 @@ from mnedge.store.run_readers import (
     read_run,
     read_stream,
 )
-from tests.store.run_world import JOB, beginning, finish, folder, middle, whole_run
+from tests.store.runs.world import JOB, beginning, finish, folder, middle, whole_run
 
 
 def test_any_subset_of_members_makes_a_run(tmp_path):
@@ -99,7 +98,7 @@ def test_archived_logs_are_read_where_there_is_no_index(tmp_path):
 
 
 def test_after_and_limit_choose_the_newest(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_stream, "SEGMENT_BYTES", 3000)
+    monkeypatch.setattr("mnedge.store.runs.stream.SEGMENT_BYTES", 3000)
     run = folder(tmp_path)
     run.open()
     run.publish(whole_run(9))
@@ -120,7 +119,7 @@ def told(found) -> list[object]:
 
 
 def test_a_follower_tells_each_line_once_across_full_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_stream, "SEGMENT_BYTES", 3000)
+    monkeypatch.setattr("mnedge.store.runs.stream.SEGMENT_BYTES", 3000)
     run = folder(tmp_path)
     follower = Follower(run.path)
     assert follower.look() == []

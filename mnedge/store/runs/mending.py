@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mnedge.store.run_bounds import RECORD_BYTES
-from mnedge.store.run_derived import Derived, Deriver
-from mnedge.store.run_kinds import kind_of
-from mnedge.store.run_lines import END, ENDINGS, RUN_TYPES, event_ids, extra_ids
-from mnedge.store.run_stream import Stream
-from mnedge.store.run_tally import Tally
+from mnedge.store.runs.bounds import RECORD_BYTES
+from mnedge.store.runs.derived import Derived, Deriver
+from mnedge.store.runs.kinds import kind_of
+from mnedge.store.runs.lines import END, ENDINGS, RUN_TYPES, event_ids, extra_ids
+from mnedge.store.runs.stream import Stream
+from mnedge.store.runs.tally import Tally
 
 LATER = 5000
 """Events that a power cut is expected to take at most."""

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mnedge.store.run_files import Stamp, as_stamp, read_plain, replace_file, stamp_of
-from mnedge.store.run_stream import SEGMENT_BYTES, Segment, Stream, segment_name
+from mnedge.store.runs.files import Stamp, as_stamp, read_plain, replace_file, stamp_of
+from mnedge.store.runs.stream import SEGMENT_BYTES, Segment, Stream, segment_name
 
 LEFTOVERS = 8
 """Files that workers may still write to, kept open at most."""

@@ -14,12 +14,12 @@ import msgspec
 from mnedge import faults
 from mnedge.model.artifacts import artifact_id
 from mnedge.model.redaction import Redactor
-from mnedge.store.run_derived import Derived, Deriver
-from mnedge.store.run_files import pretty, read_plain, replace_file
-from mnedge.store.run_foreign import Adopter
-from mnedge.store.run_kinds import kind_of
-from mnedge.store.run_lines import Block, Identity
-from mnedge.store.run_mending import (
+from mnedge.store.runs.derived import Derived, Deriver
+from mnedge.store.runs.files import pretty, read_plain, replace_file
+from mnedge.store.runs.foreign import Adopter
+from mnedge.store.runs.kinds import kind_of
+from mnedge.store.runs.lines import Block, Identity
+from mnedge.store.runs.mending import (
     counted_again,
     decode_head,
     derived_from,
@@ -32,10 +32,10 @@ from mnedge.store.run_mending import (
     whole_lines,
     without,
 )
-from mnedge.store.run_mirror import Mirror
-from mnedge.store.run_records import Counts
-from mnedge.store.run_stream import Stream, segment_name
-from mnedge.store.run_tally import Tally
+from mnedge.store.runs.mirror import Mirror
+from mnedge.store.runs.records import Counts
+from mnedge.store.runs.stream import Stream, segment_name
+from mnedge.store.runs.tally import Tally
 
 INDEXED = ("events", "errors", "logs")
 FOLLOWING = ("errors", "timeline", "logs", "human")
