@@ -24,7 +24,7 @@ def launch(tmp_path):
         workspace = tmp_path / str(number)
         workspace.mkdir()
         return Launch(
-            token=f"contract/a/{number}",
+            token=f"contract-{os.getpid()}/a/{number}",
             name="contract",
             command=command,
             workspace=str(workspace),

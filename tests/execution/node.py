@@ -20,6 +20,8 @@ from mnedge.ports import Finished
 from mnedge_runners.host_local import HostLocal
 
 EPOCH = 1_700_000_000.0
+JOB = f"job-{os.getpid()}"
+"""Its processes are told apart from those of tests that run beside these."""
 
 
 class ScriptedRunner:
@@ -140,7 +142,7 @@ class Bench:
         file.chmod(mode)
         return file
 
-    def open(self, agent_config=None, *, kind=AgentKind.EXECUTOR, job_id="job-1", paths=(), **spec):
+    def open(self, agent_config=None, *, kind=AgentKind.EXECUTOR, job_id=JOB, paths=(), **spec):
         """Have a job with one agent `w`."""
         agent = Agent(
             agent_id="w",

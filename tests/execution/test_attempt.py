@@ -13,7 +13,7 @@ from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.facts import Completion, Emission, NamedEvent
 from mnedge.model.states import OutcomeStatus
-from tests.execution.node import ScriptedRunner, ended
+from tests.execution.node import JOB, ScriptedRunner, ended
 
 LOCAL = "MirrorNeuron.Runner.HostLocal"
 
@@ -40,7 +40,7 @@ async def test_an_attempt_goes_from_lease_to_outcome(bench):
     usage = outcome.result.pop("usage")
     (launch,) = runner.launches
     assert outcome.result == {
-        "sandbox_name": "host-local-job-1-w",
+        "sandbox_name": f"host-local-{JOB}-w",
         "remote_dir": launch.workdir,
         "exit_code": 0,
         "runner_exit_code": 0,
@@ -48,12 +48,12 @@ async def test_an_attempt_goes_from_lease_to_outcome(bench):
         "stderr": "warned\n",
         "logs": "warned\n",
         "runner": "host_local",
-        "node_name": "localhost",
+        "node_name": node.config.node,
         "attempts": 1,
     }
-    assert lease["metadata"] == {"job_id": "job-1", "agent_id": "w", "node": "localhost"}
+    assert lease["metadata"] == {"job_id": JOB, "agent_id": "w", "node": node.config.node}
     assert usage
-    assert launch.token == "job-1/w:m1/1"
+    assert launch.token == f"{JOB}/w:m1/1"
     assert launch.workdir == f"{launch.workspace}/app"
     assert launch.environment["A"] == "1"
     assert launch.environment["MN_WORKDIR"] == launch.workdir
@@ -286,7 +286,7 @@ async def test_a_stand_in_runner_is_announced_once(bench):
     told = [payload for event, payload in node.told if event == "sandbox_fallback"]
     assert told == [{"requested": "openshell", "used": "host_local"}]
     runner = node.runners["host_local"]
-    assert runner.launches[0].command == ("x", "job-1")
+    assert runner.launches[0].command == ("x", JOB)
     assert "mirror_neuron_body_meta.json" in runner.seen[0]
 
 
@@ -357,11 +357,11 @@ async def test_stopping_an_attempt_ends_it_as_stopped(bench, autojump_clock):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await trio.testing.wait_all_tasks_blocked()
-        node.executor.stop("job-1", "somebody else")
+        node.executor.stop(JOB, "somebody else")
         node.executor.stop("job-2", "w:m1")
         await trio.testing.wait_all_tasks_blocked()
         assert outcomes == []
-        node.executor.stop("job-1", "w:m1")
+        node.executor.stop(JOB, "w:m1")
     assert outcomes[0].status is OutcomeStatus.STOPPED
     assert node.runners["host_local"].cancelled == 1
     assert left_behind(node) == []
@@ -386,8 +386,8 @@ async def test_a_new_launch_is_not_mistaken_for_the_old_one(bench, autojump_cloc
         nursery.start_soon(run, 2)
         await trio.sleep(12)
         assert [outcome.result["stdout"] for outcome in outcomes] == [
-            "job-1/w:m1/1",
-            "job-1/w:m1/2",
+            f"{JOB}/w:m1/1",
+            f"{JOB}/w:m1/2",
         ]
 
 
@@ -450,10 +450,10 @@ async def test_sweeping_a_job_asks_every_runner_and_clears_its_workspaces(bench)
     local = ScriptedRunner(ended())
     absent = ScriptedRunner(ended(), name="openshell", why="not installed")
     node = bench(local, absent)
-    folder = Path(node.executor.workspaces_of("job-1"))
+    folder = Path(node.executor.workspaces_of(JOB))
     (folder / "old-1").mkdir(parents=True)
-    assert await node.executor.sweep("job-1") == 1
-    assert local.swept == [{"job-1/": "job-1"}]
+    assert await node.executor.sweep(JOB) == 1
+    assert local.swept == [{f"{JOB}/": JOB}]
     assert absent.swept == []
     assert not folder.exists()
 
@@ -522,7 +522,7 @@ class TestWithRealProcesses:
         with trio.move_on_after(0.3) as scope:
             await node.run({"command": "setsid sleep 300 & trap 'exit 0' TERM; sleep 300 & wait"})
         assert scope.cancelled_caught
-        assert [token for _, token in running_tokens() if token.startswith("job-1/")] == []
+        assert [token for _, token in running_tokens() if token.startswith(f"{JOB}/")] == []
         assert left_behind(node) == []
 
     async def test_a_payload_is_never_changed_by_a_worker(self, bench):

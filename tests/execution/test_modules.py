@@ -10,6 +10,7 @@ from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.facts import Emit, NamedEvent, Tell
 from mnedge.model.states import AgentKind
+from tests.execution.node import JOB
 
 pytestmark = pytest.mark.live
 
@@ -197,7 +198,7 @@ async def test_the_context_and_environment_are_those_of_the_contract(node):
     made.open({**CONFIG, "environment": {"A": 1}, "pass_env": ["PASS_ME"]}, kind=AgentKind.MODULE)
     context, environment = await calls(made, "context", "env")
     told = context.actions[0].event.payload
-    assert told["job_id"] == "job-1"
+    assert told["job_id"] == JOB
     assert told["node"]["node_id"] == "w"
     assert told["node"]["config"]["module"] == "python:agent:Agent"
     assert [edge["edge_id"] for edge in told["outbound_edges"]] == ["e"]
@@ -205,9 +206,9 @@ async def test_the_context_and_environment_are_those_of_the_contract(node):
     assert told["payloads_path"] == str(made.payloads)
     assert told["invocation"] == 1
     found = environment.actions[0].event.payload
-    assert (found["A"], found["PASS_ME"], found["MN_JOB_ID"]) == ("1", "passed", "job-1")
-    assert found["MN_RUN_ID"] == found["MIRROR_NEURON_RUN_ID"] == "job-1"
-    assert found["MNEDGE_LAUNCH"] == "job-1/w:1/1"
+    assert (found["A"], found["PASS_ME"], found["MN_JOB_ID"]) == ("1", "passed", JOB)
+    assert found["MN_RUN_ID"] == found["MIRROR_NEURON_RUN_ID"] == JOB
+    assert found["MNEDGE_LAUNCH"] == f"{JOB}/w:1/1"
     assert "AWS_SECRET_KEY" not in found
 
 
@@ -252,7 +253,7 @@ async def test_without_a_bundle_there_is_no_module(node):
 async def test_nothing_is_left_when_the_job_is_closed(node):
     made = node()
     await calls(made, "child")
-    assert [token for _, token in running_tokens() if token.startswith("job-1/")] == []
+    assert [token for _, token in running_tokens() if token.startswith(f"{JOB}/")] == []
     assert not list(Path(made.payloads).rglob("__pycache__"))
 
 
@@ -263,7 +264,7 @@ async def test_a_cancelled_call_leaves_nothing_and_the_next_starts_anew(node):
         with trio.move_on_after(0.2) as scope:
             await workers.call(made.call(2, "hang", version=1, state=first.state), print)
         assert scope.cancelled_caught
-        assert [token for _, token in running_tokens() if token.startswith("job-1/")] == []
+        assert [token for _, token in running_tokens() if token.startswith(f"{JOB}/")] == []
         after = await workers.call(made.call(3, "a", version=1, state=first.state), print)
         assert after.state["n"] == 2
 

@@ -15,6 +15,9 @@ from mnedge.hot.spawn import spawn_native, spawn_plain
 
 pytestmark = pytest.mark.live
 
+MINE, DEAD = f"mine-{os.getpid()}", f"dead-{os.getpid()}"
+"""Tests that run beside these have other jobs."""
+
 SPAWNS = [
     pytest.param(
         spawn_native,
@@ -29,7 +32,7 @@ def processes(request):
     return Processes(request.param)
 
 
-def start(processes, line, token="job/a/1", **more):
+def start(processes, line, token=f"{MINE}/a/1", **more):
     return processes.start(
         ["sh", "-c", line],
         token=token,
@@ -61,7 +64,7 @@ def is_running(pid):
 
 async def test_a_command_runs_to_its_end(processes):
     process = start(processes, "echo $MNEDGE_LAUNCH; echo err >&2; exit 3")
-    assert await read_line(process.stdout) == "job/a/1"
+    assert await read_line(process.stdout) == f"{MINE}/a/1"
     assert await read_line(process.stderr) == "err"
     await process.exited()
     ended = await process.end()
@@ -118,7 +121,7 @@ FLIGHTS = {
 @pytest.mark.parametrize("line", FLIGHTS.values(), ids=FLIGHTS)
 async def test_ending_a_process_ends_all_that_descends_from_it(processes, line):
     process = start(processes, line)
-    other = start(processes, "echo up; exec sleep 300", token="job/other/1")
+    other = start(processes, "echo up; exec sleep 300", token=f"{MINE}/other/1")
     await read_line(other.stdout)
     child = int(await read_line(process.stdout))
     with trio.fail_after(5):
@@ -145,7 +148,7 @@ async def test_what_a_command_leaves_behind_ends_with_it(processes, name):
 async def test_an_orphan_of_a_running_command_is_left_alone(processes):
     process = start(processes, "(setsid sleep 300 >/dev/null 2>&1 & echo $!); exec sleep 300")
     orphan = int(await read_line(process.stdout))
-    other = start(processes, "exit 0", token="job/b/1")
+    other = start(processes, "exit 0", token=f"{MINE}/b/1")
     await other.exited()
     await other.end()
     assert is_running(orphan)
@@ -181,7 +184,7 @@ from mnedge.execution.processes import Processes
 from mnedge.hot import spawn
 processes = Processes(getattr(spawn, sys.argv[1]))
 started = [
-    processes.start(["sh", "-c", line], token=f"dead/{number}/1", directory="/",
+    processes.start(["sh", "-c", line], token=f"{sys.argv[2]}/{number}/1", directory="/",
                     environment={"PATH": os.environ["PATH"]})
     for number, line in enumerate(["echo up; exec sleep 300",
                                    "sleep 300 & echo up; exec sleep 300",
@@ -201,7 +204,7 @@ def dead_owner(request):
     spawn = request.node.callspec.params["processes"]
     name = getattr(spawn, "__name__", "")
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, name],
+        [sys.executable, "-c", OWNER, name, DEAD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
@@ -211,7 +214,7 @@ def dead_owner(request):
     assert len(pids) == 3
     yield pids
     for pid, token in running_tokens():
-        if token.startswith("dead/"):
+        if token.startswith(f"{DEAD}/"):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -221,35 +224,37 @@ async def test_a_command_dies_with_its_owner(processes, dead_owner):
 
 async def test_what_outlived_a_dead_owner_is_found_by_its_token(processes, dead_owner):
     def left():
-        return [token for _, token in running_tokens() if token.startswith("dead/")]
+        return [token for _, token in running_tokens() if token.startswith(f"{DEAD}/")]
 
     await until(lambda: not any(map(is_running, dead_owner)))
-    assert set(left()) == {"dead/1/1", "dead/2/1"}
-    assert await processes.sweep({"dead/0/1", "dead/1/1", "other/1/1"}) == 1
-    assert set(left()) == {"dead/2/1"}
-    assert await processes.sweep({"dead/"}) >= 1
+    assert set(left()) == {f"{DEAD}/1/1", f"{DEAD}/2/1"}
+    assert await processes.sweep({f"{DEAD}/0/1", f"{DEAD}/1/1", "other/1/1"}) == 1
+    assert set(left()) == {f"{DEAD}/2/1"}
+    assert await processes.sweep({f"{DEAD}/"}) >= 1
     assert left() == []
-    assert await processes.sweep({"dead/"}) == 0
+    assert await processes.sweep({f"{DEAD}/"}) == 0
 
 
 async def test_a_sweep_spares_what_is_ours(processes):
-    process = start(processes, "echo up; exec sleep 300", token="mine/1/1")
+    process = start(processes, "echo up; exec sleep 300", token=f"{MINE}/1/1")
     await read_line(process.stdout)
-    assert await processes.sweep({"mine/"}) == 0
+    assert await processes.sweep({f"{MINE}/"}) == 0
     assert is_running(process.pid)
     await process.end()
 
 
 async def test_many_at_once_all_end(processes):
     async def one(number):
-        process = start(processes, f"setsid sleep 300 & exit {number % 7}", token=f"m/{number}/1")
+        process = start(
+            processes, f"setsid sleep 300 & exit {number % 7}", token=f"{MINE}/{number}/1"
+        )
         await process.exited()
         assert (await process.end()).code == number % 7
 
     async with trio.open_nursery() as nursery:
         for number in range(40):
             nursery.start_soon(one, number)
-    assert not [token for _, token in running_tokens() if token.startswith("m/")]
+    assert not [token for _, token in running_tokens() if token.startswith(f"{MINE}/")]
 
 
 @pytest.mark.parametrize("point", ["spawn.before", "spawn.after"])
@@ -262,4 +267,4 @@ async def test_a_start_that_fails_half_way_leaves_nothing(processes, point, acti
     with faults.armed(f"{point}:1:{action}"), pytest.raises((OSError, InjectedFaultError)):
         start(processes, "exec sleep 300")
     assert len(os.listdir("/proc/self/fd")) == len(before)
-    assert not [token for _, token in running_tokens() if token == "job/a/1"]
+    assert not [token for _, token in running_tokens() if token == f"{MINE}/a/1"]

@@ -6,7 +6,7 @@ from mnedge.execution.refusal import RefusedError
 from mnedge.execution.run import Run
 from mnedge.execution.selection import Chosen
 from mnedge.execution.staging import Documents
-from tests.execution.node import ScriptedRunner, ended
+from tests.execution.node import JOB, ScriptedRunner, ended
 
 DOCUMENTS = Documents(b"{}", b"{}", b"body", b"{}", b"{}")
 
@@ -48,7 +48,7 @@ async def test_staging_fills_the_workspace_and_says_what_to_start(make):
     ]
     assert launch.command == ("x", f"{workspace}/mirror_neuron_body.bin")
     assert launch.workdir == f"{workspace}/app"
-    assert (launch.name, launch.token) == ("mine-job-1-w", "job-1/w:m1/1")
+    assert (launch.name, launch.token) == (f"mine-{JOB}-w", f"{JOB}/w:m1/1")
     assert (launch.timeout_s, launch.max_output_bytes) == (3.0, 1 << 20)
     assert launch.config["name_prefix"] == "mine"
 
@@ -56,7 +56,7 @@ async def test_staging_fills_the_workspace_and_says_what_to_start(make):
 async def test_what_openshell_has_more_is_there_for_its_stand_in(make):
     run, workspace = make({"command": ["x", "{{job_id}}"]}, doubled=True)
     launch = await run.stage(workspace, DOCUMENTS)
-    assert launch.command == ("x", "job-1")
+    assert launch.command == ("x", JOB)
     assert "mirror_neuron_body_meta.json" in os.listdir(workspace)
 
 

@@ -22,7 +22,7 @@ def launch(tmp_path):
 
     def make(command, *, more=None, **fields):
         return Launch(
-            token=f"suite/a/{next(numbers)}",
+            token=f"suite-{os.getpid()}/a/{next(numbers)}",
             name="suite",
             command=command,
             workspace=str(tmp_path),

@@ -95,7 +95,7 @@ def run(tmp_path):
 
     async def run(command, *, path=None, **fields):
         launch = Launch(
-            token="local/a/1",
+            token=f"local-{os.getpid()}/a/1",
             name="n",
             command=command,
             workspace=str(tmp_path),
