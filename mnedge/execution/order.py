@@ -1,9 +1,10 @@
 """What the executor is asked to do, and what it must know of the job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
+from mnedge.bundle.config import filled
 from mnedge.model.body import json_bytes
 from mnedge.model.commands import RunAttempt
 from mnedge.model.manifest import Agent, JobSpec
@@ -49,8 +50,13 @@ def job_context(
     clock: Callable[[], float],
     bundle_root: str | None = None,
     body_paths: tuple[str, ...] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> JobContext:
-    """Return the context of a job, what is the same for all its attempts worked out."""
+    """Return the context of a job, what is the same for all its attempts worked out.
+
+    `environ` fills `${env.NAME}` in commands and environments: only here, on the node that runs
+    them, so that no secret is stored with the job.
+    """
     return JobContext(
         job_id=job_id,
         spec=spec,
@@ -59,6 +65,15 @@ def job_context(
         clock=clock,
         bundle_root=bundle_root,
         body_paths=body_paths,
-        agents={agent.agent_id: agent for agent in spec.agents},
+        agents={agent.agent_id: _with(environ or {}, agent) for agent in spec.agents},
         config_json=json_bytes(spec.config).decode(),
     )
+
+
+def _with(environ: Mapping[str, str], agent: Agent) -> Agent:
+    changed = {
+        name: filled(agent.config[name], {}, environ)
+        for name in ("command", "environment")
+        if name in agent.config
+    }
+    return structs.replace(agent, config={**agent.config, **changed})

@@ -75,6 +75,7 @@ class Workplace:
             clock=clock,
             bundle_root=self._bundle_root(),
             body_paths=job.body_paths,
+            environ=config.environ,
         )
         self._stack = AsyncExitStack()
         self._modules: Modules | None = None
