@@ -6,7 +6,8 @@ from mnedge.model.states import AgentKind
 def context(config=None, **more):
     spec = JobSpec(
         blueprint_id="b", graph_id="g", job_name="g", edges=[], entrypoints=[], seeds={},
-        agents=[Agent(agent_id="a", kind=AgentKind.EXECUTOR, config=config or {})], config={"x": [1]},
+        agents=[Agent(agent_id="a", kind=AgentKind.EXECUTOR, config=config or {})],
+        config={"x": [1]},
     )  # fmt: skip
     return job_context(spec, "j", run_dir="/r/j", runs_root="/r", clock=lambda: 0.0, **more)
 
