@@ -38,7 +38,7 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
 def topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Offer pages of the manual."""
     del ctx, param
-    from mnedge.cli.docs import pages
+    from mnedge.cli.manual import pages
 
     return beginning(incomplete, (page.topic for page in pages()))
 

@@ -1,81 +1,20 @@
-"""The manual: every page has a summary, can be found, and speaks of verbs that exist."""
-
-import inspect
-import re
-from pathlib import Path
-
-import click
-import pytest
-
-from mnedge import config
-from mnedge.cli import docs
-from mnedge.cli.root import root
-
-PAGES = docs.pages()
+"""`mnedge docs` lists the manual's pages and shows one, for people and for programs."""
 
 
-def test_the_manual_begins_with_the_quickstart():
-    assert [page.topic for page in PAGES][:3] == ["quickstart", "blueprints", "running"]
-    assert {"recovery", "cli", "configuration", "plugins", "glossary"} <= {p.topic for p in PAGES}
+def test_the_pages_are_listed_in_reading_order(mnedge):
+    topics = [line.split()[0] for line in mnedge("docs").out.splitlines() if line]
+    assert topics[:2] == ["quickstart", "blueprints"]
+    told = [page["topic"] for page in mnedge("docs", "--json").value]
+    assert told == topics[: len(told)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
-def test_a_page_says_in_one_line_what_it_is_about(page):
-    assert page.title
-    assert 10 < len(page.summary) < 100
-    assert page.summary.endswith(".")
+def test_a_page_is_shown_as_it_was_written(mnedge):
+    text = mnedge("docs", "recov").out
+    assert text.startswith("# Recovery")
+    page = mnedge("docs", "recovery", "--json").value
+    assert page["text"].rstrip() == text.rstrip()
+    assert (page["topic"], page["title"]) == ("recovery", "Recovery")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
-def test_a_page_names_only_pages_that_exist(page):
-    named = set(re.findall(r"mnedge docs ([a-z]+)", page.text))
-    assert named <= {page.topic for page in PAGES} | {"recovery"}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
-def test_a_page_names_only_verbs_that_exist(page):
-    ctx = click.Context(root)
-    for words in re.findall(r"mnedge ((?:blueprint|job|run) [a-z]+)", page.text):
-        noun, verb = words.split()
-        group = root.get_command(ctx, noun)
-        assert isinstance(group, click.Group)
-        assert verb in group.commands, f"mnedge {words}"
-
-
-def sources():
-    package = Path(docs.__file__).resolve().parents[1]
-    return "\n".join(file.read_text() for file in package.rglob("*.py"))
-
-
-def test_the_manual_names_only_variables_that_are_read_or_set():
-    text = sources()
-    named = set(re.findall(r"\bMN(?:EDGE)?_[A-Z_]+[A-Z]\b", "".join(page.text for page in PAGES)))
-    unknown = {name for name in named if name not in text and name.removeprefix("MN_") not in text}
-    assert not unknown
-
-
-def test_every_setting_of_the_node_stands_in_the_manual():
-    settings = set(re.findall(r"MN(?:EDGE)?_[A-Z_]+", inspect.getsource(config)))
-    page = docs.find("configuration").text
-    assert not {name for name in settings if name not in page}
-
-
-def test_a_page_is_found_by_its_name_or_a_beginning_that_is_its_own():
-    assert docs.find("recovery").topic == "recovery"
-    assert docs.find("Reco").topic == "recovery"
-    assert docs.find("cli.md").topic == "cli"
-
-
-def test_an_unknown_page_is_answered_with_near_ones():
-    with pytest.raises(docs.PageNotFoundError) as refused:
-        docs.find("recovry")
-    assert "recovery" in refused.value.hint
-    with pytest.raises(docs.PageNotFoundError) as refused:
-        docs.find("zzz")
-    assert "quickstart" in refused.value.hint
-
-
-def test_a_file_is_read_as_a_page():
-    page = docs.parsed("t", "# A title\n\n<!-- made -->\nFirst line\nof it. Second.\n\nRest.\n")
-    assert page[:3] == ("t", "A title", "First line of it.")
-    assert docs.parsed("bare", "").summary == ""
+def test_a_page_that_is_not_there_is_answered_with_near_ones(mnedge):
+    assert "recovery" in mnedge("docs", "recoverry", code=2).err

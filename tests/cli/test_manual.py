@@ -1,0 +1,81 @@
+"""The manual: every page has a summary, can be found, and speaks of verbs that exist."""
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from mnedge import config
+from mnedge.cli import manual
+from mnedge.cli.root import root
+
+PAGES = manual.pages()
+
+
+def test_the_manual_begins_with_the_quickstart():
+    assert [page.topic for page in PAGES][:3] == ["quickstart", "blueprints", "running"]
+    assert {"recovery", "cli", "configuration", "plugins", "glossary"} <= {p.topic for p in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_says_in_one_line_what_it_is_about(page):
+    assert page.title
+    assert 10 < len(page.summary) < 100
+    assert page.summary.endswith(".")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_names_only_pages_that_exist(page):
+    named = set(re.findall(r"mnedge docs ([a-z]+)", page.text))
+    assert named <= {page.topic for page in PAGES} | {"recovery"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.topic)
+def test_a_page_names_only_verbs_that_exist(page):
+    ctx = click.Context(root)
+    for words in re.findall(r"mnedge ((?:blueprint|job|run) [a-z]+)", page.text):
+        noun, verb = words.split()
+        group = root.get_command(ctx, noun)
+        assert isinstance(group, click.Group)
+        assert verb in group.commands, f"mnedge {words}"
+
+
+def sources():
+    package = Path(manual.__file__).resolve().parents[1]
+    return "\n".join(file.read_text() for file in package.rglob("*.py"))
+
+
+def test_the_manual_names_only_variables_that_are_read_or_set():
+    text = sources()
+    named = set(re.findall(r"\bMN(?:EDGE)?_[A-Z_]+[A-Z]\b", "".join(page.text for page in PAGES)))
+    unknown = {name for name in named if name not in text and name.removeprefix("MN_") not in text}
+    assert not unknown
+
+
+def test_every_setting_of_the_node_stands_in_the_manual():
+    settings = set(re.findall(r"MN(?:EDGE)?_[A-Z_]+", inspect.getsource(config)))
+    page = manual.find("configuration").text
+    assert not {name for name in settings if name not in page}
+
+
+def test_a_page_is_found_by_its_name_or_a_beginning_that_is_its_own():
+    assert manual.find("recovery").topic == "recovery"
+    assert manual.find("Reco").topic == "recovery"
+    assert manual.find("cli.md").topic == "cli"
+
+
+def test_an_unknown_page_is_answered_with_near_ones():
+    with pytest.raises(manual.PageNotFoundError) as refused:
+        manual.find("recovry")
+    assert "recovery" in refused.value.hint
+    with pytest.raises(manual.PageNotFoundError) as refused:
+        manual.find("zzz")
+    assert "quickstart" in refused.value.hint
+
+
+def test_a_file_is_read_as_a_page():
+    page = manual.parsed("t", "# A title\n\n<!-- made -->\nFirst line\nof it. Second.\n\nRest.\n")
+    assert page[:3] == ("t", "A title", "First line of it.")
+    assert manual.parsed("bare", "").summary == ""
