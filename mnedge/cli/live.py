@@ -14,11 +14,11 @@ from mnedge.cli.frame import brief, frame, trouble_line
 from mnedge.cli.progress import JobProgress, advance
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns
-from mnedge.cli.tail import Tail
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock
+from mnedge.store.runs.readers import Follower
 
 TOLD = frozenset({"running", "pausing", "paused"})
 """Changes of status worth a line; how a job ended is told at its end."""
@@ -92,9 +92,9 @@ class Records(Silent):
 
     def __init__(self, screen: Screen, every: Sequence[Shown]) -> None:
         super().__init__(screen)
-        self._tails = {
-            shown.record.job_id: Tail(
-                Path(shown.record.run_folder) / "events.jsonl", after=shown.progress.last_seq
+        self._followers = {
+            shown.record.job_id: Follower(
+                Path(shown.record.run_folder), after=shown.progress.last_seq
             )
             for shown in every
         }
@@ -102,16 +102,16 @@ class Records(Silent):
     def take(self, shown: Shown, events: Sequence[Event]) -> None:
         """Print what is new; the run folder has it before anybody is told."""
         del events
-        for record in self._tails[shown.record.job_id].look():
+        for record in self._followers[shown.record.job_id].look():
             self.screen.document(record)
         self.screen.flush()
 
     def draw(self) -> None:
         """Print what workers wrote since."""
-        for tail in self._tails.values():
-            for record in tail.look():
+        for follower in self._followers.values():
+            for record in follower.look():
                 self.screen.document(record)
-            tail.close()
+            follower.close()
 
 
 class Plain(Silent):

@@ -1,8 +1,7 @@
 """`job events` and `job logs`: what happened, and what workers wrote, from the run folder."""
 
 import os
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +13,6 @@ from rich.text import Text
 from mnedge.cli.progress import said, severity_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line, shortened
-from mnedge.cli.tail import Record, Tail, parsed
 from mnedge.cli.verbs import Asked
 from mnedge.cli.written import Reader
 from mnedge.config import read_config
@@ -22,6 +20,7 @@ from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.runtime import jobs
+from mnedge.store.runs.readers import Follower, Record
 
 LOOK_S = 0.25
 PAYLOAD_WIDTH = 160
@@ -29,7 +28,6 @@ OUTPUT_LINES = 5
 OUTPUT_WIDTH = 200
 OUTPUT_STYLES = {"stdout": "green", "stderr": "yellow"}
 LEVEL_STYLES = {"ERROR": "red", "CRITICAL": "red", "WARN": "yellow", "DEBUG": "dim", "TRACE": "dim"}
-_SEGMENT = re.compile(r"\.\d{3,}\.jsonl$")
 
 
 class Wanted(NamedTuple):
@@ -43,9 +41,6 @@ class Wanted(NamedTuple):
 
     def wants(self, record: Record) -> bool:
         """Tell whether the record is one of those asked for."""
-        seq = record.get("seq")
-        if isinstance(seq, int) and seq <= self.after:
-            return False
         if self.agent is not None and _agent_of(record) != self.agent:
             return False
         kind = str(record.get("type"))
@@ -58,11 +53,10 @@ async def tell_events(asked: Asked, job_id: str, wanted: Wanted) -> None:
     screen = Screen(asked)
     async with opened_store(config) as store:
         job = await jobs.find_job(store, job_id)
-        folder = Path(job.run_folder)
-        with Tail(folder / "events.jsonl", after=wanted.after) as tail:
+        with Follower(Path(job.run_folder), after=wanted.after) as events:
 
             async def look() -> list[Record]:
-                return [one for one in history(folder, "events", tail) if wanted.wants(one)]
+                return [one for one in events.look() if wanted.wants(one)]
 
             await _tell(screen, store, job, wanted, look, lambda record: [event_line(record)])
 
@@ -76,12 +70,11 @@ async def tell_logs(asked: Asked, job_id: str, wanted: Wanted) -> None:
         job = await jobs.find_job(store, job_id)
         spec = await jobs.read_spec(store, job.job_id)
         reader = Reader(store, job.job_id, [agent.agent_id for agent in spec.agents])
-        folder = Path(job.run_folder)
-        with Tail(folder / "logs.jsonl") as tail:
+        with Follower(Path(job.run_folder), "logs") as logs:
 
             async def look() -> list[Record]:
                 found = [written.record() for written in await reader.look()]
-                found += history(folder, "logs", tail)
+                found += logs.look()
                 found.sort(key=lambda record: str(record.get("ts") or ""))
                 return [one for one in found if wanted.wants(one)]
 
@@ -111,18 +104,6 @@ async def _tell(
         if over:
             return
         await trio.sleep(LOOK_S)
-
-
-def history(folder: Path, name: str, tail: Tail) -> Iterator[Record]:
-    """Yield what was not told yet: of full files once, then of the current one."""
-    if not tail.opened:
-        for file in sorted(folder.glob(f"{name}.*.jsonl")):
-            if _SEGMENT.search(file.name):
-                for line in file.read_bytes().splitlines():
-                    record = parsed(line)
-                    if record is not None and tail.is_new(record, line):
-                        yield record
-    yield from tail.look()
 
 
 def _print(

@@ -1,10 +1,6 @@
 """Events and logs in lines."""
 
-import json
-
-from mnedge.cli import story
 from mnedge.cli.story import Wanted, event_line, log_lines
-from mnedge.cli.tail import Tail
 
 EVENT = {
     "seq": 12,
@@ -39,24 +35,12 @@ def test_a_log_record_is_one_line():
     assert line.plain.split()[1:] == ["WARN", "runtime", "a", "b"]
 
 
-def test_records_are_chosen_by_number_type_and_agent():
+def test_records_are_chosen_by_type_and_agent():
     assert Wanted().wants(EVENT)
-    assert Wanted(after=11).wants(EVENT)
-    assert not Wanted(after=12).wants(EVENT)
     assert Wanted(types=("job_*", "agent_*")).wants(EVENT)
     assert not Wanted(types=("job_*",)).wants(EVENT)
     assert Wanted(agent="reviewer").wants(EVENT)
     assert not Wanted(agent="router").wants(EVENT)
-
-
-def test_the_history_begins_in_the_oldest_file(tmp_path):
-    for name, seqs in [("events.001", [1, 2]), ("events.002", [3]), ("events", [4])]:
-        lines = "".join(json.dumps({"seq": seq}) + "\n" for seq in seqs)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
-    (tmp_path / "events.index.json").write_text("{}")
-    with Tail(tmp_path / "events.jsonl") as tail:
-        assert [one["seq"] for one in story.history(tmp_path, "events", tail)] == [1, 2, 3, 4]
-        assert list(story.history(tmp_path, "events", tail)) == []
 
 
 def test_what_a_worker_wrote_stands_line_by_line_the_end_of_it_if_it_is_much():

@@ -6,7 +6,8 @@ Source: bundle format 6.2, 6.3, 6.7.
 import gzip
 import os
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,6 @@ from mnedge.store.runs.foreign import UNPARSEABLE_CHARS
 from mnedge.store.runs.stream import segment_name
 
 Record = dict[str, Any]
-LOOK_BYTES = 16 << 20
-"""What one look of a follower reads at most."""
 _READ_BYTES = 1 << 20
 
 
@@ -97,11 +96,7 @@ def read_events(run_dir: Path, *, after: int = 0, limit: int | None = None) -> l
     `after`: those behind our event with this `seq`, and behind all before it.
     """
     records = _in_order(run_dir, "events", None if after else limit)
-    if after:
-        numbered = [at for at, one in enumerate(records) if isinstance(one.get("seq"), int)]
-        behind = max((at for at in numbered if records[at]["seq"] <= after), default=-1)
-        records = records[behind + 1 :]
-    return _newest(records, limit)
+    return _newest(_behind(records, after) if after else records, limit)
 
 
 def read_stream(run_dir: Path, stream: str, *, limit: int | None = None) -> list[Record]:
@@ -126,72 +121,103 @@ def record_of(line: bytes, run_id: str) -> Record:
 
 
 class Follower:
-    """Yields the records that a stream of a run gains, across full files and rebuilt ones."""
+    """Tells what a stream of a run holds and then gains, each line once.
 
-    def __init__(self, run_dir: Path, stream: str = "events") -> None:
+    It begins with the full files, reads on when the current one becomes full, and knows again what
+    it told of a file that a worker cut or that was rebuilt.
+    """
+
+    def __init__(self, run_dir: Path, stream: str = "events", *, after: int = 0) -> None:
+        """`after`: as for `read_events`."""
         self._run_dir = run_dir
         self._stream = stream
         self._path = run_dir / f"{stream}.jsonl"
+        self._after = after
+        self._begun = False
         self._file: int | None = None
         self._read_bytes = 0
-        self._seen: set[int] = set()
-        """Hashes of the current file's lines: a rebuilt file holds them again."""
+        self._told: Counter[int] = Counter()
+        """Hashes of the lines of the current file, as far as it was read."""
+        self._known: Counter[int] = Counter()
+        """Hashes of lines that were told and may stand in the current file once more."""
 
-    def look(self) -> list[Record]:
-        """Return what is new since the last look, in the order of the file."""
-        lines: list[bytes] = []
-        stamp = stamp_of(self._path)
-        if self._file is not None:
-            ours = as_stamp(os.fstat(self._file))
-            lines += self._read_on(self._file)
-            if stamp is not None and stamp.inode == ours.inode:
-                if stamp.size_bytes >= self._read_bytes:
-                    return self._records(lines)
-                self._read_bytes = 0  # cut in place: what it holds now is told, unless it was
-                return self._records(lines + self._read_on(self._file))
-            lines += self._full_files_after(ours.inode)
-            self.close()
-        self._file = _opened(self._path)
-        if self._file is not None:
-            lines += self._read_on(self._file)
-        return self._records(lines)
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def look(self) -> Iterator[Record]:
+        """Return what is new since the last look, in the order of the files."""
+        found = (record_of(line, self._run_dir.name) for line in self._fresh())
+        after, self._after = self._after, 0
+        return iter(_behind(list(found), after)) if after else found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; another look opens it again."""
         file, self._file = self._file, None
-        self._read_bytes = 0
+        self._begin_again()
         if file is not None:
             os.close(file)
 
-    def _full_files_after(self, inode: int) -> list[bytes]:
+    def _fresh(self) -> Iterator[bytes]:
+        if self._file is not None:
+            current = stamp_of(self._path)
+            ours = as_stamp(os.fstat(self._file))
+            if ours.size_bytes < self._read_bytes:
+                self._begin_again()
+            yield from self._read_on(self._file)
+            if current is not None and current.inode == ours.inode:
+                return
+            yield from self._full_files_after(ours.inode)
+            self.close()
+        self._file = _opened(self._path)
+        if not self._begun:
+            self._begun = True
+            yield from self._full_files_before(self._file)
+        if self._file is not None:
+            yield from self._read_on(self._file)
+
+    def _begin_again(self) -> None:
+        self._read_bytes = 0
+        self._known |= self._told
+        self._told.clear()
+
+    def _full_files_before(self, current: int | None) -> Iterator[bytes]:
+        inode = None if current is None else os.fstat(current).st_ino
+        for path in _full_files(self._run_dir, self._stream):
+            stamp = stamp_of(path)
+            if stamp is not None and stamp.inode == inode:
+                return  # it became full just now
+            yield from _lines_of(path)
+
+    def _full_files_after(self, inode: int) -> Iterator[bytes]:
         """Read the full files behind the one that was current, if that is one of them now."""
         full = _full_files(self._run_dir, self._stream)
         inodes = [stamp.inode if (stamp := stamp_of(path)) else None for path in full]
         if inode not in inodes:
-            return []
-        self._seen.clear()
-        lines: list[bytes] = []
+            return
+        self._told.clear()
+        self._known.clear()
         for path in full[inodes.index(inode) + 1 :]:
-            lines += [line for line in (read_plain(path) or b"").split(b"\n") if line]
-        return lines
+            yield from _lines_of(path)
 
-    def _read_on(self, file: int) -> list[bytes]:
-        content = b""
-        while part := os.pread(file, _READ_BYTES, self._read_bytes + len(content)):
-            content += part
-            if len(content) >= LOOK_BYTES:
-                break
-        end = content.rfind(b"\n") + 1
-        self._read_bytes += end
-        fresh: list[bytes] = []
-        for line in content[:end].split(b"\n"):
-            if line.strip() and hash(line) not in self._seen:
-                self._seen.add(hash(line))
-                fresh.append(line)
-        return fresh
+    def _read_on(self, file: int) -> Iterator[bytes]:
+        rest = b""
+        while part := os.pread(file, _READ_BYTES, self._read_bytes + len(rest)):
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                self._read_bytes += len(line) + 1
+                if line.strip() and self._is_new(line):
+                    yield line
 
-    def _records(self, lines: Iterable[bytes]) -> list[Record]:
-        return [record_of(line, self._run_dir.name) for line in lines]
+    def _is_new(self, line: bytes) -> bool:
+        name = hash(line)
+        self._told[name] += 1
+        if self._known[name] <= 0:
+            return True
+        self._known[name] -= 1
+        return False
 
 
 def _in_order(run_dir: Path, stream: str, limit: int | None) -> list[Record]:
@@ -199,7 +225,7 @@ def _in_order(run_dir: Path, stream: str, limit: int | None) -> list[Record]:
     contents: list[list[bytes]] = []
     found = 0
     for path in reversed([*_full_files(run_dir, stream), run_dir / f"{stream}.jsonl"]):
-        lines = [line for line in _content_of(path).split(b"\n") if line.strip()]
+        lines = _lines_of(path)
         contents.append(lines)
         found += len(lines)
         if limit is not None and found >= limit:
@@ -212,6 +238,12 @@ def _in_order(run_dir: Path, stream: str, limit: int | None) -> list[Record]:
         dated.append((ts, record))
     dated.sort(key=lambda item: item[0])
     return [record for _, record in dated]
+
+
+def _behind(records: list[Record], after: int) -> list[Record]:
+    numbered = [at for at, one in enumerate(records) if isinstance(one.get("seq"), int)]
+    last = max((at for at in numbered if records[at]["seq"] <= after), default=-1)
+    return records[last + 1 :]
 
 
 def _newest(records: list[Record], limit: int | None) -> list[Record]:
@@ -233,6 +265,10 @@ def _full_files(run_dir: Path, stream: str) -> list[Path]:
     if not found and stream == "logs":
         found = sorted((run_dir / "logs" / "archive").glob("*.logs.jsonl*"))
     return found
+
+
+def _lines_of(path: Path) -> list[bytes]:
+    return [line for line in _content_of(path).split(b"\n") if line.strip()]
 
 
 def _content_of(path: Path) -> bytes:

@@ -114,27 +114,50 @@ def test_after_and_limit_choose_the_newest(tmp_path, monkeypatch):
     assert read_stream(run.path, "timeline", limit=1)[0]["type"] == "run_completed"
 
 
-def told(found) -> list[object]:
-    return [one.get("seq") or one["type"] for one in found]
+def told(follower) -> list[object]:
+    return [one.get("seq") or one.get("event_id") or one["type"] for one in follower.look()]
+
+
+def add(path, *records) -> None:
+    with path.open("a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+@pytest.fixture
+def events(tmp_path):
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def follower(tmp_path):
+    with Follower(tmp_path) as opened:
+        yield opened
 
 
 def test_a_follower_tells_each_line_once_across_full_files(tmp_path, monkeypatch):
     monkeypatch.setattr("mnedge.store.runs.stream.SEGMENT_BYTES", 3000)
     run = folder(tmp_path)
     follower = Follower(run.path)
-    assert follower.look() == []
+    assert told(follower) == []
     run.open()
-    found = follower.look()
+    found = told(follower)
     run.publish(beginning())
-    found += follower.look()
+    found += told(follower)
     for start in range(6, 46, 10):
         run.publish(middle(start, 10))
-        found += follower.look()
-    assert follower.look() == []
-    assert [one["seq"] for one in found if "seq" in one] == list(range(1, 46))
-    assert [one["type"] for one in found if "seq" not in one] == ["run_started", "inputs_loaded"]
+        found += told(follower)
+    assert told(follower) == []
+    assert [one for one in found if isinstance(one, int)] == list(range(1, 46))
+    assert len(found) == 45 + len(["run_started", "inputs_loaded"])
     follower.close()
     run.close()
+    with Follower(run.path) as late:
+        kept = told(late)
+        assert kept == found[-len(kept) :]
+        assert len(kept) > 20
+        assert told(late) == []
+    with Follower(run.path, after=41) as late:
+        assert told(late) == [42, 43, 44, 45]
 
 
 def test_a_follower_tells_each_line_once_when_a_worker_cuts_the_file(tmp_path):
@@ -142,28 +165,82 @@ def test_a_follower_tells_each_line_once_when_a_worker_cuts_the_file(tmp_path):
     run.open()
     run.publish(beginning())
     follower = Follower(run.path)
-    found = follower.look()
+    found = list(follower.look())
     (run.path / "events.jsonl").write_text('{"type":"mine"}\n')
     found += follower.look()
     run.publish(middle(6, 3))
     run.merge_worker_files()
     found += follower.look()
-    assert sorted(map(str, told(found))) == sorted(
+    assert sorted(str(one.get("seq") or one["type"]) for one in found) == sorted(
         map(str, [*range(1, 9), "run_started", "inputs_loaded", "mine"])
     )
     shutil.rmtree(run.path)
-    assert follower.look() == []
+    assert told(follower) == []
     follower.close()
     run.close()
     assert run.path.name == JOB
 
 
-def test_a_follower_waits_for_the_end_of_a_line(tmp_path):
-    path = tmp_path / "events.jsonl"
-    path.write_text('{"type":')
-    follower = Follower(tmp_path)
-    assert follower.look() == []
-    with open(path, "a") as file:
-        file.write('"a"}\n')
-    assert told(follower.look()) == ["a"]
+def test_a_follower_waits_for_the_end_of_a_line(events, follower):
+    events.write_text('{"seq": 1}\n{"se')
+    assert told(follower) == [1]
+    with open(events, "a") as file:
+        file.write('q": 2}\n')
+    assert told(follower) == [2]
+
+
+def test_lines_that_are_alike_are_told_as_often_as_they_were_written(events, follower):
+    add(events, {"type": "tick"}, {"type": "tick"})
+    assert told(follower) == ["tick", "tick"]
+    add(events, {"type": "tick"})
+    assert told(follower) == ["tick"]
     follower.close()
+    add(events, {"type": "tick"})
+    assert told(follower) == ["tick"]
+
+
+def test_a_file_that_became_full_is_read_to_its_end(events, follower):
+    add(events, {"seq": 1})
+    assert told(follower) == [1]
+    add(events, {"seq": 2})
+    events.rename(events.with_name("events.001.jsonl"))
+    add(events.with_name("events.002.jsonl"), {"seq": 3})
+    add(events, {"seq": 4})
+    assert told(follower) == [2, 3, 4]
+
+
+def test_a_replaced_file_tells_only_what_is_new(events, follower):
+    add(events, {"seq": 1}, {"event_id": "w1"})
+    assert told(follower) == [1, "w1"]
+    other = events.with_name("other")
+    add(other, {"event_id": "w1"}, {"event_id": "w2"}, {"seq": 1}, {"seq": 2})
+    other.replace(events)
+    assert told(follower) == ["w2", 2]
+
+
+def test_a_cut_file_is_read_again(events, follower):
+    add(events, {"seq": 1}, {"seq": 2})
+    assert told(follower) == [1, 2]
+    events.write_text('{"seq": 1}\n')
+    assert told(follower) == []
+    events.write_text("")
+    assert told(follower) == []
+    add(events, {"seq": 1}, {"seq": 2}, {"seq": 3})
+    assert told(follower) == [3]
+
+
+def test_a_file_that_went_away_may_come_back(events, follower):
+    add(events, {"seq": 1})
+    assert told(follower) == [1]
+    events.unlink()
+    assert told(follower) == []
+    add(events, {"seq": 1}, {"seq": 2})
+    assert told(follower) == [2]
+
+
+def test_following_may_begin_behind_an_event(events, tmp_path):
+    add(events, {"seq": 1}, {"type": "early"}, {"seq": 2}, {"type": "mine"}, {"seq": 3})
+    with Follower(tmp_path, after=2) as follower:
+        assert told(follower) == ["mine", 3]
+        add(events, {"seq": 4})
+        assert told(follower) == [4]
