@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from tests.house.tree import ROOT, modules, parsed
+from tests.house.tree import ROOT, files, modules, parsed
 
 NOT_MIRRORED = {
     "bench": "measures, asserts nothing",
@@ -44,8 +44,13 @@ def place_of_test(module: Path) -> Path:
 
 
 def mirrored_tests() -> list[Path]:
-    found = (path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
-    return [path for path in found if path.parts[1] not in NOT_MIRRORED]
+    return [
+        file
+        for file in files()
+        if file.parts[0] == "tests"
+        and file.match("test_*.py")
+        and file.parts[1] not in NOT_MIRRORED
+    ]
 
 
 def holds_a_test(test_file: Path) -> bool:

@@ -1,12 +1,14 @@
 """The floors hold, and the contracts that say so break when somebody crosses them."""
 
+import ast
 import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, dotted, modules, parsed
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 
@@ -56,3 +58,20 @@ def test_every_bundled_plugin_is_under_contract():
     assert bundled == set(CONTRACTS["root_packages"]) - {"mnedge"}
     assert bundled == set(by_id["public_face"]["source_modules"])
     assert bundled == set(by_id["named_as_strings"]["forbidden_modules"])
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = {dotted(module) for module in modules()}
+    imported = {dotted(module): imports_of(module, known) for module in modules()}
+    TopologicalSorter(imported).prepare()  # raises CycleError with the circle
+
+
+def imports_of(module: Path, known: set[str]) -> set[str]:
+    """Return the modules that this one imports, at its top or later, also for types alone."""
+    named: set[str] = set()
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return named & known

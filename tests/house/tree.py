@@ -12,9 +12,12 @@ TOP = ("mnedge", "plugins", "native", "blueprints", "packaging", "tests", ".ci")
 @cache
 def modules() -> tuple[Path, ...]:
     """Return every module of mnedge and of the bundled plugins, relative to the repository."""
-    core = [path for path in (ROOT / "mnedge").rglob("*.py") if "_blueprints" not in path.parts]
-    bundled = (ROOT / "plugins").glob("mnedge_*/**/*.py")
-    return tuple(sorted(path.relative_to(ROOT) for path in [*core, *bundled]))
+    return tuple(file for file in files() if file.suffix == ".py" and is_ours(file.parts))
+
+
+def is_ours(parts: tuple[str, ...]) -> bool:
+    """Tell whether mnedge or a bundled plugin is made of it."""
+    return parts[0] == "mnedge" or (parts[0] == "plugins" and parts[1].startswith("mnedge_"))
 
 
 def dotted(module: Path) -> str:
@@ -43,13 +46,13 @@ def files() -> tuple[Path, ...]:
     else:
         found = {path.relative_to(ROOT) for top in TOP for path in (ROOT / top).rglob("*")}
         found |= {path.relative_to(ROOT) for path in ROOT.iterdir()}
-    skipped = {"__pycache__", ".venv", "build", "dist"}
+    skipped = {"__pycache__", ".venv", "build", "dist", "_blueprints"}
     return tuple(sorted(p for p in found if (ROOT / p).is_file() and not skipped & set(p.parts)))
 
 
 def text_of(file: Path) -> str | None:
-    """Return the file's text; None if it is not text."""
+    """Return the file's text; None if it is not text, or was removed since files were listed."""
     try:
         return (ROOT / file).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, FileNotFoundError):
         return None
