@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -33,12 +34,19 @@ class Instant:
 
     def __init__(self, steps: int = 0) -> None:
         self._steps = steps
-        self._done: dict[str, int] = {}
+        self._begun: dict[str, list[float]] = {}
+
+    def rate(self) -> float:
+        """Return steps per second of all jobs while each of them was under way."""
+        begun = self._begun.values()
+        first, last = max(times[0] for times in begun), min(times[-1] for times in begun)
+        return sum(first < at <= last for times in begun for at in times) / (last - first)
 
     async def run(self, order: Any, note: Any) -> Outcome:
         """Answer as a worker does that printed `ok`."""
-        job_id = order.job.job_id
-        self._done[job_id] = done = self._done.get(job_id, 0) + 1
+        times = self._begun.setdefault(order.job.job_id, [])
+        times.append(time.perf_counter())
+        done = len(times)
         end = Structured(completions=[Completion(scope="run", value={"steps": done})])
         return Outcome(
             status=OutcomeStatus.SUCCEEDED,
