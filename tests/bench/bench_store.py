@@ -1,16 +1,14 @@
 """Facts committed with an fsync per batch, beside plain SQLite doing the same in one thread."""
 
-import os
 import sqlite3
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from statistics import quantiles
 from zlib import crc32
 
 import trio
 from rows import Row
+from workloads import scratch
 
 from mnedge.part import running
 from mnedge.ports import Epoch
@@ -44,8 +42,8 @@ def main() -> list[Row]:
 
 def _floor(batch: int) -> tuple[float, float]:
     """Return rows per second and p99 of a commit: the rows that the journal writes, and no more."""
-    with tempfile.TemporaryDirectory(dir=_disk()) as folder:
-        connection = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
+    with scratch() as folder:
+        connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -71,7 +69,7 @@ def _floor(batch: int) -> tuple[float, float]:
 async def _journal(batch: int, producers: int) -> tuple[float, float]:
     """Each producer awaits its own append before the next, as a coordinator does."""
     took: list[float] = []
-    with tempfile.TemporaryDirectory(dir=_disk()) as folder:
+    with scratch() as folder:
         async with running(SqliteStore(folder)) as store:
             begun = time.perf_counter()
 
@@ -87,11 +85,6 @@ async def _journal(batch: int, producers: int) -> tuple[float, float]:
                     nursery.start_soon(produce, f"job-{number}")
             elapsed = time.perf_counter() - begun
     return len(took) * batch / elapsed, quantiles(took, n=100)[-1]
-
-
-def _disk() -> str:
-    """Return a folder on a real disk: an fsync into memory says nothing."""
-    return os.environ.get("MNEDGE_BENCH_DIR", str(Path(__file__).resolve().parent))
 
 
 if __name__ == "__main__":

@@ -131,6 +131,6 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Have an empty folder on a real disk: an fsync into memory says nothing."""
-    disk = os.environ.get("MNEDGE_BENCH_DIR", str(Path(__file__).resolve().parent))
+    disk = os.environ.get("MNEDGE_BENCH_DIR", "/var/tmp")
     with tempfile.TemporaryDirectory(dir=disk) as folder:
         yield Path(folder)
