@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mnedge.engine.conditions import Condition, compile_condition, suffixes
 from mnedge.engine.pressure import Bounds, bounds_of
-from mnedge.engine.retry import RestartPolicy, restart_policy
+from mnedge.engine.restart_policy import RestartPolicy, restart_policy
 from mnedge.engine.settings import named, truthy, whole
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.model.manifest import Agent, Edge, JobSpec

@@ -6,7 +6,7 @@ Source: worker contract 5.6.
 from typing import Any
 
 from mnedge.engine.job import fail, park
-from mnedge.engine.retry import recent
+from mnedge.engine.restart_policy import recent
 from mnedge.engine.state import RESTARTING, Timer
 from mnedge.engine.turn import Turn
 

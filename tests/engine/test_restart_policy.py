@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnedge.engine.retry import RestartPolicy, recent, restart_policy
+from mnedge.engine.restart_policy import RestartPolicy, recent, restart_policy
 from tests.engine.jobs import agent, spec_of
 
 
