@@ -32,8 +32,10 @@ class Table(Protocol):
     async def get(self, key: str) -> Row | None:
         """Return the row, or None."""
 
-    async def put(self, key: str, value: bytes, *, if_version: int | None = None) -> int:
-        """Write and return the new version.
+    async def put(
+        self, key: str, value: bytes, *, if_version: int | None = None, sync: bool = True
+    ) -> int:
+        """Write and return the new version; `sync=False`: durable with the next synced write, soon.
 
         `if_version` 0: only if the key is new; n: only if that is its version; None: whatever is
         there.

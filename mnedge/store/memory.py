@@ -70,7 +70,9 @@ class MemoryTable:
         await trio.lowlevel.checkpoint()
         return self._contents.rows.get(key)
 
-    async def put(self, key: str, value: bytes, *, if_version: int | None = None) -> int:
+    async def put(
+        self, key: str, value: bytes, *, if_version: int | None = None, sync: bool = True
+    ) -> int:
         """Write and return the new version."""
         await trio.lowlevel.checkpoint()
         held = self._contents

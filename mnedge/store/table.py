@@ -129,7 +129,9 @@ class SqliteTable:
         """Return the row, or None."""
         return await self._writer.read(lambda connection: _get(connection, key))
 
-    async def put(self, key: str, value: bytes, *, if_version: int | None = None) -> int:
+    async def put(
+        self, key: str, value: bytes, *, if_version: int | None = None, sync: bool = True
+    ) -> int:
         """Write and return the new version."""
 
         def work(connection: sqlite3.Connection) -> int:
@@ -146,7 +148,12 @@ class SqliteTable:
             return row is not None and row.version == write.result and row.value == value
 
         write = Write(
-            work, landed, keys=(key,), after="table.put.after", size_bytes=len(value) + len(key)
+            work,
+            landed,
+            keys=(key,),
+            synced=sync,
+            after="table.put.after",
+            size_bytes=len(value) + len(key),
         )
         return await self._writer.write(write)
 

@@ -22,6 +22,12 @@ class TableContract:
             assert row is not None
             assert (row.key, row.value) == ("job/1", value)
 
+    async def test_a_write_that_shares_the_next_fsync_is_seen_at_once(self, table: Table) -> None:
+        assert await table.put("job/a", b"1", sync=False) == 1
+        assert await table.get("job/a") == Row("job/a", b"1", 1)
+        assert await table.put("job/a", b"2") == 2
+        assert await table.get("job/a") == Row("job/a", b"2", 2)
+
     async def test_versions_count_the_writes_of_a_row_from_one(self, table: Table) -> None:
         assert [await table.put("a", b"v") for _ in range(3)] == [1, 2, 3]
         assert await table.put("b", b"v") == 1

@@ -12,14 +12,14 @@ SUITE = TableContract()
 class Forgetful(MemoryTable):
     """Ignores the version it was told."""
 
-    async def put(self, key, value, *, if_version=None):
+    async def put(self, key, value, *, if_version=None, sync=True):
         return await super().put(key, value)
 
 
 class Stuck(MemoryTable):
     """Gives every row version 1."""
 
-    async def put(self, key, value, *, if_version=None):
+    async def put(self, key, value, *, if_version=None, sync=True):
         await super().put(key, value, if_version=if_version)
         return 1
 
