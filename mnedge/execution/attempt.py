@@ -6,7 +6,7 @@ exception.
 
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from random import Random
@@ -33,14 +33,13 @@ from mnedge.execution.results import lease_map
 from mnedge.execution.retry import backoff_s, is_transient
 from mnedge.execution.run import Run
 from mnedge.execution.selection import HOST_LOCAL, Chosen, choose_runner
+from mnedge.execution.telling import TellNote, telling
 from mnedge.model.body import refs_in
-from mnedge.model.facts import NamedEvent, Note, Outcome
+from mnedge.model.facts import NamedEvent, Outcome
 from mnedge.model.manifest import Agent
 from mnedge.model.message import wire
 from mnedge.model.states import OutcomeStatus
 from mnedge.ports import Blobs, Clock, Runner, Spawner
-
-TellNote = Callable[[Note], None]
 
 
 class Executor:
@@ -73,25 +72,10 @@ class Executor:
             now=now,
             copying=trio.CapacityLimiter(2),
         )
-        self._running: dict[tuple[str, str], trio.CancelScope] = {}
 
     async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
         """Carry the attempt to its end. Cancelled: its processes are gone before this returns."""
-        key = (order.job.job_id, order.command.attempt_id)
-        scope = self._running[key] = trio.CancelScope()
-        try:
-            with scope:
-                return await _Attempt(self, order, note).run()
-            return Outcome(status=OutcomeStatus.STOPPED, error={"error": "stopped"})
-        finally:
-            if self._running.get(key) is scope:
-                del self._running[key]
-
-    def stop(self, job_id: str, attempt_id: str) -> None:
-        """Have a running attempt end as `stopped`; nothing happens if it does not run."""
-        scope = self._running.get((job_id, attempt_id))
-        if scope is not None:
-            scope.cancel()
+        return await _Attempt(self, order, note).run()
 
     def module_workers(self, job: JobContext) -> AbstractAsyncContextManager[ModuleWorkers]:
         """Have the workers of the job's module agents as long as the block is open."""
@@ -140,7 +124,7 @@ class _Attempt:
         self._order = order
         self._command = order.command
         self._job = order.job
-        self._note = note
+        self._tell = telling(note, order.command.agent_id, order.job.clock)
         self._runs = 0
 
     async def run(self) -> Outcome:
@@ -164,16 +148,6 @@ class _Attempt:
 
     def _failed(self, error: dict[str, Any]) -> Outcome:
         return Outcome(status=OutcomeStatus.FAILED, error={**error, "attempts": max(self._runs, 1)})
-
-    def _tell(self, event: str, payload: dict[str, Any]) -> None:
-        self._note(
-            Note(
-                at=self._job.clock(),
-                type=event,
-                agent_id=self._command.agent_id,
-                payload=payload,
-            )
-        )
 
     def _publish(self, event: NamedEvent) -> None:
         self._tell(event.type, event.payload)

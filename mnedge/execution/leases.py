@@ -1,19 +1,16 @@
 """Lend slots of a pool for as long as a block is open."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
 
 import trio
 from msgspec import Struct
 
 from mnedge.execution.pools import RETRY_AFTER_MS, Pools, PoolStats, Ticket
 from mnedge.execution.refusal import RefusedError
-
-Tell = Callable[[str, dict[str, Any]], None]
-"""(event type, payload) → noted."""
+from mnedge.execution.telling import TellEvent
 
 
 class Lease(Struct, frozen=True, kw_only=True):
@@ -45,7 +42,7 @@ class Leases:
         pool: str,
         slots: int,
         metadata: dict[str, str],
-        tell: Tell,
+        tell: TellEvent,
         *,
         timeout_s: float | None = None,
         max_queue_length: int | None = None,
@@ -81,7 +78,7 @@ class Leases:
         return self._pools.stats()
 
     async def _granted(
-        self, ticket: Ticket, requested_at: float, timeout_s: float | None, tell: Tell
+        self, ticket: Ticket, requested_at: float, timeout_s: float | None, tell: TellEvent
     ) -> None:
         if ticket.granted:
             return

@@ -1,14 +1,13 @@
 """The process of one module agent, asked one thing at a time."""
 
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import trio
 
 from mnedge.execution.frames import Frames
 from mnedge.execution.output import decoded, hidden
-from mnedge.model.facts import Note
+from mnedge.execution.telling import TellEvent
 from mnedge.ports import Process
 
 LINES_AT_ONCE = 100
@@ -18,8 +17,6 @@ LINE_CHARS = 2048
 LAST_LINES = 10
 GOODBYE_S = 1.0
 LAST_WORDS_S = 0.5
-
-TellNote = Callable[[Note], None]
 
 
 class CrashedError(Exception):
@@ -31,21 +28,17 @@ class ModuleWorker:
 
     def __init__(
         self,
-        agent_id: str,
         process: Process,
-        note: TellNote,
+        tell: TellEvent,
         secrets: tuple[str, ...],
-        clock: Callable[[], float],
     ) -> None:
-        self._agent_id = agent_id
         self._process = process
         self._frames = Frames(process)
-        self._clock = clock
         self._allowance = float(LINES_AT_ONCE)
         self._printed_at = trio.current_time()
         self._last_lines: list[str] = []
         self._silent = trio.Event()
-        self.note = note
+        self.tell = tell
         self.secrets = secrets
         self.held_version: int | None = None
 
@@ -89,9 +82,7 @@ class ModuleWorker:
     def _printed(self, text: str) -> None:
         self._last_lines = [*self._last_lines[1 - LAST_LINES :], text]
         if self._may_note():
-            payload = {"message": text, "category": "log"}
-            at = self._clock()
-            self.note(Note(at=at, type="agent_activity", agent_id=self._agent_id, payload=payload))
+            self.tell("agent_activity", {"message": text, "category": "log"})
 
     def _may_note(self) -> bool:
         now = trio.current_time()

@@ -19,16 +19,17 @@ from mnedge.execution.environment import both_prefixes, positive, worker_environ
 from mnedge.execution.equipment import Equipment
 from mnedge.execution.frames import FrameError
 from mnedge.execution.large import Offload, plain
-from mnedge.execution.module_worker import CrashedError, ModuleWorker, TellNote
+from mnedge.execution.module_worker import CrashedError, ModuleWorker
 from mnedge.execution.order import JobContext
 from mnedge.execution.output import hidden
 from mnedge.execution.patience import insist
 from mnedge.execution.preparation import submission
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.results import worker_secrets_in
+from mnedge.execution.telling import TellEvent, TellNote, telling
 from mnedge.model.body import json_bytes
 from mnedge.model.commands import CallModule
-from mnedge.model.facts import Action, Note
+from mnedge.model.facts import Action
 from mnedge.model.manifest import Agent
 from mnedge.model.message import Message, wire
 
@@ -80,25 +81,16 @@ class ModuleWorkers:
         self._workers.clear()
 
     async def _call(self, agent: Agent, command: CallModule, note: TellNote) -> ModuleAnswer:
+        tell = telling(note, agent.agent_id, self._job.clock)
         try:
             worker = self._workers.get(agent.agent_id)
             if worker is None:
-                worker = await self._start(agent, command, note)
-            worker.note = note
+                worker = await self._start(agent, command, tell)
+            worker.tell = tell
             request = await self._request(worker, command)
             with trio.fail_after(positive(agent.config.get("timeout_seconds")) or CALL_TIMEOUT_S):
                 answer = await worker.ask(request)
-            return await insist(
-                lambda: self._understood(worker, command, answer),
-                lambda event, payload: note(
-                    Note(
-                        at=self._job.clock(),
-                        type=event,
-                        agent_id=agent.agent_id,
-                        payload=payload,
-                    )
-                ),
-            )
+            return await insist(lambda: self._understood(worker, command, answer), tell)
         except trio.TooSlowError:
             return ModuleAnswer(crash=f"module worker timed out{await self._drop(agent.agent_id)}")
         except RefusedError as refused:
@@ -148,7 +140,7 @@ class ModuleWorkers:
         loaded: dict[str, Any] = await plain(wire(message, self._job.job_id), self._equipment.blobs)
         return loaded
 
-    async def _start(self, agent: Agent, command: CallModule, note: TellNote) -> ModuleWorker:
+    async def _start(self, agent: Agent, command: CallModule, tell: TellEvent) -> ModuleWorker:
         job, equipment = self._job, self._equipment
         name = _class_name(agent)
         paths = _paths(agent, job.payloads)
@@ -161,7 +153,7 @@ class ModuleWorkers:
             directory=job.payloads or "/",
             with_stdin=True,
         )
-        worker = ModuleWorker(agent.agent_id, process, note, secrets, job.clock)
+        worker = ModuleWorker(process, tell, secrets)
         self._workers[agent.agent_id] = worker
         self._nursery.start_soon(worker.read_what_it_prints)
         with trio.fail_after(START_TIMEOUT_S):

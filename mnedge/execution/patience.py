@@ -5,14 +5,14 @@ What a worker itself meets on a full disk is that worker's failure, as its exit 
 
 import errno
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
 
 from mnedge.errors import UnavailableError
+from mnedge.execution.telling import TellEvent
 
 T = TypeVar("T")
-Tell = Callable[[str, dict[str, Any]], None]
 
 LOOK_S = 1.0
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -34,7 +34,7 @@ def refused(error: OSError) -> DiskRefusedError | None:
     )
 
 
-async def insist(act: Callable[[], Awaitable[T]], tell: Tell) -> T:
+async def insist(act: Callable[[], Awaitable[T]], tell: TellEvent) -> T:
     """Do it, again and again while a store or a disk cannot be written; tell about it once."""
     told = False
     while True:

@@ -8,6 +8,7 @@ import trio
 from mnedge.execution.frames import FrameError
 from mnedge.execution.module_worker import LINES_AT_ONCE, CrashedError, ModuleWorker
 from mnedge.execution.processes import Processes
+from mnedge.execution.telling import telling
 
 pytestmark = pytest.mark.live
 
@@ -38,7 +39,7 @@ async def worker(nursery):
             directory="/",
             with_stdin=True,
         )
-        found = ModuleWorker("w", process, notes.append, secrets, lambda: 1.0)
+        found = ModuleWorker(process, telling(notes.append, "w", lambda: 1.0), secrets)
         nursery.start_soon(found.read_what_it_prints)
         made.append(found)
         return found
