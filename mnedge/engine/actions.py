@@ -9,7 +9,7 @@ from mnedge.engine.job import complete_run
 from mnedge.engine.route import Draft, emit, emit_to
 from mnedge.engine.turn import Turn
 from mnedge.model.facts import Emission
-from mnedge.model.message import Message, weight
+from mnedge.model.message import Message
 
 
 def send(turn: Turn, index: int, parent: Message, emission: Emission, action: int) -> None:
@@ -19,7 +19,6 @@ def send(turn: Turn, index: int, parent: Message, emission: Emission, action: in
         emission.type,
         emission.body,
         action=action,
-        weight_bytes=0,
         class_=emission.class_,
         headers=emission.headers,
         hops=1,
@@ -36,7 +35,6 @@ def send(turn: Turn, index: int, parent: Message, emission: Emission, action: in
         draft.artifacts = emission.artifacts
     if emission.stream is not None:
         draft.stream = emission.stream
-    draft.weight_bytes = weight(draft.body, draft.headers, draft.artifacts, draft.stream)
     if emission.to is None:
         emit(turn, index, draft)
     else:

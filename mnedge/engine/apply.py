@@ -13,7 +13,6 @@ from typing import assert_never
 import msgspec
 
 from mnedge.engine import executor, module
-from mnedge.engine.compile import CURRENT_REVISION as CURRENT_REVISION
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (

@@ -16,8 +16,8 @@ from mnedge.model.commands import RunAttempt
 from mnedge.model.facts import AttemptEnded, Outcome, Structured
 from mnedge.model.failure import failure_text
 from mnedge.model.ids import plain_id
-from mnedge.model.message import Message, weight
-from mnedge.model.states import TERMINAL, OutcomeStatus
+from mnedge.model.message import Message
+from mnedge.model.states import TERMINAL, AgentKind, OutcomeStatus
 
 RESULT_HEADERS = {
     "schema_ref": "com.mirrorneuron.executor.result",
@@ -79,14 +79,12 @@ def launch(turn: Turn, index: int) -> None:
 
 def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
     """Take the answer of an attempt's current launch; any other answer changes nothing."""
-    index = _agent_of(turn, fact.attempt_id)
+    index = turn.agent_at_work(fact.attempt_id, fact.launch, AgentKind.EXECUTOR)
     if index is None:
         return
     agent = turn.state.agents[index]
     flight = agent.flight
-    if flight is None or flight.message is None or flight.work_id != fact.attempt_id:
-        return
-    if flight.launch != fact.launch or flight.phase != RUNNING:
+    if flight is None or flight.message is None:
         return
     memory = memory_of(agent)
     match fact.outcome.status:
@@ -99,19 +97,6 @@ def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
         case OutcomeStatus.FAILED:
             _failed(turn, index, flight, fact.outcome, memory)
     make_ready(turn, index)
-
-
-def _agent_of(turn: Turn, attempt_id: str) -> int | None:
-    """Return the agent of `<agent>:<message id>`; both may hold colons."""
-    position = attempt_id.find(":")
-    while position >= 0:
-        index = turn.job.index_of.get(attempt_id[:position])
-        if index is not None:
-            flight = turn.state.agents[index].flight
-            if flight is not None and flight.work_id == attempt_id:
-                return index
-        position = attempt_id.find(":", position + 1)
-    return None
 
 
 def _land(turn: Turn, index: int) -> None:
@@ -166,7 +151,7 @@ def _act(
             return
     action = 1 + len(structured.events) + len(structured.completions)
     if compiled.emits is not None:
-        _emit_output(turn, index, message, payload, action)
+        _emit_result(turn, index, message, compiled.emits, payload, action)
         action += 1
     if compiled.completes:
         complete_run(turn, index, payload)
@@ -190,23 +175,23 @@ def _completed_payload(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _emit_output(
-    turn: Turn, index: int, message: Message, payload: dict[str, Any], action: int
+def _emit_result(
+    turn: Turn,
+    index: int,
+    message: Message,
+    message_type: str,
+    payload: dict[str, Any],
+    action: int,
 ) -> None:
-    emits = turn.job.agents[index].emits
-    if emits is None:
-        return
     draft = Draft(
         message,
-        emits,
+        message_type,
         payload,
         action=action,
-        weight_bytes=0,
         class_="event",
         headers=RESULT_HEADERS,
         hops=1,
     )
-    draft.weight_bytes = weight(payload, draft.headers, draft.artifacts, draft.stream)
     emit(turn, index, draft)
 
 
@@ -279,15 +264,4 @@ def _fall_back(
         "artifacts": [],
         "status": "failed",
     }
-    draft = Draft(
-        message,
-        message_type,
-        payload,
-        action=1,
-        weight_bytes=0,
-        class_="event",
-        headers=RESULT_HEADERS,
-        hops=1,
-    )
-    draft.weight_bytes = weight(payload, draft.headers, draft.artifacts, draft.stream)
-    emit(turn, index, draft)
+    _emit_result(turn, index, message, message_type, payload, 1)

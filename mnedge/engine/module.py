@@ -86,7 +86,7 @@ def launch(turn: Turn, index: int) -> None:
 
 def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
     """Take the answer to the current call; any other answer changes nothing."""
-    index = _agent_of(turn, fact)
+    index = turn.agent_at_work(fact.call_id, fact.launch, AgentKind.MODULE)
     if index is None:
         return
     compiled, agent = turn.agent(index)
@@ -119,23 +119,6 @@ def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
     if agent.flight is not None:
         launch(turn, index)
     make_ready(turn, index)
-
-
-def _agent_of(turn: Turn, fact: ModuleAnswered) -> int | None:
-    position = fact.call_id.find(":")
-    while position >= 0:
-        index = turn.job.index_of.get(fact.call_id[:position])
-        if index is not None and turn.job.agents[index].kind is AgentKind.MODULE:
-            flight = turn.state.agents[index].flight
-            if (
-                flight is not None
-                and flight.work_id == fact.call_id
-                and flight.launch == fact.launch
-                and flight.phase == RUNNING
-            ):
-                return index
-        position = fact.call_id.find(":", position + 1)
-    return None
 
 
 def _keep(turn: Turn, memory: ModuleMemory, fact: ModuleAnswered) -> None:

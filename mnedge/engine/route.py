@@ -18,7 +18,7 @@ from mnedge.engine.conditions import Asked
 from mnedge.engine.inspect import state_root
 from mnedge.engine.state import OUTSIDE, AgentState, Held
 from mnedge.engine.turn import Turn
-from mnedge.model.message import Message, normalise, output_id
+from mnedge.model.message import Message, normalise, output_id, weight
 
 MAX_HOPS_OF_MESSAGE = 100_000
 """A message beyond is dead-lettered: its graph turns in a circle without anybody working."""
@@ -41,7 +41,7 @@ class Draft:
         body: Any,
         *,
         action: int = 0,
-        weight_bytes: int,
+        weight_bytes: int | None = None,
         class_: str | None = None,
         headers: dict[str, Any] | None = None,
         hops: int | None = None,
@@ -53,6 +53,7 @@ class Draft:
         self.action = action
         """Place of the action in its list."""
         self.weight_bytes = weight_bytes
+        """None: taken when the first message is made of it."""
         self.class_ = class_ or parent.class_
         self.correlation_id = parent.correlation_id
         self.causation_id = parent.message_id
@@ -65,6 +66,8 @@ class Draft:
 
     def message(self, message_id: str, sender: str, to: str, at: float) -> Message:
         """Return the message for one target."""
+        if self.weight_bytes is None:
+            self.weight_bytes = weight(self.body, self.headers, self.artifacts, self.stream)
         return Message(
             message_id,
             self.type,

@@ -3,11 +3,11 @@
 from typing import Any
 
 from mnedge.engine.compile import CompiledAgent, CompiledJob
-from mnedge.engine.state import AgentState, JobState, Timer
+from mnedge.engine.state import RUNNING, AgentState, JobState, Timer
 from mnedge.model.commands import AnyCommand, ClearTimer, SetTimer
 from mnedge.model.events import Event
 from mnedge.model.message import Message
-from mnedge.model.states import JOB_MOVES, JobStatus
+from mnedge.model.states import JOB_MOVES, AgentKind, JobStatus
 
 
 class Turn:
@@ -47,6 +47,26 @@ class Turn:
     def agent(self, index: int) -> tuple[CompiledAgent, AgentState]:
         """Return an agent's two halves: what never changes, and what does."""
         return self.job.agents[index], self.state.agents[index]
+
+    def agent_at_work(self, work_id: str, launch: int, kind: AgentKind) -> int | None:
+        """Return the agent whose current launch this is, if it is of that kind and not over.
+
+        `work_id` is `<agent>:<message id>`; both may hold colons.
+        """
+        position = work_id.find(":")
+        while position >= 0:
+            index = self.job.index_of.get(work_id[:position])
+            if index is not None and self.job.agents[index].kind is kind:
+                flight = self.state.agents[index].flight
+                if (
+                    flight is not None
+                    and flight.work_id == work_id
+                    and flight.launch == launch
+                    and flight.phase == RUNNING
+                ):
+                    return index
+            position = work_id.find(":", position + 1)
+        return None
 
     def move(self, status: JobStatus) -> None:
         """Change the job's status.
