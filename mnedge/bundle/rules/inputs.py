@@ -1,10 +1,10 @@
 """Rules about how inputs are checked."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mnedge.bundle.inputs import compile_pattern
 from mnedge.bundle.problem import At
-from mnedge.bundle.rules.manifest import input_validation_of
 from mnedge.bundle.rules.registry import ERROR, Found, rule
 from mnedge.bundle.subject import JsonObject, Subject, is_text
 
@@ -21,6 +21,19 @@ def rules_in(subject: Subject) -> Iterator[tuple[At, JsonObject]]:
         for index, entry in enumerate(value):
             if isinstance(entry, dict):
                 yield (*at, index), entry
+
+
+def input_validation_of(subject: Subject) -> tuple[At, Any] | None:
+    """Return where the input rules stand, and what stands there; the first that is not empty."""
+    places: list[tuple[At, Any]] = [
+        (("input_validation",), subject.manifest.get("input_validation")),
+        (("inputValidation",), subject.manifest.get("inputValidation")),
+        (("metadata", "input_validation"), subject.metadata.get("input_validation")),
+        (("metadata", "inputValidation"), subject.metadata.get("inputValidation")),
+    ]
+    present = [place for place in places if place[1] is not None]
+    filled = [place for place in present if place[1]]
+    return next(iter(filled or present), None)
 
 
 @rule(

@@ -11,7 +11,9 @@ from mnedge.bundle.generation import (
     Generation,
 )
 from mnedge.bundle.rules.files import broken
+from mnedge.bundle.rules.inputs import input_validation_of
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
+from mnedge.bundle.rules.resources import requirements_of
 from mnedge.bundle.subject import JsonObject, Subject, is_number, is_text, listing, mapping
 
 _FORBIDDEN_IN_C = ("flow", "graph_id", "nodes", "edges", "entrypoints")
@@ -402,22 +404,3 @@ def has_steps(manifest: JsonObject) -> bool:
     return any(
         bool(listing(mapping(manifest.get(home)).get("steps"))) for home in ("flow", "workflow")
     )
-
-
-def requirements_of(manifest: JsonObject) -> Any:
-    """Return the hardware requirements under either spelling, or None."""
-    value = manifest.get("requirements")
-    return manifest.get("requirments") if value is None else value
-
-
-def input_validation_of(subject: Subject) -> tuple[tuple[str | int, ...], Any] | None:
-    """Return where the input rules stand, and what stands there; the first that is not empty."""
-    places: list[tuple[tuple[str | int, ...], Any]] = [
-        (("input_validation",), subject.manifest.get("input_validation")),
-        (("inputValidation",), subject.manifest.get("inputValidation")),
-        (("metadata", "input_validation"), subject.metadata.get("input_validation")),
-        (("metadata", "inputValidation"), subject.metadata.get("inputValidation")),
-    ]
-    present = [place for place in places if place[1] is not None]
-    filled = [place for place in present if place[1]]
-    return next(iter(filled or present), None)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mnedge.bundle.rules.manifest import requirements_of
 from mnedge.bundle.rules.registry import ERROR, Found, Wrong, each, rule
 from mnedge.bundle.subject import (
     JsonObject,
@@ -23,6 +22,12 @@ _MINIMUM = {
     "memory": ("min_gb", "gb", "min_mb", "mb", "min"),
     "disk": ("min_gb", "gb", "min_mb", "mb", "min"),
 }
+
+
+def requirements_of(manifest: JsonObject) -> Any:
+    """Return the hardware requirements under either spelling, or None."""
+    value = manifest.get("requirements")
+    return manifest.get("requirments") if value is None else value
 
 
 @rule(

@@ -12,14 +12,6 @@ def section(name, **changes):
     return lambda p: p.config[name].update(changes)
 
 
-def llm(**settings):
-    def edit(p: Parts):
-        p.config["llm"] = settings
-        p.manifest["metadata"]["llm_agent_role"] = "decides"
-
-    return edit
-
-
 def errors(**policies):
     return section("error_handling", policies=policies)
 
@@ -32,11 +24,6 @@ def openshell(**port):
     return edit
 
 
-def agent_with_model(p: Parts):
-    llm(enabled=True, configs={"primary": {}})(p)
-    p.settings("reader")["llm_config"] = "LLM_CONFIG.second"
-
-
 def long_running(p: Parts):
     p.manifest["type"] = "service"
     del p.config["triggers"]
@@ -45,42 +32,6 @@ def long_running(p: Parts):
 MODES = ["retry", "skip", "stop"]
 
 CASES = [
-    Case(
-        "C-14",
-        llm(enabled=True, configs={}),
-        "llm.configs",
-        "llm.configs is empty",
-        file=FILE,
-        weight="E/s",
-    ),
-    Case(
-        "C-14",
-        llm(configs={"a": {}}, default_config="b"),
-        "llm.default_config",
-        "names 'b'",
-        ["a"],
-        file=FILE,
-        weight="E/s",
-    ),
-    Case(
-        "C-14",
-        llm(configs={"primary": {}}, agents={"x": {"llm_config": "llm.configs.two"}}),
-        "llm.agents.x.llm_config",
-        "'llm.configs.two' is not configured",
-        file=FILE,
-        weight="E/s",
-    ),
-    Case(
-        "C-14", agent_with_model, "nodes[1].config.llm_config", "'LLM_CONFIG.second'", weight="E/s"
-    ),
-    Case(
-        "C-14",
-        llm(configs={"a": {}}, default_config=["a"]),
-        "llm.default_config",
-        "names \"['a']\"",
-        file=FILE,
-        weight="E/s",
-    ),
     Case(
         "C-16",
         section("error_handling", default_mode="panic"),
@@ -195,14 +146,6 @@ CASES = [
         file=FILE,
     ),
     Case(
-        "C-33",
-        llm(agents={"x": {"model": "gpt", "api_key": "", "api_key_env": "K"}}),
-        "llm.agents.x",
-        "model settings api_key, model",
-        file=FILE,
-        weight="W",
-    ),
-    Case(
         "C-34",
         lambda p: p.config["error_handling"].pop("default_mode"),
         "error_handling.default_mode",
@@ -229,22 +172,6 @@ CASES = [
         file=FILE,
         weight="W",
     ),
-    Case(
-        "C-44",
-        lambda p: p.config["determinism"].pop("seed_field"),
-        "determinism.seed_field",
-        "must name its seed",
-        file=FILE,
-        weight="W",
-    ),
-    Case(
-        "C-44",
-        section("determinism", replay={"llm_mode": "live"}),
-        "determinism.replay.llm_mode",
-        "unknown replay.llm_mode",
-        file=FILE,
-        weight="W",
-    ),
 ]
 
 
@@ -262,12 +189,6 @@ def test_a_handoff_in_free_text_is_only_warned_about():
     parts.config["agent_handoffs"]["note"] = "the reader tells the sink"
     problem = next(p for p in parts.opened("strict").problems if p.rule == "C-24")
     assert problem.severity == "warning"
-
-
-def test_a_model_without_configs_is_the_primary_one():
-    parts = Parts()
-    llm(enabled=True, model="m", agents={"x": {"llm_config": "primary", "model": "m"}})(parts)
-    assert parts.opened("strict").problems == []
 
 
 def test_a_limit_of_null_is_no_limit():
