@@ -44,9 +44,8 @@ static void default_signals(void)
     for (int number = 1; number < NSIG; number++) {
         if (number == SIGKILL || number == SIGSTOP || sigaction(number, NULL, &action) != 0)
             continue;
-        /* Python ignores these two for itself; commands expect them as they always are. */
-        int ours = number == SIGPIPE || number == SIGXFSZ;
-        if (action.sa_handler != SIG_DFL && (action.sa_handler != SIG_IGN || ours))
+        /* Nor does a command inherit what we ignore: it must end when it is asked to. */
+        if (action.sa_handler != SIG_DFL)
             sigaction(number, &plain, NULL);
     }
     sigset_t none;

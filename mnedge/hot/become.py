@@ -21,7 +21,7 @@ def become(owner: int, locale: str, directory: str, path: str, arguments: list[s
         return
     os.set_inheritable(ERROR_FD, False)
     os.closerange(ERROR_FD + 1, 1 << 16)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     if locale == "drop":
         os.environ.pop("LC_CTYPE", None)
