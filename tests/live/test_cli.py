@@ -158,7 +158,7 @@ def began(box) -> list[int]:
 
 
 def lives(pid: int) -> bool:
-    """Tell whether the process runs; one that ended may wait long to be reaped by its new parent."""
+    """Tell whether the process runs; one that ended may wait long until somebody reaps it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
