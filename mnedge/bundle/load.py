@@ -23,7 +23,7 @@ from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import SUPPORTED, Generation, detect
 from mnedge.bundle.inputs import ResolvedInputs, failed_patterns, resolve_inputs
 from mnedge.bundle.json_text import JsonInvalidError, read
-from mnedge.bundle.problem import BundleInvalidError, Problem, Severity, invalid
+from mnedge.bundle.problem import Problem, Severity, invalid
 from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import ERROR, PROFILES, as_problem, run
@@ -31,16 +31,6 @@ from mnedge.bundle.rules.running import unrunnable
 from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping, objects
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
 from mnedge.model.manifest import JobSpec
-
-__all__ = [
-    "Bundle",
-    "BundleInvalidError",
-    "BundleUnreadableError",
-    "open_bundle",
-    "require",
-    "runnable_problems",
-    "valid_text",
-]
 
 
 class BundleUnreadableError(UnavailableError):

@@ -4,13 +4,15 @@ Pure: progress in, lines out.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from rich.text import Text
 
 from mnedge.cli.progress import AgentProgress, JobProgress, StepProgress, Trouble
 from mnedge.cli.show import BAD, NOTE, STYLES, Cell, clock, columns, counted, duration, shortened
+
+T = TypeVar("T")
 
 GROUP_FROM = 5
 """So many agents of one kind whose names differ by a number share a line."""
@@ -63,15 +65,18 @@ def frame(
 
 def rows(agents: Iterable[AgentProgress]) -> list[Row]:
     """Return one row per agent, in order; many alike share the place of their first."""
-    alike: dict[tuple[str, str], list[AgentProgress]] = {}
-    for agent in agents:
-        alike.setdefault((agent.kind, stem_of(agent.agent_id)), []).append(agent)
-    found: list[Row] = []
-    for members in alike.values():
-        if len(members) >= GROUP_FROM:
-            found.append(Row(members))
-        else:
-            found += [Row([member]) for member in members]
+    alike = grouped(agents, lambda agent: (agent.kind, stem_of(agent.agent_id)))
+    return [Row(members) for members in alike]
+
+
+def grouped(items: Iterable[T], alike: Callable[[T], Hashable]) -> list[list[T]]:
+    """Return the items one by one, but `GROUP_FROM` or more that are alike together."""
+    groups: dict[Hashable, list[T]] = {}
+    for item in items:
+        groups.setdefault(alike(item), []).append(item)
+    found: list[list[T]] = []
+    for members in groups.values():
+        found += [members] if len(members) >= GROUP_FROM else [[member] for member in members]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from mnedge.cli.ending import output_of, reason_fields, tilde
-from mnedge.cli.frame import GROUP_FROM, stem_of
+from mnedge.cli.frame import grouped, stem_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
     STYLES,
@@ -186,14 +186,10 @@ def agent_lines(
 
 def alike(agents: Sequence[AgentView]) -> list[list[AgentView]]:
     """Return groups: many agents that stand alike and whose names differ by a number, else one."""
-    groups: dict[tuple[str, ...], list[AgentView]] = {}
-    for agent in agents:
-        key = (agent.kind, stem_of(agent.agent_id), agent.status, agent.last_error or "")
-        groups.setdefault(key, []).append(agent)
-    found: list[list[AgentView]] = []
-    for group in groups.values():
-        found += [group] if len(group) >= GROUP_FROM else [[agent] for agent in group]
-    return found
+    return grouped(
+        agents,
+        lambda agent: (agent.kind, stem_of(agent.agent_id), agent.status, agent.last_error),
+    )
 
 
 def document(view: JobView, requests: Sequence[Any]) -> dict[str, Any]:

@@ -11,9 +11,6 @@ from rich.text import Text
 from mnedge.cli import show
 from mnedge.cli.verbs import Asked
 
-WIDE = 10_000
-"""Nothing is cut for a pipe."""
-
 
 class Screen:
     """Prints what a verb has to say, in the way that was asked for."""

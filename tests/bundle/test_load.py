@@ -13,7 +13,6 @@ from mnedge.bundle.archive import ArchiveInvalidError, ArchiveUnsafeError
 from mnedge.bundle.config import ConfigInvalidError
 from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.load import (
-    BundleInvalidError,
     BundleUnreadableError,
     open_bundle,
     require,
@@ -21,6 +20,7 @@ from mnedge.bundle.load import (
     valid_text,
 )
 from mnedge.bundle.pack import packed
+from mnedge.bundle.problem import BundleInvalidError
 from mnedge.errors import NotFoundError, UsageError
 from tests.bundle.making import Parts, rules_of
 

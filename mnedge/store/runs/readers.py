@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mnedge.errors import NotFoundError
-from mnedge.store.runs.files import as_stamp, read_json, read_plain, run_folder_path, stamp_of
+from mnedge.store.runs.files import as_stamp, read_json, read_plain, stamp_of
 from mnedge.store.runs.foreign import UNPARSEABLE_CHARS
 from mnedge.store.runs.stream import segment_name
 
@@ -49,19 +49,6 @@ def read_run(run_dir: Path) -> Record:
     }
     ended_at = record.get("ended_at") or record.get("finished_at")
     return {**record, **texts, "ended_at": ended_at, "run_dir": str(run_dir)}
-
-
-def find_run(root: Path, run_id: str) -> Path:
-    """Return the folder of a run.
-
-    Raises: RunIdInvalidError, RunNotFoundError.
-    """
-    folder = run_folder_path(root, run_id)
-    if not folder.is_dir():
-        raise RunNotFoundError(
-            f"no run is called {run_id!r}", hint="`mnedge run list` shows the runs there are"
-        )
-    return folder
 
 
 def list_runs(

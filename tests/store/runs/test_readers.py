@@ -6,11 +6,9 @@ import shutil
 
 import pytest
 
-from mnedge.store.runs.files import RunIdInvalidError
 from mnedge.store.runs.readers import (
     Follower,
     RunNotFoundError,
-    find_run,
     list_runs,
     read_events,
     read_run,
@@ -57,11 +55,6 @@ def test_runs_are_listed_newest_first(tmp_path):
     assert [one["run_id"] for one in list_runs(tmp_path)] == ["b", "a", "c"]
     assert [one["run_id"] for one in list_runs(tmp_path, blueprint_id="x", limit=1)] == ["a"]
     assert list_runs(tmp_path / "absent") == []
-    assert find_run(tmp_path, "a") == tmp_path / "a"
-    with pytest.raises(RunNotFoundError):
-        find_run(tmp_path, "z")
-    with pytest.raises(RunIdInvalidError):
-        find_run(tmp_path, "../a")
 
 
 def test_lines_of_any_kind_become_records(tmp_path):
