@@ -249,7 +249,9 @@ def tell_end(screen: Screen, carried: Carried) -> int:
         screen.say("", *(headline(record) for record in carried.records if record.status in OVER))
         _tell_left(screen, carried, [r for r in carried.records if r.status not in OVER])
     elif len(carried.records) == 1:
-        screen.say("", *ending(carried.records[0], last_words=carried.last_words))
+        screen.say(
+            "", *ending(carried.records[0], width=screen.width, last_words=carried.last_words)
+        )
     else:
         screen.say("", *(headline(record) for record in carried.records))
     return exit_code(carried)

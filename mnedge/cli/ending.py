@@ -6,7 +6,17 @@ from typing import Any
 
 from rich.text import Text
 
-from mnedge.cli.show import BAD, GOOD, NOTE, STYLES, bounded, duration, fields, one_line
+from mnedge.cli.show import (
+    BAD,
+    GOOD,
+    NOTE,
+    STYLES,
+    bounded,
+    duration,
+    fields,
+    one_line,
+    reading_width,
+)
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 
@@ -22,16 +32,20 @@ _NEXT = {
 
 
 def ending(
-    record: JobRecord, *, lines: int = RESULT_LINES, last_words: Sequence[str] = ()
+    record: JobRecord,
+    *,
+    lines: int = RESULT_LINES,
+    width: int | None = None,
+    last_words: Sequence[str] = (),
 ) -> list[Text]:
     """Return what a person wants to know at the end: outcome, result or reason, where to look.
 
-    `last_words`: what the worker that failed wrote last.
+    `width`: of the terminal, if it is one. `last_words`: what the worker that failed wrote last.
     """
     told = [headline(record)]
     match record.status:
         case JobStatus.COMPLETED:
-            told += result_lines(output_of(record), record.job_id, lines)
+            told += result_lines(output_of(record), record.job_id, lines, width)
         case JobStatus.FAILED | JobStatus.FAULTED:
             told += fields(reason_fields(record))
             if last_words:
@@ -67,11 +81,11 @@ def output_of(record: JobRecord) -> Any:
     return result
 
 
-def result_lines(value: Any, job_id: str, lines: int = RESULT_LINES) -> list[Text]:
+def result_lines(value: Any, job_id: str, lines: int, width: int | None) -> list[Text]:
     """Return the beginning of the result, and how to see the rest."""
     if value is None:
         return []
-    shown, missing = bounded(value, lines=lines)
+    shown, missing = bounded(value, lines=lines, width=reading_width(width))
     told = [Text(), *(Text(f"  {line}") for line in shown)]
     if missing:
         told.append(Text(f"  … {missing} more lines: mnedge job result {job_id}", "dim"))

@@ -21,6 +21,7 @@ from mnedge.cli.show import (
     fields,
     moment,
     one_line,
+    reading_width,
     size,
     status,
 )
@@ -60,7 +61,7 @@ def tell_run(asked: Asked, run_id: str) -> None:
     artifact = _object(folder / "final_artifact.json")
     screen = Screen(asked)
     if asked.human:
-        screen.say(*lines(folder, run, summary, artifact))
+        screen.say(*lines(folder, run, summary, artifact, screen.width))
     else:
         files = [{"path": str(path), "size_bytes": bytes_} for path, bytes_ in files_in(folder)]
         screen.document(
@@ -106,7 +107,9 @@ def run_lines(runs: Sequence[Record], now: float, width: int | None) -> list[Tex
     return columns([head, *rows], width=width)
 
 
-def lines(folder: Path, run: Record, summary: Record, artifact: Record) -> list[Text]:
+def lines(
+    folder: Path, run: Record, summary: Record, artifact: Record, width: int | None = None
+) -> list[Text]:
     """Return the outcome, the figures, the final artifact and the files."""
     started_at = at(run.get("started_at"))
     figures = [
@@ -128,7 +131,9 @@ def lines(folder: Path, run: Record, summary: Record, artifact: Record) -> list[
         ),
     ]
     if artifact:
-        shown, missing = bounded(_telling(artifact), lines=ARTIFACT_LINES)
+        shown, missing = bounded(
+            _telling(artifact), lines=ARTIFACT_LINES, width=reading_width(width)
+        )
         told += [Text(), Text("final artifact", "bold"), *(Text(f"  {line}") for line in shown)]
         if missing:
             told.append(Text(f"  … {missing} more lines in final_artifact.json", "dim"))

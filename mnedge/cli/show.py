@@ -31,6 +31,7 @@ STYLES = {
 """How a status is coloured; whatever is not listed is plain."""
 
 GOOD, BAD, NOTE = "✓", "✗", "!"
+READING_CELLS = 100
 
 
 class Cell(NamedTuple):
@@ -159,7 +160,12 @@ def fields(pairs: Iterable[tuple[str, str | Text]], *, indent: int = 2) -> list[
     return lines
 
 
-def bounded(value: Any, *, lines: int = 40, width: int = 100) -> tuple[list[str], int]:
+def reading_width(terminal: int | None, indent: int = 2) -> int:
+    """Return how wide indented JSON may be: as the terminal, but no wider than one reads well."""
+    return READING_CELLS if terminal is None else min(READING_CELLS, terminal - indent)
+
+
+def bounded(value: Any, *, lines: int = 40, width: int = READING_CELLS) -> tuple[list[str], int]:
     """Return the first lines of the value as JSON for reading, and how many are missing."""
     if isinstance(value, str):
         every = value.splitlines()

@@ -44,6 +44,14 @@ def test_a_long_result_is_cut_and_says_how_to_see_the_rest():
     assert "  … 97 more lines: mnedge job result demo-1-a" in lines
 
 
+def test_a_result_fits_the_terminal():
+    output = {"names": [f"w{n:02}" for n in range(90)]}
+    job = record(result={"agent_id": "a", "output": output})
+    for width in (60, 80):
+        assert 50 < max(map(len, plain(job, width=width)[2:-3])) <= width
+    assert max(map(len, plain(job)[2:-3])) > 90
+
+
 def test_a_failed_job_shows_why_and_how_to_mend_it():
     error = {
         "code": "runtime.failure",
