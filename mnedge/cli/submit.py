@@ -145,6 +145,7 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
             runners=here.runners,
             now=wall_clock,
             job_id=wanted.run_id,
+            own=here.host.reserve,
         )
         shown = await shown_of(here.store, record)
         if screen.asked.human and not wanted.quiet:

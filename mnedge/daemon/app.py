@@ -1,7 +1,7 @@
 """A node, built and joined by hand: every part on one screen."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import SystemRandom
 
 import trio
@@ -12,7 +12,7 @@ from mnedge.bus import Bus
 from mnedge.config import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
-from mnedge.errors import ConflictError
+from mnedge.errors import ConflictError, UnavailableError
 from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
 from mnedge.part import running
@@ -76,5 +76,5 @@ async def _role(store: SqliteStore, config: Config, *, adopting: bool) -> AsyncI
     try:
         yield
     finally:
-        with trio.CancelScope(shield=True):
-            await store.claims.release(claim)
+        with trio.CancelScope(shield=True), suppress(UnavailableError):
+            await store.claims.release(claim)  # else it is free when this process has ended

@@ -6,7 +6,7 @@ thrown away and read again.
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 import trio
@@ -35,13 +35,14 @@ from mnedge.model.facts import (
     AttemptEnded,
     Continued,
     ModuleAnswered,
+    Noted,
     OperatorAsked,
     Recovered,
     Submitted,
     TimerFired,
 )
 from mnedge.model.records import JobRecord, OperatorRequest
-from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
@@ -70,6 +71,11 @@ class Applied(Struct):
     events: list[Event]
     poison: "PoisonError | None" = None
 
+    @property
+    def decides(self) -> bool:
+        """Tell whether anything is built on it; notes alone may be lost in a power cut."""
+        return bool(self.commands) or not all(isinstance(fact, Noted) for fact in self.facts)
+
 
 class PoisonError(Exception):
     """`apply` raised: the fact with this number cannot be applied."""
@@ -77,6 +83,11 @@ class PoisonError(Exception):
     def __init__(self, seq: int, cause: Exception) -> None:
         super().__init__(f"fact {seq}: {type(cause).__name__}: {cause}")
         self.seq = seq
+
+    @property
+    def fault(self) -> dict[str, Any]:
+        """Return what the record of a faulted job says."""
+        return {"fact_seq": self.seq, "error": str(self)}
 
 
 class Coordinator:
@@ -120,6 +131,8 @@ class Coordinator:
         self._snapshot_seq = 0
         self._finish: FinishJob | None = None
         self._poisoned = False
+        self._goes_on = False
+        """A `Continued` is on its way."""
         self._acts_first = faults.flag("journal_first_off")
 
     @property
@@ -159,18 +172,19 @@ class Coordinator:
         await self._publisher.add([event for event in events if event.seq > watermark])
         self._clock.open(not_before=self._state.at)
         self._finish = engine.finish_of(self._state)
+        if self._state.last_seq:
+            await self._workplace.sweep()
         if self._finish is not None:
             return
         for request in await jobs.waiting_asks(self._stores, self.record.job_id):
             self._take_ask(request)
         at = self._clock()
-        if self._state.last_seq == 0:
+        if self.record.started_at is None:
+            self.record = msgspec.structs.replace(self.record, started_at=at)
+        if self._state.status is JobStatus.PENDING:
             self._inbox.put(Submitted(at=at, node=self._node))
-            return
-        await self._workplace.sweep()
-        self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
-        if self._state.wants_more:
-            self._inbox.put(Continued(at=at))
+        else:
+            self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
 
     async def _read_again(self) -> list[Event]:
         """Make the state what the journal says, and return the events since its snapshot."""
@@ -182,10 +196,16 @@ class Coordinator:
             self._snapshot_seq, content = kept
             self._state = restore(self._job, content)
             self._snapshot_bytes = len(content)
+        self._since_snapshot_bytes = 0
         events: list[Event] = []
         while batch := await journal.read(job_id, after=self._state.last_seq, limit=READ):
             for seq, content in batch:
-                events.extend(self._apply(self._job, self._state, decode_fact(content), seq)[1])
+                fact = decode_fact(content)
+                try:
+                    events += self._apply(self._job, self._state, fact, seq)[1]
+                except Exception as error:
+                    raise PoisonError(seq, error) from error
+                self._since_snapshot_bytes += len(content)
         return events
 
     # ---- serving ----
@@ -197,12 +217,14 @@ class Coordinator:
     async def _step(self, facts: list[AnyFact], nursery: trio.Nursery) -> None:
         applied = await self._applied(facts)
         if self._acts_first:
-            self._act(applied.commands, nursery)
+            self._act(applied, nursery)
             await trio.sleep(ACT_FIRST_S)
         await self._append(applied)
         faults.hit("coordinator.commands.before")
+        if any(isinstance(fact, Continued) for fact in applied.facts):
+            self._goes_on = False
         if not self._acts_first:
-            self._act(applied.commands, nursery)
+            self._act(applied, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
         await self._publisher.add(applied.events)
@@ -210,14 +232,20 @@ class Coordinator:
         if self._follow_status(applied.poison):
             nursery.start_soon(self._keep_record)
         await self._keep_snapshot()
-        if self._state.wants_more:
+        if self._state.wants_more and not self._goes_on:
+            self._goes_on = True
             self._inbox.put(Continued(at=self._clock()))
 
     async def _applied(self, facts: list[AnyFact]) -> Applied:
-        """Apply the facts in memory; at one that cannot be applied, keep those before it."""
+        """Apply the facts in memory; at one that cannot be applied, keep those before it.
+
+        Those that come after a long run of `apply` are put back, so that others get in between.
+        """
         first_seq = self._state.last_seq + 1
         try:
-            return self._apply_all(first_seq, facts)
+            applied = self._apply_all(first_seq, facts)
+            self._inbox.put_back(facts[len(applied.facts) :])
+            return applied
         except PoisonError as poison:
             await self._insist(self._read_again)
             applied = self._apply_all(first_seq, facts[: poison.seq - first_seq])
@@ -237,6 +265,8 @@ class Coordinator:
             applied.records.append(record)
             applied.commands += commands
             applied.events += events
+            if self._state.wants_more:
+                break
         return applied
 
     async def _append(self, applied: Applied) -> None:
@@ -248,8 +278,13 @@ class Coordinator:
         while True:
             try:
                 await self._stores.journal.append(
-                    self.record.job_id, self._claim.epoch, applied.first_seq, records
+                    self.record.job_id,
+                    self._claim.epoch,
+                    applied.first_seq,
+                    records,
+                    sync=applied.decides,
                 )
+                self._since_snapshot_bytes += sum(map(len, records))
                 break
             except UnavailableError:
                 await trio.sleep(RETRY_S)
@@ -257,7 +292,6 @@ class Coordinator:
             if self._state.last_seq >= last_seq:
                 break  # it was kept after all; only the answer was lost
             self._apply_all(applied.first_seq, applied.facts)
-        self._since_snapshot_bytes += sum(map(len, records))
 
     async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do it, trying again while the disk is full, read-only or failing."""
@@ -272,15 +306,16 @@ class Coordinator:
         """Let the record in memory follow the state; tell whether there is something to keep."""
         self._poisoned = poison is not None
         status = JobStatus.FAULTED if self._poisoned else self._state.status
-        if status is self.record.status or status in TERMINAL:
+        same = status is self.record.status and self._state.review == self.record.review
+        if same or status in TERMINAL:
             return False
         self.record = msgspec.structs.replace(
             self.record,
             status=status,
             updated_at=max(self._clock(), self.record.updated_at),
-            started_at=self.record.started_at or self._clock(),
             events=self._state.event_seq,
-            fault=poison and {"fact_seq": poison.seq, "error": str(poison)},
+            fault=poison and poison.fault,
+            review=self._state.review,
         )
         return True
 
@@ -293,7 +328,8 @@ class Coordinator:
     async def _keep_snapshot(self) -> None:
         if self._since_snapshot_bytes < max(self._snapshot_at_least, self._snapshot_bytes):
             return
-        await self._publisher.flush()
+        if not await self._publisher.settle():
+            return
         content = snapshot(self._state)
         job_id, epoch, seq = self.record.job_id, self._claim.epoch, self._state.last_seq
         self._since_snapshot_bytes = 0
@@ -309,9 +345,9 @@ class Coordinator:
 
     # ---- acting ----
 
-    def _act(self, commands: Sequence[AnyCommand], nursery: trio.Nursery) -> None:
-        over = self._state.status in TERMINAL
-        for command in commands:
+    def _act(self, applied: Applied, nursery: trio.Nursery) -> None:
+        over = self._state.status in TERMINAL or applied.poison is not None
+        for command in applied.commands:
             match command:
                 case FinishJob():
                     self._finish = command
@@ -381,14 +417,20 @@ class Coordinator:
     # ---- what people ask ----
 
     async def _watch_asks(self) -> None:
-        async for rows in self._stores.table.watch(f"{jobs.ASKS}{self.record.job_id}/"):
-            for row in rows:
-                self._take_ask(jobs.decode_ask(row.value))
+        while True:
+            try:
+                async for rows in self._stores.table.watch(f"{jobs.ASKS}{self.record.job_id}/"):
+                    for row in rows:
+                        self._take_ask(jobs.decode_ask(row.value))
+            except UnavailableError:
+                await trio.sleep(RETRY_S)  # the next watch begins with all that wait
 
     def _take_ask(self, request: OperatorRequest) -> None:
         if request.request_id in self._asked:
             return
         self._asked[request.request_id] = request
+        if request.verb is Verb.CANCEL:
+            self._publisher.hurry()
         self._inbox.put(
             OperatorAsked(
                 at=self._clock(),
@@ -404,6 +446,7 @@ class Coordinator:
             if isinstance(fact, OperatorAsked):
                 request = self._asked[fact.request_id]
                 await self._insist(partial(jobs.answered, self._stores, request))
+                del self._asked[fact.request_id]
 
     # ---- the end ----
 
@@ -429,8 +472,13 @@ class Coordinator:
             ended_at=ended_at,
             events=self._state.event_seq,
             fault=None,
+            review=None,
         )
+        # Nobody comes back to a job whose record says that it is over, so that is written last.
+        await self._workplace.clear()
+        await self._insist(self._drop_asks)
         await self._insist(lambda: jobs.write_job(self._stores, self.record))
+
+    async def _drop_asks(self) -> None:
         for request in await jobs.waiting_asks(self._stores, self.record.job_id):
             await jobs.answered(self._stores, request)
-        await self._workplace.clear()

@@ -1,6 +1,7 @@
 """What waits to be applied to one job: facts in order, and notes that can wait for company."""
 
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 
@@ -29,6 +30,12 @@ class Inbox:
         """Add a fact. Facts are bounded by what the job has under way."""
         self._waiting.append(fact)
         self._facts += 1
+        self._arrived.set()
+
+    def put_back(self, facts: Sequence[AnyFact]) -> None:
+        """Put what was taken, and not used, before everything else."""
+        self._waiting.extendleft(reversed(facts))
+        self._facts += len(facts)
         self._arrived.set()
 
     def note(self, note: Note) -> None:

@@ -2,6 +2,7 @@
 can do it."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from difflib import get_close_matches
 from random import SystemRandom
 from typing import Protocol
@@ -9,16 +10,18 @@ from typing import Protocol
 import msgspec
 import trio
 
-from mnedge.errors import ConflictError, NotFoundError, UnavailableError
+from mnedge.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
 from mnedge.model.body import INLINE_LIMIT_BYTES
 from mnedge.model.codec import decode_spec, encode_spec
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
-from mnedge.ports import Blobs, Claims, Clock, Journal, Table
+from mnedge.ports import Blobs, Claims, Clock, Journal, Row, Table
 from mnedge.store.condition import Conditions
 
 JOBS = "job/"
+OPEN = "open/"
+"""A row without content for each job that is not over: finished ones are many."""
 SPECS = "spec/"
 ASKS = "ask/"
 _IN_BLOBS = b"blob:"
@@ -34,6 +37,18 @@ class JobNotFoundError(NotFoundError):
     """No job has this id, nor an id that begins with it."""
 
     code = "job.not_found"
+
+
+class JobExistsError(ConflictError):
+    """A job of that id is kept already."""
+
+    code = "job.exists"
+
+
+class JobUnreadableError(CorruptError):
+    """The row of a job is no record of this version's."""
+
+    code = "job.unreadable"
 
 
 class JobStatusError(ConflictError):
@@ -75,17 +90,44 @@ class Stores(Protocol):
 async def read_job(stores: Stores, job_id: str) -> JobRecord:
     """Return the record with exactly this id.
 
-    Raises: JobNotFoundError.
+    Raises: JobNotFoundError, JobUnreadableError.
     """
     row = await stores.table.get(JOBS + job_id)
     if row is None:
         raise JobNotFoundError(f"no job is called {job_id!r}", hint="`mnedge job list` shows them")
-    return _decode_job(row.value)
+    return _record(row)
 
 
 async def write_job(stores: Stores, record: JobRecord) -> None:
     """Replace the record; only the owner of the job does."""
     await stores.table.put(JOBS + record.job_id, _encode(record))
+
+
+async def write_new_job(stores: Stores, record: JobRecord) -> None:
+    """Keep the record of a new job; from here on the job can be seen, and adopted.
+
+    Raises: JobExistsError.
+    """
+    await stores.table.put(OPEN + record.job_id, b"", sync=False)  # the next put is synced
+    try:
+        await stores.table.put(JOBS + record.job_id, _encode(record), if_version=0)
+    except ConflictError:
+        raise _exists(record.job_id) from None
+
+
+async def open_jobs(stores: Stores) -> list[str]:
+    """Return the ids of the jobs that are not over, and maybe of some that just ended."""
+    found: list[str] = []
+    after = ""
+    while rows := await stores.table.scan(OPEN, after=after):
+        after = rows[-1].key
+        found += [row.key.removeprefix(OPEN) for row in rows]
+    return found
+
+
+async def shut(stores: Stores, job_id: str) -> None:
+    """Take the job, whose record says that it is over, from those that are open."""
+    await stores.table.delete(OPEN + job_id)
 
 
 async def read_spec(stores: Stores, job_id: str) -> JobSpec:
@@ -99,11 +141,19 @@ async def read_spec(stores: Stores, job_id: str) -> JobSpec:
 
 
 async def write_spec(stores: Stores, job_id: str, spec: JobSpec) -> None:
-    """Keep the lowered manifest of a new job; a large one among the blobs."""
+    """Keep the lowered manifest of a new job; a large one among the blobs.
+
+    Raises: JobExistsError if a job has this id already.
+    """
     kept = encode_spec(spec)
     if len(kept) > INLINE_LIMIT_BYTES:
         kept = _IN_BLOBS + (await stores.blobs.put(kept)).encode()
-    await stores.table.put(SPECS + job_id, kept, if_version=0)
+    before = await stores.table.get(SPECS + job_id)
+    if before is not None and await stores.table.get(JOBS + job_id) is not None:
+        raise _exists(job_id)
+    version = 0 if before is None else before.version  # its submission never came to its record
+    # Durable with the record that follows; without that nobody looks at it.
+    await stores.table.put(SPECS + job_id, kept, if_version=version, sync=False)
 
 
 async def find_job(stores: Stores, wanted: str) -> JobRecord:
@@ -113,7 +163,7 @@ async def find_job(stores: Stores, wanted: str) -> JobRecord:
     """
     row = await stores.table.get(JOBS + wanted)
     if row is not None:
-        return _decode_job(row.value)
+        return _record(row)
     records = await list_jobs(stores, limit=None)
     if wanted == "last":
         if not records:
@@ -135,16 +185,16 @@ async def find_job(stores: Stores, wanted: str) -> JobRecord:
 async def list_jobs(
     stores: Stores, *, limit: int | None = 50, statuses: Collection[JobStatus] | None = None
 ) -> list[JobRecord]:
-    """Return records, most recently updated first."""
+    """Return records, most recently updated first; one that cannot be read is left out."""
     found: list[JobRecord] = []
     after = ""
     while rows := await stores.table.scan(JOBS, after=after):
         after = rows[-1].key
-        found.extend(
-            record
-            for record in map(_decode_job, (row.value for row in rows))
-            if statuses is None or record.status in statuses
-        )
+        for row in rows:
+            with suppress(JobUnreadableError):
+                record = _record(row)
+                if statuses is None or record.status in statuses:
+                    found.append(record)
     found.sort(key=lambda record: (record.updated_at, record.job_id), reverse=True)
     return found[:limit]
 
@@ -201,9 +251,23 @@ def decode_ask(value: bytes) -> OperatorRequest:
     return _decode_ask(value)
 
 
-def decode_job(value: bytes) -> JobRecord:
-    """Return the record a row holds."""
-    return _decode_job(value)
+def _record(row: Row) -> JobRecord:
+    try:
+        return _decode_job(row.value)
+    except msgspec.DecodeError as error:
+        job_id = row.key.removeprefix(JOBS)
+        raise JobUnreadableError(
+            f"the record of job {job_id!r} cannot be read: {error}",
+            hint="a newer mnedge may have written it; else restore the data directory",
+        ) from error
+
+
+def _exists(job_id: str) -> JobExistsError:
+    return JobExistsError(
+        f"a job is called {job_id!r} already",
+        hint=f"choose another run id; `mnedge job show {job_id}` shows that one",
+        details={"job_id": job_id},
+    )
 
 
 async def answered(stores: Stores, request: OperatorRequest) -> None:
@@ -220,7 +284,7 @@ async def settled(stores: Stores, request: OperatorRequest, *, timeout_s: float)
     with trio.move_on_after(timeout_s):
         async for rows in stores.table.watch(JOBS + request.job_id):
             for row in rows:
-                record = _decode_job(row.value)
+                record = _record(row)
                 if record.job_id == request.job_id and record.status in wanted:
                     return record
     raise JobUnsettledError(

@@ -34,14 +34,31 @@ class Publisher:
         self._bus = bus
         self._waiting: list[Event] = []
         self._came = trio.Event()
+        self._hurried = False
+        self._patience = trio.CancelScope()
 
     async def add(self, events: Sequence[Event]) -> None:
         """Have committed events published soon: after a silence in a moment, and many at once."""
         self._waiting += events
         if len(self._waiting) >= AT_ONCE:
-            await self.flush()
+            await self.settle()
         elif self._waiting:
             self._came.set()
+
+    async def settle(self) -> bool:
+        """Publish what was added; tell whether that was done: who hurries does not wait for it."""
+        with trio.CancelScope() as self._patience:
+            if self._hurried:
+                self._patience.cancel()
+            await self.flush()
+        if self._waiting:
+            self._came.set()
+        return not self._waiting
+
+    def hurry(self) -> None:
+        """From now on hold nobody up because of a disk: the job is to be cancelled."""
+        self._hurried = True
+        self._patience.cancel()
 
     async def run(self) -> None:
         """Publish what is added, until cancelled."""

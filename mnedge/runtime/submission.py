@@ -1,6 +1,6 @@
 """From a checked bundle to a pending job that any owner can carry."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import SystemRandom
 from typing import Any
 
@@ -20,7 +20,7 @@ from mnedge.model.message import is_body_alone
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 from mnedge.ports import Clock, Runner
-from mnedge.runtime.jobs import JOBS, Stores, write_spec
+from mnedge.runtime.jobs import Stores, write_new_job, write_spec
 
 _random = SystemRandom()
 
@@ -33,16 +33,20 @@ async def submit(
     runners: Mapping[str, Runner],
     now: Clock,
     job_id: str | None = None,
+    own: Callable[[str], Awaitable[None]] | None = None,
 ) -> JobRecord:
     """Keep the bundle and a pending job, if it can run here.
 
+    `own` (`Host.reserve`) is asked to own the job before anybody can see it.
     Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
-    ContextEngineUnavailableError; UnavailableError if the disk is full.
+    ContextEngineUnavailableError; JobExistsError; UnavailableError if the disk is full.
     """
     await _admit(config, bundle, runners)
     job_id = job_id or new_job_id(
         bundle.blueprint_id if bundle.spec is None else bundle.spec.graph_id, now
     )
+    if own is not None:
+        await own(job_id)
     spec = bundle.spec_for(job_id, str(config.runs_root))
     digest = await stores.blobs.put(await trio.to_thread.run_sync(packed, bundle.root))
     return await submit_spec(
@@ -82,7 +86,10 @@ async def submit_spec(
     bundle_source: str = "",
     config_sources: list[str] | None = None,
 ) -> JobRecord:
-    """Keep a pending job; its record comes last, so what can be seen is whole."""
+    """Keep a pending job; its record comes last, so what can be seen is whole.
+
+    Raises: JobExistsError.
+    """
     offload = Offload(stores.blobs, compile_job(spec).body_paths)
     seeds = {
         agent_id: [await _light(offload, seed) for seed in given]
@@ -107,7 +114,7 @@ async def submit_spec(
         agents=len(spec.agents),
     )
     await write_spec(stores, job_id, msgspec.structs.replace(spec, seeds=seeds))
-    await stores.table.put(JOBS + job_id, msgspec.msgpack.encode(record), if_version=0)
+    await write_new_job(stores, record)
     return record
 
 

@@ -19,6 +19,7 @@ from mnedge.model.facts import Note, Outcome
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.ports import Blobs
+from mnedge.store.condition import Conditions
 
 BUNDLES = "bundles"
 """Folder of the data directory with unpacked bundles, each under its digest."""
@@ -59,12 +60,14 @@ class Workplace:
         job: CompiledJob,
         *,
         blobs: Blobs,
+        conditions: Conditions,
         config: Config,
         work: Work,
         clock: Callable[[], float],
     ) -> None:
         self._record = record
         self._blobs = blobs
+        self._conditions = conditions
         self._config = config
         self._work = work
         self._context = job_context(
@@ -90,7 +93,11 @@ class Workplace:
         root = self._context.bundle_root
         if root is not None and not Path(root).is_dir():
             blob = await self._blobs.path(self._record.bundle_digest or "")
-            await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
+            try:
+                await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
+            except OSError as error:
+                raise self._conditions.failed(BUNDLES, root, error) from error
+            self._conditions.fine(BUNDLES, root)
         self._modules = await self._stack.enter_async_context(
             self._work.module_workers(self._context)
         )

@@ -3,15 +3,19 @@
 import json
 import resource
 
+import msgspec
 import pytest
 import trio
 
 from mnedge.engine.apply import apply
 from mnedge.errors import UnavailableError
-from mnedge.model.facts import AttemptEnded, Outcome
+from mnedge.model.codec import decode_fact
+from mnedge.model.facts import AttemptEnded, Continued, Note, Noted, Outcome, Submitted
+from mnedge.model.records import OperatorRequest
 from mnedge.model.states import AgentKind, JobStatus, OutcomeStatus, Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.submission import submit_spec
+from mnedge.store.runs.folder import RunFolder
 from tests.runtime.rig import (
     EPOCH,
     ScriptedExecutor,
@@ -316,3 +320,284 @@ async def test_a_body_of_fifty_megabytes_stays_out_of_the_state(tmp_path, autoju
     assert record.result is None  # too large for the record; the run folder has it
     result = (tmp_path / "runs" / "job-1" / "result.json").read_text()
     assert text in result
+
+
+# ---- what only shows when things go wrong together ----
+
+
+def forks(count, **more):
+    """A router that hands the same message to several workers, and a sink that waits for all."""
+    names = [f"worker-{number}" for number in range(count)]
+    return a_spec(
+        [
+            agent("intake"),
+            *(
+                agent(name, AgentKind.EXECUTOR, command=["true"], output_message_type="done")
+                for name in names
+            ),
+            agent("next", AgentKind.EXECUTOR, command=["true"], output_message_type="end"),
+            agent("sink", AgentKind.AGGREGATOR, complete_after=count),
+        ],
+        [
+            *(edge("intake", name) for name in names),
+            *(edge(name, "next", "done") for name in names),
+            edge("next", "sink", "end"),
+        ],
+        {"intake": [{"n": 1}]},
+        **more,
+    )
+
+
+async def test_a_fact_that_cannot_be_applied_again_is_named(tmp_path, autojump_clock):
+    async def hang(command):
+        await trio.sleep_forever()
+
+    def broken(job, state, fact, seq):
+        if isinstance(fact, Submitted):
+            raise ZeroDivisionError("a mistake of a later version")
+        return apply(job, state, fact, seq)
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["worker"] = hang
+        async with trio.open_nursery() as nursery, rig.host() as host:
+            await submitted(rig, pipeline())
+            await host.start_job("job-1")
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        rig.apply = broken
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            record = await host.finished("job-1")
+    assert record.status is JobStatus.FAULTED
+    assert record.fault["fact_seq"] == 1
+    assert "Traceback" not in record.fault["error"]
+
+
+async def test_nothing_is_launched_once_the_job_is_faulted(tmp_path, autojump_clock):
+    def poisoned(job, state, fact, seq):
+        if isinstance(fact, AttemptEnded) and fact.attempt_id.startswith("worker-1:"):
+            raise ZeroDivisionError("a mistake in this program")
+        return apply(job, state, fact, seq)
+
+    async def second(command):
+        await trio.sleep(5)
+        return succeeded()
+
+    async with a_rig(tmp_path, apply=poisoned) as rig, rig.host() as host:
+        rig.executor.work |= {"worker-0": second, "worker-1": second}
+        await submitted(rig, forks(2))
+        await host.start_job("job-1")
+        record = await host.finished("job-1")
+        await trio.sleep(1)
+    assert record.status is JobStatus.FAULTED
+    assert sorted(order.agent_id for order in rig.executor.orders) == ["worker-0", "worker-1"]
+
+
+async def test_a_job_cancelled_before_it_could_start_still_starts_and_ends(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submitted(rig, pipeline())
+        await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now, reason="not wanted")
+        await host.start_job("job-1")
+        record = await host.finished("job-1")
+    assert record.status is JobStatus.CANCELLED
+    assert record.result == {"reason": "not wanted"}
+    assert rig.executor.orders == []
+
+
+async def test_a_job_whose_start_could_not_be_applied_starts_with_its_next_owner(
+    tmp_path, autojump_clock
+):
+    broken = {"armed": True}
+
+    def poisoned(job, state, fact, seq):
+        if broken["armed"] and isinstance(fact, Submitted):
+            raise ZeroDivisionError("a mistake in this program")
+        return apply(job, state, fact, seq)
+
+    async with a_rig(tmp_path, apply=poisoned) as rig, rig.host() as host:
+        await submitted(rig, pipeline())
+        request = OperatorRequest(request_id="1", job_id="job-1", verb=Verb.PAUSE, asked_at=EPOCH)
+        await rig.store.table.put(f"{jobs.ASKS}job-1/1", msgspec.msgpack.encode(request))
+        await host.start_job("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.FAULTED
+        broken["armed"] = False
+        await host.start_job("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+
+
+async def test_notes_have_no_fsync_of_their_own(tmp_path, autojump_clock):
+    class Talkative(ScriptedExecutor):
+        async def run(self, order, note):
+            await trio.sleep(1)
+            note(Note(at=now(), type="agent_activity", agent_id="worker"))
+            await trio.sleep(1)
+            return await super().run(order, note)
+
+    async with a_rig(tmp_path, executor=Talkative()) as rig, rig.host() as host:
+        append, synced = rig.store.journal.append, {}
+
+        async def appending(job_id, epoch, first_seq, records, *, sync=True):
+            synced[tuple(type(decode_fact(record)) for record in records)] = sync
+            await append(job_id, epoch, first_seq, records, sync=sync)
+
+        rig.store.journal.append = appending
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+    assert synced == {(Submitted,): True, (Noted,): False, (AttemptEnded,): True}
+
+
+async def test_the_record_says_why_a_job_waits_for_a_person(tmp_path, autojump_clock):
+    async def hang(command):
+        await trio.sleep_forever()
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["worker"] = hang
+        async with trio.open_nursery() as nursery, rig.host() as host:
+            await submitted(rig, pipeline(policies={"recovery_mode": "manual_recover"}))
+            await host.start_job("job-1")
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        rig.executor = ScriptedExecutor()
+        async with rig.host() as host:
+            await host.adopt()
+            await trio.sleep(1)
+            record = await jobs.read_job(rig.store, "job-1")
+            assert record.status is JobStatus.PAUSED
+            assert record.review == "a launch was cut by a crash"
+            assert rig.executor.orders == []
+            await jobs.ask(rig.store, "job-1", Verb.RESUME, now=now)
+            record = await host.finished("job-1")
+        assert record.status is JobStatus.COMPLETED
+        assert record.review is None
+        assert [order.launch for order in rig.executor.orders] == [2]
+
+
+async def test_a_cancel_stops_what_runs_while_the_run_folder_has_no_room(
+    tmp_path, autojump_clock, monkeypatch
+):
+    async def hang(command):
+        await trio.sleep_forever()
+
+    publish = RunFolder.publish
+
+    def publishing(folder, events):
+        if trio.current_time() < 60:
+            raise UnavailableError("no space left on device")
+        publish(folder, events)
+
+    monkeypatch.setattr(RunFolder, "publish", publishing)
+    spec = a_spec(
+        [agent("intake"), agent("worker", AgentKind.EXECUTOR, command=["true"])],
+        [edge("intake", "worker")],
+        {"intake": [{"n": n} for n in range(600)]},
+    )
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        rig.executor.work["worker"] = hang
+        await submitted(rig, spec)
+        await host.start_job("job-1")
+        await trio.sleep(10)
+        await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now)
+        await trio.sleep(5)
+        assert len(rig.executor.cancelled) == 1
+        record = await host.finished("job-1")
+    assert record.status is JobStatus.CANCELLED
+    assert numbers(rig, "job-1") == list(range(1, record.events + 1))
+
+
+async def test_requests_that_cannot_be_read_just_now_disturb_no_work(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(30)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        watch, failures = rig.store.table.watch, []
+
+        async def failing(prefix):
+            async for rows in watch(prefix):
+                if rows and len(failures) < 3:
+                    failures.append(prefix)
+                    raise UnavailableError("the disk that holds it fails")
+                yield rows
+
+        rig.store.table.watch = failing
+        rig.executor.work["worker"] = slow
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        await trio.sleep(1)
+        await jobs.ask(rig.store, "job-1", Verb.PAUSE, now=now)
+        await trio.sleep(10)
+        assert len(failures) == 3
+        assert (await jobs.read_job(rig.store, "job-1")).status is JobStatus.PAUSED
+        assert rig.executor.cancelled == []
+
+
+async def test_after_a_long_run_of_apply_others_get_in_between(tmp_path, autojump_clock):
+    """However much waits: one long run a batch, and one `Continued` on its way."""
+    batches, runs = [], []
+
+    def counting(job, state, fact, seq):
+        result = apply(job, state, fact, seq)
+        if isinstance(fact, Continued | AttemptEnded) and not state.wants_more:
+            state.wants_more = len(runs) < 20  # as if there were a long backlog
+        runs.append(state.wants_more)
+        return result
+
+    async def second(command):
+        await trio.sleep(5)
+        return succeeded()
+
+    async with a_rig(tmp_path, apply=counting) as rig, rig.host() as host:
+        append = rig.store.journal.append
+
+        async def appending(job_id, epoch, first_seq, records, **more):
+            facts = [type(decode_fact(record)) for record in records]
+            batches.append((facts, runs[-len(records) :]))
+            await append(job_id, epoch, first_seq, records, **more)
+
+        rig.store.journal.append = appending
+        rig.executor.work |= {f"worker-{number}": second for number in range(8)}
+        await submitted(rig, forks(8))
+        await host.start_job("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+    assert all(not any(wanting[:-1]) for _, wanting in batches)
+    kinds = [kind for facts, _ in batches for kind in facts]
+    assert kinds.count(AttemptEnded) == 16
+    assert kinds.count(Continued) <= 20
+
+
+async def test_a_job_that_ends_at_once_has_started_too(tmp_path, autojump_clock):
+    spec = a_spec(
+        [agent("intake"), agent("sink", AgentKind.AGGREGATOR, complete_on_message=True)],
+        [edge("intake", "sink")],
+        {"intake": [{"n": 1}]},
+    )
+    async with a_rig(tmp_path) as rig:
+        record = await run(rig, spec)
+    assert record.status is JobStatus.COMPLETED
+    assert record.submitted_at <= record.started_at <= record.ended_at
+
+
+async def test_a_journal_that_grows_over_many_owners_gets_its_snapshot(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(1)
+        return succeeded("x" * 700)
+
+    many = a_spec(
+        [
+            agent("worker", AgentKind.EXECUTOR, command=["true"], output_message_type="done"),
+            agent("sink", AgentKind.AGGREGATOR, complete_after=30),
+        ],
+        [edge("worker", "sink", "done")],
+        {"worker": [{"n": n} for n in range(30)]},
+    )
+    async with a_rig(tmp_path, settings={"snapshot_bytes": 4000}) as rig:
+        rig.executor.work["worker"] = slow
+        await submitted(rig, many)
+        for _ in range(8):
+            async with rig.host() as host:
+                await host.start_job("job-1")
+                await trio.sleep(1.5)
+        assert await rig.store.journal.latest_snapshot("job-1") is not None

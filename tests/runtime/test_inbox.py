@@ -1,6 +1,6 @@
 import trio
 
-from mnedge.model.facts import Continued, Note, Noted
+from mnedge.model.facts import Continued, Note, Noted, TimerFired
 from mnedge.runtime import inbox as inbox_module
 from mnedge.runtime.inbox import Inbox
 
@@ -61,3 +61,13 @@ async def test_a_flood_of_notes_is_thinned_and_says_so(autojump_clock, monkeypat
     assert isinstance(noted, Noted)
     assert [item.type for item in noted.notes] == ["agent_beacon"] * 3 + ["notes_dropped"]
     assert noted.notes[-1].payload == {"count": 7}
+
+
+async def test_what_is_put_back_comes_before_everything_else(autojump_clock):
+    inbox = Inbox()
+    for number in range(4):
+        inbox.put(TimerFired(at=0.0, timer_id=str(number)))
+    first, *others = await inbox.take(3)
+    inbox.put_back(others)
+    again = await inbox.take(10)
+    assert [fact.timer_id for fact in (first, *again)] == ["0", "1", "2", "3"]

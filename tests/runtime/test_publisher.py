@@ -94,3 +94,18 @@ async def test_an_idle_publisher_never_wakes(publisher, folder, autojump_clock):
     await trio.sleep(LAG_S * 2)
     assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
     assert len(folder.written) == 1
+
+
+async def test_who_hurries_waits_for_no_disk_and_loses_nothing(publisher, folder, autojump_clock):
+    folder.full = True
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publisher.add, events(*range(1, AT_ONCE + 1)))
+        await trio.sleep(RETRY_S * 3.5)
+        publisher.hurry()
+    assert trio.current_time() - began == RETRY_S * 3.5
+    assert not await publisher.settle()
+    folder.full = False
+    await trio.sleep(RETRY_S * 2)
+    assert [len(numbers) for _, numbers in folder.written] == [AT_ONCE]
+    assert await publisher.settle()

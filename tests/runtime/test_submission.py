@@ -105,3 +105,32 @@ def test_job_ids_differ_and_may_name_a_folder():
     ids = {new_job_id("../Ünsafe name", lambda: EPOCH) for _ in range(50)}
     assert len(ids) == 50
     assert all(is_run_id(job_id) for job_id in ids)
+
+
+async def test_an_id_is_given_to_one_job(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig:
+        await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+        with pytest.raises(jobs.JobExistsError, match="job-1"):
+            await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+
+
+async def test_a_submission_that_a_crash_cut_short_can_be_repeated(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig:
+        await jobs.write_spec(rig.store, "job-1", pipeline())
+        again = msgspec.structs.replace(pipeline(), config={"text": "mended"})
+        await submit_spec(rig.store, rig.config, again, job_id="job-1", now=now)
+        assert await jobs.read_spec(rig.store, "job-1") == again
+
+
+async def test_a_job_is_owned_before_it_can_be_seen(tmp_path):
+    seen = []
+    async with a_rig(tmp_path) as rig:
+
+        async def own(job_id):
+            seen.append((job_id, await rig.store.table.get(jobs.JOBS + job_id)))
+
+        with a_bundle() as bundle:
+            record = await submit(
+                rig.store, rig.config, bundle, runners=RUNNERS, now=lambda: EPOCH, own=own
+            )
+    assert seen == [(record.job_id, None)]

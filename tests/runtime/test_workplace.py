@@ -21,6 +21,7 @@ async def a_workplace(rig, record):
         spec,
         compile_job(spec),
         blobs=rig.store.blobs,
+        conditions=rig.store.conditions,
         config=rig.config,
         work=rig.executor,
         clock=now,
