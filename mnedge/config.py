@@ -17,8 +17,7 @@ class SettingInvalidError(UsageError):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything this process was told. `environ` is the host's environment, for workers' allow-
-    list."""
+    """Everything this process was told; `environ` is what workers see some of."""
 
     data_dir: Path
     runs_root: Path
@@ -34,8 +33,7 @@ class Config(Struct, frozen=True, kw_only=True):
     openshell_fallback: bool = True
     keep_workspaces: bool = False
     snapshot_bytes: int = 4 << 20
-    """A job's state is kept whole when its journal has grown by so much, or by the last one's size.
-"""
+    """A job's state is kept whole when its journal has grown so much, or by the last one's size."""
     plugins: tuple[str, ...] = ()
     """Modules of third-party plugins that the operator trusts."""
 
