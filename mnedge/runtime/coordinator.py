@@ -360,56 +360,55 @@ class Coordinator:
                 case SetTimer():
                     self._timers.set(command.timer_id, command.due_at)
                 case RunAttempt():
-                    nursery.start_soon(self._attempt, command, self._scope(command.attempt_id))
+                    self._begin(nursery, command.attempt_id, partial(self._attempt, command))
                 case CallModule():
-                    nursery.start_soon(self._call, command, self._scope(command.call_id))
+                    self._begin(nursery, command.call_id, partial(self._call, command))
                 case _:
                     assert_never(command)
 
-    def _scope(self, work_id: str) -> trio.CancelScope:
+    def _begin(
+        self, nursery: trio.Nursery, work_id: str, work: Callable[[], Awaitable[AnyFact]]
+    ) -> None:
+        """Have work done whose answer is a fact; an earlier launch of it is stopped."""
         self._stop(work_id)
         scope = self._scopes[work_id] = trio.CancelScope()
-        return scope
+        nursery.start_soon(self._carry, work_id, work, scope)
 
     def _stop(self, work_id: str) -> None:
         scope = self._scopes.pop(work_id, None)
         if scope is not None:
             scope.cancel()
 
-    async def _attempt(self, command: RunAttempt, scope: trio.CancelScope) -> None:
+    async def _carry(
+        self, work_id: str, work: Callable[[], Awaitable[AnyFact]], scope: trio.CancelScope
+    ) -> None:
         with scope:
-            outcome = await self._workplace.run(command, self._inbox.note)
+            fact = await work()
             faults.hit("attempt.answered")
-            self._inbox.put(
-                AttemptEnded(
-                    at=self._clock(),
-                    attempt_id=command.attempt_id,
-                    launch=command.launch,
-                    outcome=outcome,
-                )
-            )
-        self._forget(command.attempt_id, scope)
-
-    async def _call(self, command: CallModule, scope: trio.CancelScope) -> None:
-        with scope:
-            answer = await self._workplace.call(command, self._inbox.note)
-            faults.hit("attempt.answered")
-            self._inbox.put(
-                ModuleAnswered(
-                    at=self._clock(),
-                    call_id=command.call_id,
-                    launch=command.launch,
-                    actions=answer.actions,
-                    state=answer.state,
-                    error=answer.error,
-                    crash=answer.crash,
-                )
-            )
-        self._forget(command.call_id, scope)
-
-    def _forget(self, work_id: str, scope: trio.CancelScope) -> None:
+            self._inbox.put(fact)
         if self._scopes.get(work_id) is scope:
             del self._scopes[work_id]
+
+    async def _attempt(self, command: RunAttempt) -> AttemptEnded:
+        outcome = await self._workplace.run(command, self._inbox.note)
+        return AttemptEnded(
+            at=self._clock(),
+            attempt_id=command.attempt_id,
+            launch=command.launch,
+            outcome=outcome,
+        )
+
+    async def _call(self, command: CallModule) -> ModuleAnswered:
+        answer = await self._workplace.call(command, self._inbox.note)
+        return ModuleAnswered(
+            at=self._clock(),
+            call_id=command.call_id,
+            launch=command.launch,
+            actions=answer.actions,
+            state=answer.state,
+            error=answer.error,
+            crash=answer.crash,
+        )
 
     def _timer_due(self, timer_id: str) -> None:
         self._inbox.put(TimerFired(at=self._clock(), timer_id=timer_id))

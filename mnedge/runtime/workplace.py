@@ -14,8 +14,9 @@ from mnedge.engine.compile import CompiledJob
 from mnedge.execution.large import plain
 from mnedge.execution.modules import ModuleAnswer
 from mnedge.execution.order import AttemptOrder, JobContext, job_context
+from mnedge.execution.telling import TellNote
 from mnedge.model.commands import CallModule, RunAttempt
-from mnedge.model.facts import Note, Outcome
+from mnedge.model.facts import Outcome
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.ports import Blobs
@@ -23,8 +24,6 @@ from mnedge.store.condition import Conditions
 
 BUNDLES = "bundles"
 """Folder of the data directory with unpacked bundles, each under its digest."""
-
-TellNote = Callable[[Note], None]
 
 
 class Modules(Protocol):

@@ -1,5 +1,6 @@
 """A host on the virtual clock: all of it real but the store (memory) and the work (scripted)."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from mnedge.execution.modules import ModuleAnswer
 from mnedge.model.commands import CallModule, RunAttempt
 from mnedge.model.facts import Outcome
 from mnedge.model.manifest import Agent, Edge, JobSpec
+from mnedge.model.records import JobRecord
 from mnedge.model.states import AgentKind, OutcomeStatus
 from mnedge.part import running
 from mnedge.runtime.host import Host
+from mnedge.runtime.submission import submit_spec
 from mnedge.store.blobs import on_the_loop
 from mnedge.store.memory import MemoryStore
 
@@ -163,3 +166,18 @@ def pipeline(**more: Any) -> JobSpec:
         {"intake": [{"text": "hello"}]},
         **more,
     )
+
+
+async def submitted(rig: Rig, spec: JobSpec, job_id: str = "job-1") -> JobRecord:
+    return await submit_spec(rig.store, rig.config, spec, job_id=job_id, now=rig.now)
+
+
+def lines(rig: Rig, job_id: str, name: str = "events.jsonl") -> list[dict[str, Any]]:
+    """Return the records of a file of the run folder."""
+    text = (rig.config.runs_root / job_id / name).read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def numbers(rig: Rig, job_id: str) -> list[int]:
+    """Return the numbers of our own events in the run folder."""
+    return [line["seq"] for line in lines(rig, job_id) if "seq" in line]

@@ -23,23 +23,13 @@ from tests.runtime.rig import (
     a_spec,
     agent,
     edge,
+    lines,
     now,
+    numbers,
     pipeline,
+    submitted,
     succeeded,
 )
-
-
-def lines(rig, job_id, name="events.jsonl"):
-    text = (rig.config.runs_root / job_id / name).read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def numbers(rig, job_id):
-    return [line["seq"] for line in lines(rig, job_id) if "seq" in line]
-
-
-async def submitted(rig, spec, job_id="job-1"):
-    return await submit_spec(rig.store, rig.config, spec, job_id=job_id, now=rig.now)
 
 
 async def test_pause_resume_and_cancel_reach_the_owner_through_the_store(tmp_path, autojump_clock):

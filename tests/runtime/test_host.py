@@ -1,7 +1,6 @@
 """Who carries which job, and who follows an owner that died."""
 
 import gc
-import json
 
 import msgspec
 import pytest
@@ -13,30 +12,19 @@ from mnedge.model.states import JobStatus, Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Coordinator
 from mnedge.runtime.host import JobHeldError
-from mnedge.runtime.submission import submit_spec
 from mnedge.store.runs.folder import RunFolder
 from tests.runtime.rig import (
     EPOCH,
     Rig,
     ScriptedExecutor,
     a_rig,
+    lines,
     now,
+    numbers,
     pipeline,
+    submitted,
     succeeded,
 )
-
-
-def lines(rig, job_id, name="events.jsonl"):
-    text = (rig.config.runs_root / job_id / name).read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def numbers(rig, job_id):
-    return [line["seq"] for line in lines(rig, job_id) if "seq" in line]
-
-
-async def submitted(rig, spec, job_id="job-1"):
-    return await submit_spec(rig.store, rig.config, spec, job_id=job_id, now=rig.now)
 
 
 async def test_a_job_runs_to_its_end_and_leaves_its_run_folder(tmp_path, autojump_clock):
