@@ -105,14 +105,17 @@ class _Pauses:
         scope.cancel()
 
     async def _all_paused(self) -> bool:
-        paused = False
+        found = False
         for shown in self.every:
             record = await jobs.read_job(self.node.store, shown.record.job_id)
-            if record.status is JobStatus.PAUSED:
-                paused = not await jobs.waiting_asks(self.node.store, record.job_id)
-            if record.status not in OVER and not paused:
+            if record.status in OVER:
+                continue
+            if record.status is not JobStatus.PAUSED:
                 return False
-        return paused
+            if await jobs.waiting_asks(self.node.store, record.job_id):
+                return False
+            found = True
+        return found
 
 
 async def carry(
@@ -151,7 +154,14 @@ async def carry(
     words: tuple[str, ...] = ()
     if len(records) == 1 and records[0].status is JobStatus.FAILED:
         words = await last_words(node.store, records[0])
-    return Carried(records, interrupts.came > 0, left, pauses.left, interrupts.came > 1, words)
+    return Carried(
+        records,
+        interrupted=interrupts.came > 0,
+        left=left,
+        paused=pauses.left,
+        hasty=interrupts.came > 1,
+        last_words=words,
+    )
 
 
 @asynccontextmanager

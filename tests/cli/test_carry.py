@@ -162,6 +162,24 @@ async def test_without_cancelling_the_first_ctrl_c_leaves(tmp_path, autojump_clo
         assert (await read_job(node.store, "job-1")).status is JobStatus.RUNNING
 
 
+async def test_a_paused_job_does_not_end_the_look_at_one_that_goes_on(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(60)
+        return succeeded()
+
+    async with a_node(tmp_path, slow) as node, trio.open_nursery() as nursery:
+        every = [await submitted(node, "job-1"), await submitted(node, "job-2")]
+
+        async def pause():
+            await trio.sleep(1)
+            await ask(node.store, "job-1", Verb.PAUSE, now=now)
+
+        nursery.start_soon(pause)
+        carried = await carry(node, every, Watching(), now=now, cancels=False)
+    assert [record.status for record in carried.records] == [JobStatus.PAUSED, JobStatus.COMPLETED]
+    assert carried.paused
+
+
 async def test_what_is_paused_is_left_to_a_person_if_nobody_may_be_there(tmp_path, autojump_clock):
     async with a_node(tmp_path, for_ever) as node, trio.open_nursery() as nursery:
         every = [await submitted(node, "job-1")]
