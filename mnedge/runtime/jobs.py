@@ -4,6 +4,7 @@ can do it."""
 from collections.abc import Collection
 from contextlib import suppress
 from difflib import get_close_matches
+from functools import partial
 from random import SystemRandom
 from typing import Protocol
 
@@ -108,11 +109,13 @@ async def write_new_job(stores: Stores, record: JobRecord) -> None:
 
     Raises: JobExistsError.
     """
-    await stores.table.put(OPEN + record.job_id, b"", sync=False)  # the next put is synced
+    is_open = partial(stores.table.put, OPEN + record.job_id, b"", sync=False)
+    await is_open()  # durable with the record that follows: no open job can be overlooked
     try:
         await stores.table.put(JOBS + record.job_id, _encode(record), if_version=0)
     except ConflictError:
         raise _exists(record.job_id) from None
+    await is_open()  # wakes those who watch, now that there is a record to see
 
 
 async def open_jobs(stores: Stores) -> list[str]:

@@ -416,6 +416,28 @@ def test_a_daemon_takes_up_what_was_only_submitted(box, waiting, gate):
 # ---- looking ----
 
 
+def test_a_run_beside_a_daemon_is_carried_by_who_asked_for_it(box):
+    daemon = box.start("daemon")
+    assert "ready" in daemon.stderr.readline()
+    for _ in range(3):
+        assert box.json("blueprint", "run", "message_routing_trace")["job"]["status"] == "completed"
+    assert daemon.poll() is None
+
+
+def test_a_daemon_goes_on_with_what_a_killed_run_left(box, waiting, gate):
+    daemon = box.start("daemon")
+    assert "ready" in daemon.stderr.readline()
+    run = box.start("blueprint", "run", "--folder", str(waiting))
+    until(lambda: began(box))
+    run.kill()
+    run.wait()
+    until(lambda: len(began(box)) == 2)
+    assert not lives(began(box)[0])
+    gate.touch()
+    until(lambda: box.status() == "completed")
+    assert daemon.poll() is None
+
+
 def test_events_are_followed_from_another_process_until_the_end(box, waiting, gate):
     run = box.start("blueprint", "run", "--folder", str(waiting), "-q")
     until(lambda: began(box))

@@ -14,6 +14,7 @@ from mnedge.model.facts import AttemptEnded, Continued, Note, Noted, Outcome, Su
 from mnedge.model.records import OperatorRequest
 from mnedge.model.states import AgentKind, JobStatus, OutcomeStatus, Verb
 from mnedge.runtime import jobs
+from mnedge.runtime.publisher import AT_ONCE
 from mnedge.runtime.submission import submit_spec
 from mnedge.store.runs.folder import RunFolder
 from tests.runtime.rig import (
@@ -480,18 +481,25 @@ async def test_a_cancel_stops_what_runs_while_the_run_folder_has_no_room(
 
     monkeypatch.setattr(RunFolder, "publish", publishing)
     spec = a_spec(
-        [agent("intake"), agent("worker", AgentKind.EXECUTOR, command=["true"])],
-        [edge("intake", "worker")],
-        {"intake": [{"n": n} for n in range(600)]},
+        [
+            agent("intake"),
+            agent("sink", AgentKind.AGGREGATOR, complete_after=1000),
+            agent("worker", AgentKind.EXECUTOR, command=["true"]),
+            agent("other", AgentKind.EXECUTOR, command=["true"]),
+        ],
+        [edge("intake", "sink")],
+        {"worker": [{}], "other": [{}], "intake": [{"n": n} for n in range(600)]},
     )
     async with a_rig(tmp_path) as rig, rig.host() as host:
         rig.executor.work["worker"] = hang
         await submitted(rig, spec)
+        assert len(spec.seeds["intake"]) > AT_ONCE
         await host.start_job("job-1")
         await trio.sleep(10)
         await jobs.ask(rig.store, "job-1", Verb.CANCEL, now=now)
         await trio.sleep(5)
         assert len(rig.executor.cancelled) == 1
+        assert trio.current_time() < 60
         record = await host.finished("job-1")
     assert record.status is JobStatus.CANCELLED
     assert numbers(rig, "job-1") == list(range(1, record.events + 1))

@@ -236,11 +236,16 @@ async def test_a_fault_is_told_when_there_is_room_to_tell_it(tmp_path, autojump_
 
 async def test_a_job_that_is_over_is_not_faulted_by_what_comes_after(tmp_path, autojump_clock):
     async with a_rig(tmp_path) as rig, rig.host() as host:
-        deleting = rig.store.table.delete
+        scan = rig.store.table.scan
+
+        async def scanning(prefix, **more):
+            """Look for requests once, when the job is opened; then not for a while."""
+            rig.store.table.scan = refuses_until(30, scan)
+            return await scan(prefix, **more)
+
         await submitted(rig, pipeline())
+        rig.store.table.scan = scanning
         await host.start_job("job-1")
-        await rig.store.table.put(f"{jobs.ASKS}job-1/1", a_request("job-1", Verb.PAUSE))
-        rig.store.table.delete = refuses_until(30, deleting)
         record = await host.finished("job-1")
     assert record.status is JobStatus.COMPLETED
     assert record.fault is None
@@ -330,6 +335,22 @@ async def test_a_job_is_owned_before_a_daemon_can_see_it(tmp_path, autojump_cloc
             await host.start_job("job-1")
             assert (await host.finished("job-1")).status is JobStatus.COMPLETED
         assert daemon.executor.orders == []
+
+
+async def test_a_job_whose_record_comes_late_is_not_overlooked(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig, rig.host(adopting=True) as host:
+        put = rig.store.table.put
+
+        async def slowly(key, *args, **kwargs):
+            await trio.sleep(5 if key.startswith(jobs.JOBS) else 0)
+            return await put(key, *args, **kwargs)
+
+        rig.store.table.put = slowly
+        await trio.sleep(1)
+        await submitted(rig, pipeline())
+        await trio.sleep(1)
+        assert host.owns("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
 
 
 async def test_a_host_keeps_nothing_of_jobs_that_are_over(tmp_path, autojump_clock):
