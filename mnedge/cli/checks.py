@@ -15,6 +15,7 @@ import trio
 
 import mnedge
 from mnedge.cli.failure import failure_of
+from mnedge.cli.recover import orphans
 from mnedge.cli.show import counted, process_name, size
 from mnedge.cli.verdict import Finding
 from mnedge.config import Config
@@ -107,12 +108,7 @@ async def store_findings(config: Config) -> list[Finding]:
             records = await jobs.list_jobs(store, limit=None)
             unfinished = [record for record in records if record.status not in TERMINAL]
             faulted = [r.job_id for r in unfinished if r.status is JobStatus.FAULTED]
-            orphans = [
-                record.job_id
-                for record in unfinished
-                if record.job_id not in faulted
-                and await store.claims.holder(jobs.JOBS + record.job_id) is None
-            ]
+            left = await orphans(store)
             daemon = await store.claims.holder(DAEMON)
     except (MnedgeError, BaseExceptionGroup) as error:
         told = failure_of(error)
@@ -126,12 +122,12 @@ async def store_findings(config: Config) -> list[Finding]:
         found.append(
             _warn("store", "faulted", " ".join(faulted[:3]), "mnedge job show JOB says why")
         )
-    if orphans:
+    if left:
         found.append(
             _warn(
                 "store",
                 "without owner",
-                counted(len(orphans), "unfinished job"),
+                counted(len(left), "unfinished job"),
                 "mnedge job recover --all, or start mnedge daemon",
             )
         )
