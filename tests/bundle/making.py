@@ -237,11 +237,29 @@ class Parts:
         return root
 
 
+Edit = Callable[[Parts], Any]
+
+
+def root(**changes: Any) -> Edit:
+    """Change members of the manifest."""
+    return lambda parts: parts.manifest.update(changes)
+
+
+def section(name: str, **changes: Any) -> Edit:
+    """Change members of a section of the config."""
+    return lambda parts: parts.config[name].update(changes)
+
+
+def setting(**changes: Any) -> Edit:
+    """Change members of the executor's config."""
+    return lambda parts: parts.settings("reader").update(changes)
+
+
 class Case(NamedTuple):
     """One broken bundle, and the finding it must give."""
 
     rule: str
-    edit: Callable[[Parts], Any]
+    edit: Edit
     path: str
     """The place as people read it."""
     says: str

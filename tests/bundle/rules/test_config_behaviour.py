@@ -3,13 +3,9 @@
 import pytest
 
 from mnedge.bundle.rules import config_behaviour
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
+from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, section
 
 FILE = "config/default.json"
-
-
-def section(name, **changes):
-    return lambda p: p.config[name].update(changes)
 
 
 def errors(**policies):

@@ -3,11 +3,7 @@
 import pytest
 
 from mnedge.bundle.rules import executors
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
-
-
-def setting(**changes):
-    return lambda p: p.settings("reader").update(changes)
+from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, setting
 
 
 def without(key):

@@ -3,12 +3,7 @@
 import pytest
 
 from mnedge.bundle.rules import paths
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
-
-
-def setting(**changes):
-    return lambda p: p.settings("reader").update(changes)
-
+from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, setting
 
 AT = "nodes[1].config"
 INSIDE = "a relative path inside payloads/"

@@ -3,11 +3,7 @@
 import pytest
 
 from mnedge.bundle.rules import spelling
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
-
-
-def root(**changes):
-    return lambda p: p.manifest.update(changes)
+from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, root
 
 
 def workflow_version(version):
