@@ -42,8 +42,8 @@ class Table(Protocol):
         Raises: ConflictError if the version is another.
         """
 
-    async def delete(self, key: str, *, if_version: int | None = None) -> None:
-        """Forget the key; a key that is not there is no error.
+    async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
+        """Forget the key; a key that is not there is no error. `sync` as for `put`.
 
         Raises: ConflictError if the version is another.
         """

@@ -130,7 +130,7 @@ async def open_jobs(stores: Stores) -> list[str]:
 
 async def shut(stores: Stores, job_id: str) -> None:
     """Take the job, whose record says that it is over, from those that are open."""
-    await stores.table.delete(OPEN + job_id)
+    await stores.table.delete(OPEN + job_id, sync=False)  # back after a power cut, it is shut again
 
 
 async def read_spec(stores: Stores, job_id: str) -> JobSpec:

@@ -88,7 +88,7 @@ class MemoryTable:
         held.watchers.notify((key,))
         return version + 1
 
-    async def delete(self, key: str, *, if_version: int | None = None) -> None:
+    async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
         """Forget the key."""
         await trio.lowlevel.checkpoint()
         before = self._contents.rows.get(key)

@@ -157,7 +157,7 @@ class SqliteTable:
         )
         return await self._writer.write(write)
 
-    async def delete(self, key: str, *, if_version: int | None = None) -> None:
+    async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
         """Forget the key."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -165,7 +165,10 @@ class SqliteTable:
                 _checked_version(connection, key, if_version)
                 connection.execute("DELETE FROM rows WHERE key = ?", (key,))
 
-        await self._writer.write(Write(work, lambda connection: _get(connection, key) is None))
+        def landed(connection: sqlite3.Connection) -> bool:
+            return _get(connection, key) is None
+
+        await self._writer.write(Write(work, landed, synced=sync))
 
     async def scan(self, prefix: str, *, after: str = "", limit: int = PAGE) -> list[Row]:
         """Return rows under the prefix, in key order."""

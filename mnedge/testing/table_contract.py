@@ -27,6 +27,8 @@ class TableContract:
         assert await table.get("job/a") == Row("job/a", b"1", 1)
         assert await table.put("job/a", b"2") == 2
         assert await table.get("job/a") == Row("job/a", b"2", 2)
+        await table.delete("job/a", sync=False)
+        assert await table.get("job/a") is None
 
     async def test_versions_count_the_writes_of_a_row_from_one(self, table: Table) -> None:
         assert [await table.put("a", b"v") for _ in range(3)] == [1, 2, 3]

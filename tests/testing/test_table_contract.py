@@ -27,7 +27,7 @@ class Stuck(MemoryTable):
 class Undying(MemoryTable):
     """Deletes nothing."""
 
-    async def delete(self, key, *, if_version=None):
+    async def delete(self, key, *, if_version=None, sync=True):
         pass
 
 
