@@ -11,8 +11,10 @@ import trio
 from mnedge.bus import Published, Subscription
 from mnedge.cli.ending import document, ending, headline
 from mnedge.cli.live import Shown, View
+from mnedge.cli.outcome import with_result_if_kept
 from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
+from mnedge.cli.show import visible
 from mnedge.cli.written import Reader
 from mnedge.daemon.app import Node
 from mnedge.errors import UnavailableError
@@ -151,6 +153,7 @@ async def carry(
     left = interrupts.left or pauses.left
     if left:
         records = [await jobs.read_job(node.store, job_id) for job_id in by_id]
+    records = [with_result_if_kept(record) for record in records]
     words: tuple[str, ...] = ()
     if len(records) == 1 and records[0].status is JobStatus.FAILED:
         words = await last_words(node.store, records[0])
@@ -194,7 +197,7 @@ async def last_words(store: jobs.Stores, record: JobRecord) -> tuple[str, ...]:
     found = await Reader(store, record.job_id, [agent_id]).look() if agent_id else []
     said = [written for written in found if written.agent_id == agent_id]
     lines = (said[-1].stderr or said[-1].stdout).splitlines() if said else []
-    return tuple(line.replace("\x1b", "␛") for line in lines[-LAST_LINES:])
+    return tuple(visible(line) for line in lines[-LAST_LINES:])
 
 
 async def shown_of(store: jobs.Stores, record: JobRecord) -> Shown:

@@ -104,8 +104,9 @@ def as_text(failure: Failure) -> str:
     if isinstance(problems, list) and problems:
         headline = failure.message.partition(f": {problems[0]['rule']} ")[0]
         return f"{mark} {headline}\n\n{_listed(problems)}"
-    text = f"{mark} {failure.message}"
-    return f"{text}\n{click.style(f'  {failure.hint}', dim=True)}" if failure.hint else text
+    text = f"{mark} {_visible(failure.message)}"
+    hint = click.style(f"  {_visible(failure.hint)}", dim=True)
+    return f"{text}\n{hint}" if failure.hint else text
 
 
 def as_json(failure: Failure) -> str:
@@ -152,15 +153,24 @@ def _with_report(failure: Failure, place: Path | None) -> Failure:
     return failure._replace(hint=hint, details={"crash_report": str(place)})
 
 
+def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    from mnedge.cli.show import visible
+
+    return visible(text)
+
+
 def _listed(problems: list[Mapping[str, Any]]) -> str:
     from rich.console import Console
 
     from mnedge.cli.problems import report as problem_lines
+    from mnedge.cli.show import harmless
 
     console = Console(force_terminal=True, color_system="standard", highlight=False, markup=False)
     with console.capture() as kept:
         for line in problem_lines(problems):
-            console.print(line, soft_wrap=True)
+            console.print(harmless(line), soft_wrap=True)
     return kept.get().rstrip("\n")
 
 

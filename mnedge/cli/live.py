@@ -13,7 +13,7 @@ from rich.text import Text
 from mnedge.cli.frame import brief, frame, trouble_line
 from mnedge.cli.progress import JobProgress, advance
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns
+from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns, harmless
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
@@ -187,7 +187,7 @@ class Drawn:
 
     def draw(self) -> None:
         """Draw now."""
-        lines = self._lines()
+        lines = [harmless(line) for line in self._lines()]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         self.live.update(Group(*lines), refresh=True)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from mnedge.cli.ending import output_of, reason_fields, tilde
 from mnedge.cli.frame import grouped, stem_of
+from mnedge.cli.outcome import with_result
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
     STYLES,
@@ -89,7 +90,7 @@ async def tell_status(asked: Asked, job_id: str) -> int:
 
 async def tell_result(asked: Asked, job_id: str) -> int:
     """Print the result as JSON; return 1 if there is none."""
-    record = await _record(asked, job_id)
+    record = with_result(await _record(asked, job_id))
     screen = Screen(asked)
     done = record.status is JobStatus.COMPLETED
     if not asked.human:

@@ -49,7 +49,7 @@ class Screen:
         """Print lines for a person; nothing in JSON modes."""
         if self.asked.human:
             for line in lines:
-                self.console.print(line)
+                self.console.print(show.harmless(line))
 
     def mark(self, sign: str, style: str, text: str) -> None:
         """Print a line behind a coloured sign."""

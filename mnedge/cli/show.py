@@ -31,6 +31,14 @@ STYLES = {
 """How a status is coloured; whatever is not listed is plain."""
 
 GOOD, BAD, NOTE = "✓", "✗", "!"
+
+_SIGNS = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+    **dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
+}
+"""Control characters as pictures; those without one, and what turns text around, as `�`."""
 READING_CELLS = 100
 
 
@@ -109,6 +117,24 @@ def one_line(value: Any, width: int = 100) -> str:
     """Return any value as one line of at most `width` cells."""
     text = value if isinstance(value, str) else as_line(value)
     return shortened(" ".join(text.split()), width)
+
+
+def visible(text: str) -> str:
+    """Return the text with signs in place of what would steer a terminal, character by character.
+
+    Line breaks and tabs stay. What workers, manifests and messages say may hold anything.
+    """
+    return text if text.isascii() and text.isprintable() else text.translate(_SIGNS)
+
+
+def harmless(line: str | Text) -> Text:
+    """Return a line to print that shows what would steer the terminal, and does not do it."""
+    text = Text(line) if isinstance(line, str) else line
+    plain = visible(text.plain)
+    if plain != text.plain:
+        text = text.copy()
+        text.plain = plain
+    return text
 
 
 def shortened(text: str, width: int) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mnedge.cli.progress import said, severity_of
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import STYLES, clock, one_line, shortened
+from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked
 from mnedge.cli.written import Reader
 from mnedge.config import read_config
@@ -168,7 +168,7 @@ def _log_line(record: Record, word: str, style: str, who: str, message: str) -> 
         " ",
         who.ljust(18),
         " ",
-        message.replace("\x1b", "␛"),
+        visible(message),
     )
 
 

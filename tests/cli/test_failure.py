@@ -96,6 +96,11 @@ def test_a_person_reads_the_message_and_the_hint(capsys):
     assert capsys.readouterr().err == "✗ no\n  do this\n"
 
 
+def test_what_would_steer_a_terminal_is_shown_and_not_done(capsys):
+    failure.report(UsageError("no \x1b[2J", hint="try \x9b31m"), [])
+    assert capsys.readouterr().err == "✗ no ␛[2J\n  try �31m\n"
+
+
 def test_problems_inside_an_error_are_listed(capsys):
     problem = {
         "rule": "E-02",

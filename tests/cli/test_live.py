@@ -184,3 +184,14 @@ async def test_silence_is_broken_for_a_notice_to_a_person(output, told, autojump
     with trio.move_on_after(1):
         await view.run()
     assert screen.stream.getvalue() == told
+
+
+def test_a_picture_does_not_let_a_worker_steer_the_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    screen, job = Screen(Asked(color=False), Terminal()), shown()
+    view = Drawn(screen, [job], now)
+    view.take(job, [event(1, "reading_done", "w", text="a\x1b[2Jb")])
+    with view.block():
+        view.draw()
+    assert "a␛[2Jb" in screen.stream.getvalue()
+    assert "\x1b[2J" not in screen.stream.getvalue()

@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from rich.text import Text
 
 from mnedge.cli.screen import Screen
 from mnedge.cli.verbs import Asked
@@ -76,3 +77,9 @@ def test_square_brackets_are_text():
     assert printed(Asked(), lambda screen: screen.say("nodes[3] :smile: [red]")) == (
         "nodes[3] :smile: [red]\n"
     )
+
+
+def test_what_would_steer_a_terminal_is_shown_and_not_done():
+    said = "a\x1b[2Jb\x9b31m\u202ec\x7f"
+    told = printed(Asked(), lambda screen: screen.say(said, Text(said, "red")))
+    assert told == "a␛[2Jb�31m�c␡\n" * 2
