@@ -186,7 +186,7 @@ async def test_silence_is_broken_for_a_notice_to_a_person(output, told, autojump
     assert screen.stream.getvalue() == told
 
 
-def test_a_picture_does_not_let_a_worker_steer_the_terminal(monkeypatch):
+async def test_a_picture_does_not_let_a_worker_steer_the_terminal(autojump_clock, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     screen, job = Screen(Asked(color=False), Terminal()), shown()
     view = Drawn(screen, [job], now)
