@@ -37,7 +37,7 @@ async def check_context_engine(
             async with await trio.open_tcp_stream(host, port):
                 return
     except OSError as error:
-        reason = str(error.__cause__ or error)
+        reason = _why(error)
     except ValueError as error:
         reason = str(error)
     raise ContextEngineUnavailableError(
@@ -45,6 +45,15 @@ async def check_context_engine(
         hint=f"start the Context Engine, or set {VARIABLE} to its host:port",
         details={"address": address},
     )
+
+
+def _why(error: OSError) -> str:
+    """Return what was wrong with the last address that was tried."""
+    found: BaseException = error.__cause__ or error
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[-1]
+    said = found.strerror if isinstance(found, OSError) else None
+    return (said or str(found)).lower()
 
 
 def host_and_port(address: str) -> tuple[str, int]:

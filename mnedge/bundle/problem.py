@@ -98,7 +98,9 @@ class BundleInvalidError(UsageError):
 def invalid(label: str, problems: Iterable[Problem]) -> BundleInvalidError:
     """Return the error that lists these problems."""
     listed = list(problems)
-    count = f"{len(listed)} problem" + ("s" if len(listed) != 1 else "")
+    warnings = sum(problem.severity != "error" for problem in listed)
+    numbers = ((len(listed) - warnings, "error"), (warnings, "warning"))
+    count = ", ".join(f"{n} {word}" + ("s" if n != 1 else "") for n, word in numbers if n)
     first = f": {listed[0]}" if listed else ""
     return BundleInvalidError(
         f"Job bundle at '{label}' is not valid: {count}{first}",

@@ -107,6 +107,7 @@ def reason_fields(record: JobRecord) -> list[tuple[str, str | Text]]:
         ("agent", str(details.get("agent_id") or result.get("agent_id") or "")),
         ("step", str(details.get("step_id") or "")),
         ("reason", Text(one_line(message, 600), "red")),
+        ("cause", Text(_first_line(str(details.get("cause") or "")), "red")),
         ("code", str(error.get("code") or "")),
         ("mend", str(error.get("remediation") or "")),
         ("fault", Text(_last_line(str(fault.get("error") or "")), "red")),
@@ -127,6 +128,11 @@ def tilde(path: str, home: Path | None = None) -> str:
 def document(record: JobRecord) -> dict[str, Any]:
     """Return the job at its end for programs."""
     return {"job": record, "result": output_of(record), "error": record.error}
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return one_line(lines[0], 300) if lines else ""
 
 
 def _last_line(text: str) -> str:

@@ -24,6 +24,7 @@ _MARKS = {
     "failed": (BAD, "bold red"),
     "running": ("●", "cyan"),
     "waiting": ("○", "yellow"),
+    "stopped": (NOTE, "yellow"),
     "done": ("✓", "green"),
     "idle": ("·", "dim"),
 }
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     def state(self) -> str:
         """The most urgent state of all members; `done` only if all are."""
         states = [member.state for member in self.members]
-        for state in ("failed", "running", "waiting"):
+        for state in ("failed", "running", "waiting", "stopped"):
             if state in states:
                 return state
         return "idle" if "idle" in states else "done"
@@ -198,6 +199,8 @@ def _note(agent: AgentProgress) -> str:
         parts.append("running" if agent.running == 1 else f"{agent.running} running")
     if agent.waiting:
         parts.append("waiting for a slot")
+    if agent.stopped:
+        parts.append("stopped")
     if agent.restarts:
         parts.append(counted(agent.restarts, "restart"))
     if agent.completed:
@@ -210,7 +213,7 @@ def _note(agent: AgentProgress) -> str:
 def _together(members: Sequence[AgentProgress]) -> tuple[str, str, str]:
     done = sum(member.state == "done" for member in members)
     parts = []
-    for state in ("running", "waiting", "failed"):
+    for state in ("running", "waiting", "stopped", "failed"):
         count = sum(member.state == state for member in members)
         if count:
             parts.append(f"{count} {state}")

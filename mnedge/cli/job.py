@@ -47,7 +47,7 @@ def list_(asked: Asked, statuses: tuple[str, ...], running_only: bool, limit: in
 
 
 @job.command("show")
-@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def show(asked: Asked, job_id: str) -> None:
     """Show a job and its agents as they are now.
@@ -60,7 +60,7 @@ def show(asked: Asked, job_id: str) -> None:
 
 
 @job.command("status")
-@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def status(asked: Asked, job_id: str) -> int:
     """Print a job's status in one word.
@@ -73,7 +73,7 @@ def status(asked: Asked, job_id: str) -> int:
 
 
 @job.command("result")
-@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def result(asked: Asked, job_id: str) -> int:
     """Print what a completed job came to, as JSON and nothing else.
@@ -86,7 +86,7 @@ def result(asked: Asked, job_id: str) -> int:
 
 
 @job.command("events")
-@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only later ones.")
 @click.option(
@@ -119,7 +119,7 @@ def events(
 
 
 @job.command("logs")
-@click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("--agent", metavar="AGENT", help="Only this agent's.")
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N records.")
@@ -134,7 +134,7 @@ def logs(asked: Asked, job_id: str, follow: bool, agent: str | None, last: int |
 def _steering(text: str) -> click.Command:
     """Return a verb that asks a job's owner for what the verb says."""
 
-    @click.argument("job_id", metavar="JOB", default="last", shell_complete=completion.runs)
+    @click.argument("job_id", metavar="JOB", shell_complete=completion.runs)
     @click.option("--reason", default="", metavar="TEXT", help="Kept with the request.")
     @click.option("--no-wait", is_flag=True, help="Only ask; do not wait until it is done.")
     @click.option(

@@ -3,6 +3,7 @@
 Pure. Takes the records of bundle format 8.1, so it shows those inside an error's details as well.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -14,14 +15,20 @@ from mnedge.cli.show import BAD, NOTE, counted, one_line
 Record = Mapping[str, Any]
 
 MOST_IN_SHORT = 12
+MOST_ALIKE = 10
+"""Errors of one rule."""
 VALUE_WIDTH = 100
 
 
 def report(records: Sequence[Record], *, every_warning: bool = False) -> list[Text]:
-    """Return the lines: all errors, then warnings (one per rule unless all are wanted)."""
+    """Return the lines: errors, then warnings; of many alike only some, unless all are wanted."""
     errors = [record for record in records if record["severity"] == "error"]
     warnings = [record for record in records if record["severity"] != "error"]
-    lines = list(_in_full(errors))
+    shown = errors if every_warning else list(_some_of_each(errors))
+    lines = list(_in_full(shown))
+    if len(shown) < len(errors):
+        more = counted(len(errors) - len(shown), "more error")
+        lines.append(Text(f"{more} like these; mnedge blueprint validate -v shows all", "dim"))
     if errors and warnings:
         lines.append(Text())
     lines += _in_full(warnings) if every_warning else _in_short(warnings)
@@ -45,6 +52,14 @@ def place(record: Record) -> str:
     if location.get("line") is not None:
         return f"line {location['line']}, column {location['column']}"
     return ""
+
+
+def _some_of_each(errors: Iterable[Record]) -> Iterator[Record]:
+    seen: Counter[str] = Counter()
+    for record in errors:
+        seen[str(record["rule"])] += 1
+        if seen[str(record["rule"])] <= MOST_ALIKE:
+            yield record
 
 
 def _in_full(records: Sequence[Record]) -> Iterator[Text]:
@@ -110,7 +125,7 @@ def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
 def _value(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         choice = ", ".join(value)
-        return one_line(f"one of {choice}" if len(value) > 1 else choice, VALUE_WIDTH)
+        return one_line(f"one of {choice}" if len(value) > 1 else f"'{choice}'", VALUE_WIDTH)
     return one_line(value, VALUE_WIDTH)
 
 

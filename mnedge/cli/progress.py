@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from mnedge.cli.show import one_line
 from mnedge.model.events import Event
 from mnedge.model.message import Message
+from mnedge.model.states import TERMINAL
 
 MOST_TROUBLES = 50
 NOTE_WIDTH = 80
@@ -27,6 +28,8 @@ class AgentProgress(Struct, kw_only=True):
     waiting: int = 0
     """Attempts that wait for a lease."""
     running: int = 0
+    stopped: int = 0
+    """Attempts that the end of the job cut."""
     restarts: int = 0
     failed: bool = False
     completed: bool = False
@@ -36,13 +39,15 @@ class AgentProgress(Struct, kw_only=True):
 
     @property
     def state(self) -> str:
-        """`failed`, `running`, `waiting`, `done` or `idle`."""
+        """`failed`, `running`, `waiting`, `stopped`, `done` or `idle`."""
         if self.failed:
             return "failed"
         if self.running:
             return "running"
         if self.waiting:
             return "waiting"
+        if self.stopped:
+            return "stopped"
         return "done" if self.received or self.finished else "idle"
 
 
@@ -228,8 +233,10 @@ _STEP_STATUSES = {
 
 def _take_status(job: JobProgress, event_type: str) -> None:
     job.status = _STATUSES.get(event_type, job.status)
-    if event_type == "job_recovery_started":
+    over = job.status in TERMINAL
+    if over or event_type == "job_recovery_started":
         for agent in job.agents.values():
+            agent.stopped = agent.stopped + agent.waiting + agent.running if over else 0
             agent.waiting = agent.running = 0
         job.slots.clear()
 
@@ -245,7 +252,7 @@ def _take_agent(
         case "aggregator_received" | "sensor_observed":
             count = payload.get("count")
             agent.finished = count if isinstance(count, int) else agent.finished + 1
-        case "agent_restart_scheduled" | "agent_recovery_started":
+        case "agent_recovery_started":
             agent.restarts += 1
         case "job_completed":
             agent.completed = True

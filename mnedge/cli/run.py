@@ -31,7 +31,7 @@ def list_(asked: Asked, blueprint: str | None, limit: int) -> None:
 
 
 @run.command("show")
-@click.argument("run_id", metavar="RUN", default="last", shell_complete=completion.runs)
+@click.argument("run_id", metavar="[RUN]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def show(asked: Asked, run_id: str) -> None:
     """Show what a run left behind: outcome, figures, files."""

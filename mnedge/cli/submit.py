@@ -24,6 +24,11 @@ from mnedge.model.records import JobRecord
 from mnedge.runtime import submission
 
 
+LAST = "last"
+"""Means the newest job wherever one is asked for."""
+_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
+
+
 class OptionInvalidError(UsageError):
     """An option of the command line has a value that cannot be used."""
 
@@ -63,6 +68,11 @@ def opened(place: str | Path, wanted: Wanted) -> Bundle:
             f"--run-id {wanted.run_id!r} cannot name a run folder",
             hint="use letters, digits, '.', '_', ':' and '-'; begin with a letter or digit",
         )
+    if wanted.run_id == LAST:
+        raise OptionInvalidError(
+            f"--run-id {LAST} would hide the newest job, which every verb calls so",
+            hint="choose another name",
+        )
     overrides = None if wanted.config_json is None else given("--config-json", wanted.config_json)
     bundle = open_bundle(place, overrides=overrides, settings=settings_of(wanted))
     try:
@@ -101,8 +111,9 @@ def given(option: str, text: str) -> dict[str, Any]:
         try:
             source = Path(text[1:]).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise OptionInvalidError(
-                f"{option} names a file that cannot be read: {error}"
+                f"{option} names {text[1:]}, which cannot be read: {why}"
             ) from None
     try:
         value = json.loads(source)
@@ -111,7 +122,10 @@ def given(option: str, text: str) -> dict[str, Any]:
             f"{option} is not JSON: {error}", hint="quote it for the shell, or give @FILE"
         ) from None
     if not isinstance(value, dict):
-        raise OptionInvalidError(f"{option} must be a JSON object, not {type(value).__name__}")
+        found = _KINDS.get(type(value), "null")
+        raise OptionInvalidError(
+            f"{option} must be a JSON object, not {found}", hint='for example {"key": "value"}'
+        )
     return value
 
 
@@ -129,7 +143,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
     if not screen.asked.human:
         screen.document({"job": record, "daemon": daemon})
         return 0
-    _submitted(screen, record, bundle)
+    _submitted(screen, record, bundle, detached=True)
     if daemon is None:
         screen.note("no daemon serves this data directory, so the job waits")
         screen.hint(f"mnedge daemon, or mnedge job recover {record.job_id}")
@@ -158,9 +172,12 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
     return tell_end(screen, carried)
 
 
-def _submitted(screen: Screen, record: JobRecord, bundle: Bundle) -> None:
+def _submitted(
+    screen: Screen, record: JobRecord, bundle: Bundle, *, detached: bool = False
+) -> None:
     screen.good("Job submitted successfully")
-    kind = "" if record.job_type == "batch" else f", a {record.job_type}: Ctrl-C ends it"
+    how = f"mnedge job cancel {record.job_id}" if detached else "Ctrl-C"
+    kind = "" if record.job_type == "batch" else f", a {record.job_type}: {how} ends it"
     warned = ""
     if bundle.warnings:
         count = counted(len(bundle.warnings), "warning")

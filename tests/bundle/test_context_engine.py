@@ -37,6 +37,7 @@ async def test_nothing_at_the_address_refuses_the_job(address):
     assert caught.value.code == "context_engine.unavailable"
     assert address in caught.value.message
     assert "CONTEXT_ENGINE_ADDR" in caught.value.hint
+    assert "exception" not in caught.value.message
 
 
 async def test_no_answer_is_not_waited_for(autojump_clock, monkeypatch):

@@ -65,7 +65,7 @@ def test_one_error_lists_every_problem():
     error = invalid("my/bundle", [problem(), problem(rule="N-01")])
     assert isinstance(error, BundleInvalidError)
     assert error.exit_code == 2
-    assert error.message.startswith("Job bundle at 'my/bundle' is not valid: 2 problems: E-03")
+    assert error.message.startswith("Job bundle at 'my/bundle' is not valid: 2 errors: E-03")
     assert error.hint == "name an agent"
     assert [row["rule"] for row in error.details["problems"]] == ["E-03", "N-01"]
-    assert "1 problem:" in invalid("b", [problem()]).message
+    assert "1 error:" in invalid("b", [problem()]).message

@@ -67,6 +67,12 @@ def test_a_failed_job_shows_why_and_how_to_mend_it():
     assert lines[-1] == "  next        mnedge job logs demo-1-a"
 
 
+def test_the_cause_of_the_last_failure_is_told_in_one_line():
+    error = {"details": {"message": "no restart is left", "cause": "TypeError: x\nTypeError: x\n"}}
+    lines = plain(record(JobStatus.FAILED, error=error))
+    assert lines[1:3] == ["  reason  no restart is left", "  cause   TypeError: x"]
+
+
 def test_the_last_words_of_a_worker_are_shown():
     lines = plain(record(JobStatus.FAILED), last_words=["no such file", "giving up"])
     assert lines[1:4] == ["", "  │ no such file", "  │ giving up"]

@@ -53,6 +53,17 @@ def test_many_alike_share_a_line_with_a_bar():
     assert lines[-1] == "  2 slots of default in use, 96 waiting for one"
 
 
+def test_what_the_end_of_the_job_cut_is_told_apart_from_what_was_done():
+    workers = [(f"worker_{n}", "executor") for n in range(6)]
+    events = [("agent_message_received", name, {}) for name, _ in workers]
+    events += [("executor_lease_requested", name, {}) for name, _ in workers[2:]]
+    events += [("executor_lease_acquired", "worker_2", {}), ("job_cancelled", None, {})]
+    lines = drawn(job_of(*workers, events=events))
+    assert lines[2].split()[0] == "!"
+    assert lines[2].endswith("2 of 6  4 stopped")
+    assert len(lines) == 3
+
+
 def test_few_alike_keep_their_own_lines():
     agents = [AgentProgress(agent_id=f"w{n}", kind="executor") for n in range(4)]
     assert len(rows(agents)) == 4

@@ -56,6 +56,13 @@ def test_a_request_can_be_left_without_waiting(mnedge, waiting):
     assert mnedge("job", "status", code=1).out == "cancelled\n"
 
 
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_no_job_is_steered_that_was_not_named(mnedge, waiting, verb):
+    told = mnedge("job", verb, code=2)
+    assert "missing argument 'JOB'" in told.err
+    assert mnedge("job", "status", waiting).out == "pending\n"
+
+
 @pytest.mark.parametrize("words", [[], ["job-1", "--all"]])
 def test_recovery_needs_jobs_or_all_and_not_both(mnedge, words):
     assert "--all, one of the two" in mnedge("job", "recover", *words, code=2).err

@@ -35,6 +35,20 @@ def test_what_was_expected_is_a_choice_in_words():
     assert lines[2].strip() == "expected one of router, sensor; found ruter"
 
 
+def test_the_only_choice_is_no_part_of_the_sentence():
+    lines = plain([problem(expected=["a"], actual="b")])
+    assert lines[2].strip() == "expected 'a'; found b"
+
+
+def test_of_many_errors_alike_some_are_shown_and_the_rest_is_counted():
+    many = [problem("B-08", message=f"{n} is a link") for n in range(700)] + [problem("M-01")]
+    lines = plain(many)
+    assert sum("B-08" in line for line in lines) == 10
+    assert sum("M-01" in line for line in lines) == 1
+    assert lines[-1] == "690 more errors like these; mnedge blueprint validate -v shows all"
+    assert sum("B-08" in line for line in plain(many, every_warning=True)) == 700
+
+
 def test_errors_stand_together_by_file():
     other = {"source": "config/default.json", "path": "", "pointer": ""}
     lines = plain([problem(), problem(location=other, expected=None, help=""), problem("M-1")])

@@ -112,7 +112,27 @@ def test_troubles_are_kept_with_their_reason_and_counted():
     ]
     assert (story.job.errors, story.job.warnings) == (2, 1)
     assert story.job.agents["w"].state == "failed"
+
+
+def test_a_restart_that_is_planned_and_made_is_one():
+    story = Story(("w", "executor"))
+    story.tell("agent_restart_scheduled", "w", reason="it died")
+    assert story.job.agents["w"].restarts == 0
+    story.tell("agent_recovery_started", "w", attempt=1)
+    story.tell("agent_recovered", "w")
     assert story.job.agents["w"].restarts == 1
+
+
+@pytest.mark.parametrize("end", ["job_cancelled", "job_failed"])
+def test_nothing_works_or_waits_any_more_once_the_job_is_over(end):
+    story = Story(("v", "executor"), ("w", "executor"), ("x", "executor"))
+    for agent_id in ("v", "w"):
+        story.tell("executor_lease_requested", agent_id)
+    story.tell("executor_lease_acquired", "v", pool="default", slots=1)
+    story.tell(end)
+    story.tell("run_ended_somehow")
+    assert [agent.state for agent in story.job.agents.values()] == ["stopped", "stopped", "idle"]
+    assert (story.job.running, story.job.waiting, story.job.slots) == (0, 0, {})
 
 
 def test_only_the_first_troubles_are_kept():

@@ -45,8 +45,9 @@ def test_an_object_may_stand_in_a_file(tmp_path):
     "text,said",
     [
         ("{", "is not JSON"),
-        ("[1]", "must be a JSON object, not list"),
-        ("@/no/file", "cannot be read"),
+        ("[1]", "must be a JSON object, not a list"),
+        ("null", "must be a JSON object, not null"),
+        ("@/no/file", "names /no/file, which cannot be read: No such file"),
     ],
 )
 def test_what_is_no_object_is_refused_by_name(text, said):
@@ -64,6 +65,11 @@ def test_an_input_without_a_value_is_refused():
 def test_a_run_id_that_could_leave_its_folder_is_refused(run_id):
     with pytest.raises(OptionInvalidError, match="cannot name a run folder"):
         opened(find("message_routing_trace", {}), Wanted(run_id=run_id))
+
+
+def test_no_run_is_called_as_the_newest_job_is():
+    with pytest.raises(OptionInvalidError, match="newest job"):
+        opened(find("message_routing_trace", {}), Wanted(run_id="last"))
 
 
 def test_a_bundle_is_opened_with_everything_laid_over_it():

@@ -390,7 +390,7 @@ def test_a_job_that_nobody_owns_is_cancelled_at_once(box, waiting):
     until(lambda: began(box))
     run.kill()
     run.wait()
-    assert box.call("job", "cancel").stdout.startswith("✓ Job cancelled")
+    assert box.call("job", "cancel", "last").stdout.startswith("✓ Job cancelled")
     assert box.status() == "cancelled"
     until(lambda: not any(map(lives, began(box))))
 
