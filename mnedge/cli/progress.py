@@ -9,11 +9,14 @@ from typing import Any
 from msgspec import Struct, field
 
 from mnedge.cli.show import one_line
+from mnedge.engine.inspect import AgentView
 from mnedge.model.events import Event
 from mnedge.model.message import Message
 from mnedge.model.states import TERMINAL
 
 MOST_TROUBLES = 50
+_COUNTING = ("executor", "aggregator", "sensor")
+"""Kinds of agents whose finished work is counted, not only what they received."""
 NOTE_WIDTH = 80
 
 
@@ -123,6 +126,16 @@ def begun(
         status=status,
         last_seq=events,
     )
+
+
+def taken_up(job: JobProgress, agents: Iterable[AgentView], events: int) -> None:
+    """Have the progress stand where the job was left; `events`: how many there were."""
+    job.last_seq = events
+    for view in agents:
+        agent = job.agent(view.agent_id)
+        agent.received = view.processed_messages + (view.inflight_message is not None)
+        if agent.kind in _COUNTING:
+            agent.finished = view.processed_messages
 
 
 def advance(job: JobProgress, event: Event) -> None:

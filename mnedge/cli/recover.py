@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
+from mnedge.cli.progress import taken_up
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, process_name
 from mnedge.cli.verbs import Asked
@@ -16,6 +18,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.host import JobHeldError
+from mnedge.runtime.view import job_view
 
 
 class JobOverError(ConflictError):
@@ -34,6 +37,9 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
             _nothing(screen)
             return 0
         every = [await shown_of(here.store, record) for record in records]
+        if screen.live:
+            for shown in every:
+                await _as_it_was_left(here.store, shown)
         if not quiet:
             names = records[0].job_id if len(records) == 1 else counted(len(records), "job")
             screen.good(f"Recovering {names}")
@@ -77,6 +83,13 @@ async def orphans(store: jobs.Stores) -> list[JobRecord]:
         if await store.claims.holder(jobs.JOBS + record.job_id) is None:
             found.append(record)
     return found
+
+
+async def _as_it_was_left(store: jobs.Stores, shown: live.Shown) -> None:
+    """Begin the picture where the job stands; it begins empty if that cannot be read."""
+    with suppress(Exception):  # a faulted job's fact may raise anything; the job itself will tell
+        view = await job_view(store, shown.record.job_id)
+        taken_up(shown.progress, view.agents, view.events)
 
 
 def _nothing(screen: Screen) -> None:

@@ -23,7 +23,6 @@ from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
 from mnedge.runtime import submission
 
-
 LAST = "last"
 """Means the newest job wherever one is asked for."""
 _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a truth value"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mnedge.cli.progress import JobProgress, advance, begun, said, severity_of
+from mnedge.cli.progress import JobProgress, advance, begun, said, severity_of, taken_up
+from mnedge.engine.inspect import AgentView
 from mnedge.model.events import Event
 
 
@@ -133,6 +134,36 @@ def test_nothing_works_or_waits_any_more_once_the_job_is_over(end):
     story.tell("run_ended_somehow")
     assert [agent.state for agent in story.job.agents.values()] == ["stopped", "stopped", "idle"]
     assert (story.job.running, story.job.waiting, story.job.slots) == (0, 0, {})
+
+
+def test_a_picture_can_begin_where_the_job_was_left():
+    def left(agent_id, kind, processed, message=None):
+        return AgentView(
+            agent_id=agent_id,
+            kind=kind,
+            template="generic",
+            role=None,
+            display_name=None,
+            status="ready",
+            processed_messages=processed,
+            mailbox_depth=0,
+            held_for_it=0,
+            holding=0,
+            pressure="low",
+            inflight_message=message,
+            launch=None,
+            last_error=None,
+            current_state={},
+        )
+
+    story = Story(("r", "router"), ("w", "executor"), ("v", "executor"))
+    agents = [left("r", "router", 2), left("w", "executor", 3), left("v", "executor", 0, {"a": 1})]
+    taken_up(story.job, agents, 310)
+    story.seq = 310
+    story.tell("job_recovery_started")
+    seen = {agent.agent_id: (agent.received, agent.finished) for agent in story.job.agents.values()}
+    assert seen == {"r": (2, 0), "w": (3, 3), "v": (1, 0)}
+    assert (story.job.lost, story.job.finished) == (0, 3)
 
 
 def test_only_the_first_troubles_are_kept():
