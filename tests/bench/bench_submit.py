@@ -8,7 +8,7 @@ from statistics import median, quantiles
 import trio
 from programs import Letters, config_of, daemon, environment, letters
 from rows import Row
-from workloads import scratch, shell_job
+from workloads import scratch, shell_job, spread
 
 from mnedge.daemon.clock import wall_clock
 from mnedge.part import running
@@ -31,7 +31,8 @@ def main() -> list[Row]:
             median(floor) * 1e3,
             budget=5.0,
             less_is_better=True,
-            note="floor: the same process by posix_spawn, after one fsync",
+            note=f"min/median/max {spread([took * 1e3 for took in ours], 1)}; "
+            "floor: the same process by posix_spawn, after one fsync",
         ),
         Row(
             "submit → first process started, daemon warm, p99",
