@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -583,3 +584,23 @@ def test_a_terminal_gets_the_manual_set_in_type(box):
     assert "# Recovery" not in text
     assert "Recovery" in text
     assert "\x1b[" in text
+
+
+def test_the_blueprint_in_the_manual_runs_as_it_stands(box, tmp_path):
+    page = (ROOT / "mnedge" / "docs" / "blueprints.md").read_text()
+    folder = tmp_path / "greetings"
+    for name, text in re.findall(r"(?ms)^`([\w./]+)`\n\n```\w*\n(.*?)^```$", page):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    result = box.json("blueprint", "run", "--folder", str(folder))["result"]
+    assert result["count"] == 2
+    assert [message["number"] for message in result["messages"]] == [1, 2]
+    assert result["last_message"]["text"].startswith("HELLO")
+
+
+def test_a_large_result_is_printed_whole(box):
+    box.call(
+        "blueprint", "run", "--folder", str(box.bundle("head -c 900000 /dev/zero | tr '\\0' x"))
+    )
+    told = json.loads(box.call("job", "result", "last").stdout)
+    assert told["messages"][0]["sandbox"]["stdout"] == "x" * 900_000
