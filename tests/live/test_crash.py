@@ -12,7 +12,7 @@ import pytest
 
 from mnedge.faults import FAULT_POINTS
 from tests.conftest import SOAK
-from tests.live.crash import Trial
+from tests.live.crash import SERVICES, Trial
 from tests.live.forge import Forge
 
 pytestmark = pytest.mark.live
@@ -88,6 +88,8 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
         assert trial.run() == trial.ends_with, trial.words()
     elif code != KILLED:
         assert code == trial.ends_with, trial.words()  # the run never came so far
+    elif blueprint in SERVICES and not trial.unfinished():
+        pass  # the cancel met the dead owner's job and ended it by itself
     elif next(numbers) % 2:
         trial.serve()
     else:
