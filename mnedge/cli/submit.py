@@ -175,8 +175,8 @@ def _submitted(
     screen: Screen, record: JobRecord, bundle: Bundle, *, detached: bool = False
 ) -> None:
     screen.good("Job submitted successfully")
-    how = f"mnedge job cancel {record.job_id}" if detached else "Ctrl-C"
-    kind = "" if record.job_type == "batch" else f", a {record.job_type}: {how} ends it"
+    end = "it goes on until it is cancelled" if detached else "Ctrl-C ends it"
+    kind = "" if record.job_type == "batch" else f", a {record.job_type}: {end}"
     warned = ""
     if bundle.warnings:
         count = counted(len(bundle.warnings), "warning")

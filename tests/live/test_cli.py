@@ -414,6 +414,12 @@ def test_a_daemon_takes_up_what_was_only_submitted(box, waiting, gate):
     assert daemon.returncode == 0
 
 
+def test_a_service_that_is_only_submitted_is_not_said_to_end_by_a_key(box):
+    told = box.call("blueprint", "run", "live_telemetry", "--detach").stdout
+    assert "a service: it goes on until it is cancelled" in told
+    assert "Ctrl-C" not in told
+
+
 # ---- looking ----
 
 
