@@ -308,14 +308,14 @@ def test_a_second_process_pauses_resumes_and_cancels(box, waiting):
     assert box.status() == "paused"
     assert box.call("run", "resume", "last").stdout.startswith("✓ Job resumed")
     assert box.status() == "running"
-    assert "job is not paused" in box.call("job", "resume", code=1).stderr
-    assert box.call("job", "cancel", "--reason", "enough").stdout.startswith("✓ Job cancelled")
+    assert "job is not paused" in box.call("job", "resume", "last", code=1).stderr
+    assert box.call("job", "cancel", "last", "--reason", "enough").stdout.startswith("✓ Job cancelled")
     told, _ = run.communicate(timeout=WITHIN_S)
     assert run.returncode == 1
     assert "mine cancelled" in told
     assert box.status() == "cancelled"
     assert not any(map(lives, began(box)))
-    assert "terminal state" in box.call("job", "cancel", code=1).stderr
+    assert "terminal state" in box.call("job", "cancel", "last", code=1).stderr
     types = [event["type"] for event in box.json("job", "events")]
     assert [t for t in types if t in ("job_paused", "job_resumed", "job_cancelled")] == [
         "job_paused", "job_resumed", "job_cancelled",
