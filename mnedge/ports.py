@@ -42,6 +42,12 @@ class Table(Protocol):
         Raises: ConflictError if the version is another.
         """
 
+    async def put_new(self, rows: Mapping[str, bytes]) -> None:
+        """Write rows whose keys are new, all of them or none; whoever sees one sees all.
+
+        Raises: ConflictError if a key is there.
+        """
+
     async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
         """Forget the key; a key that is not there is no error. `sync` as for `put`.
 

@@ -4,7 +4,6 @@ can do it."""
 from collections.abc import Collection
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import partial
 from random import SystemRandom
 from typing import Protocol
 
@@ -104,18 +103,24 @@ async def write_job(stores: Stores, record: JobRecord) -> None:
     await stores.table.put(JOBS + record.job_id, _encode(record))
 
 
-async def write_new_job(stores: Stores, record: JobRecord) -> None:
-    """Keep the record of a new job; from here on the job can be seen, and adopted.
+async def write_new_job(stores: Stores, record: JobRecord, spec: JobSpec) -> None:
+    """Keep a new job, whole or not at all; a large specification lies among the blobs.
 
-    Raises: JobExistsError.
+    Raises: JobExistsError if a job has this id already.
     """
-    is_open = partial(stores.table.put, OPEN + record.job_id, b"", sync=False)
-    await is_open()  # durable with the record that follows: no open job can be overlooked
+    kept = encode_spec(spec)
+    if len(kept) > INLINE_LIMIT_BYTES:
+        kept = _IN_BLOBS + (await stores.blobs.put(kept)).encode()
+    job_id = record.job_id
+    rows = {SPECS + job_id: kept, JOBS + job_id: _encode(record), OPEN + job_id: b""}
     try:
-        await stores.table.put(JOBS + record.job_id, _encode(record), if_version=0)
+        await stores.table.put_new(rows)
     except ConflictError:
-        raise _exists(record.job_id) from None
-    await is_open()  # wakes those who watch, now that there is a record to see
+        raise JobExistsError(
+            f"a job is called {job_id!r} already",
+            hint=f"choose another run id; `mnedge job show {job_id}` shows that one",
+            details={"job_id": job_id},
+        ) from None
 
 
 async def open_jobs(stores: Stores) -> list[str]:
@@ -141,22 +146,6 @@ async def read_spec(stores: Stores, job_id: str) -> JobSpec:
     if not row.value.startswith(_IN_BLOBS):
         return decode_spec(row.value)
     return decode_spec(await stores.blobs.get(row.value.removeprefix(_IN_BLOBS).decode()))
-
-
-async def write_spec(stores: Stores, job_id: str, spec: JobSpec) -> None:
-    """Keep the lowered manifest of a new job; a large one among the blobs.
-
-    Raises: JobExistsError if a job has this id already.
-    """
-    kept = encode_spec(spec)
-    if len(kept) > INLINE_LIMIT_BYTES:
-        kept = _IN_BLOBS + (await stores.blobs.put(kept)).encode()
-    before = await stores.table.get(SPECS + job_id)
-    if before is not None and await stores.table.get(JOBS + job_id) is not None:
-        raise _exists(job_id)
-    version = 0 if before is None else before.version  # its submission never came to its record
-    # Durable with the record that follows; without that nobody looks at it.
-    await stores.table.put(SPECS + job_id, kept, if_version=version, sync=False)
 
 
 async def find_job(stores: Stores, wanted: str) -> JobRecord:
@@ -263,14 +252,6 @@ def _record(row: Row) -> JobRecord:
             f"the record of job {job_id!r} cannot be read: {error}",
             hint="a newer mnedge may have written it; else restore the data directory",
         ) from error
-
-
-def _exists(job_id: str) -> JobExistsError:
-    return JobExistsError(
-        f"a job is called {job_id!r} already",
-        hint=f"choose another run id; `mnedge job show {job_id}` shows that one",
-        details={"job_id": job_id},
-    )
 
 
 async def answered(stores: Stores, request: OperatorRequest) -> None:

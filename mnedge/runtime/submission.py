@@ -20,7 +20,7 @@ from mnedge.model.message import is_body_alone
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 from mnedge.ports import Clock, Runner
-from mnedge.runtime.jobs import Stores, write_new_job, write_spec
+from mnedge.runtime.jobs import Stores, write_new_job
 
 _random = SystemRandom()
 
@@ -86,7 +86,7 @@ async def submit_spec(
     bundle_source: str = "",
     config_sources: list[str] | None = None,
 ) -> JobRecord:
-    """Keep a pending job; its record comes last, so what can be seen is whole.
+    """Keep a pending job, whole or not at all.
 
     Raises: JobExistsError.
     """
@@ -113,8 +113,7 @@ async def submit_spec(
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
     )
-    await write_spec(stores, job_id, msgspec.structs.replace(spec, seeds=seeds))
-    await write_new_job(stores, record)
+    await write_new_job(stores, record, msgspec.structs.replace(spec, seeds=seeds))
     return record
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from operator import itemgetter
@@ -87,6 +87,22 @@ class MemoryTable:
         faults.hit("table.put.after")
         held.watchers.notify((key,))
         return version + 1
+
+    async def put_new(self, rows: Mapping[str, bytes]) -> None:
+        """Write new rows, all of them or none."""
+        await trio.lowlevel.checkpoint()
+        held = self._contents
+        for key in rows:
+            before = held.rows.get(key)
+            if before is not None:
+                raise RowChangedError.of(key, 0, before.version)
+        with self._disk.writing():
+            for key, value in rows.items():
+                held.change += 1
+                held.changes[key] = held.change
+                held.rows[key] = Row(key, bytes(value), 1)
+        faults.hit("table.put.after")
+        held.watchers.notify(tuple(rows))
 
     async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
         """Forget the key."""

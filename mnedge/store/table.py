@@ -1,7 +1,7 @@
 """Small records by key, in SQLite, and how those who watch them are woken."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from weakref import WeakSet
 
 import trio
@@ -156,6 +156,26 @@ class SqliteTable:
             size_bytes=len(value) + len(key),
         )
         return await self._writer.write(write)
+
+    async def put_new(self, rows: Mapping[str, bytes]) -> None:
+        """Write new rows, all of them or none."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for key in rows:
+                _checked_version(connection, key, 0)
+            for key, value in rows.items():
+                connection.execute(
+                    "INSERT INTO rows VALUES (?, ?, 1, ?)", (key, value, _next_change(connection))
+                )
+
+        def landed(connection: sqlite3.Connection) -> bool:
+            found = [_get(connection, key) for key in rows]
+            return found == [Row(key, value, 1) for key, value in rows.items()]
+
+        size_bytes = sum(len(key) + len(value) for key, value in rows.items())
+        await self._writer.write(
+            Write(work, landed, keys=tuple(rows), after="table.put.after", size_bytes=size_bytes)
+        )
 
     async def delete(self, key: str, *, if_version: int | None = None, sync: bool = True) -> None:
         """Forget the key."""

@@ -50,6 +50,24 @@ class TableContract:
         assert await table.put("a", b"three", if_version=1) == 2
         assert await table.get("b") is None
 
+    async def test_new_rows_come_together(self, table: Table) -> None:
+        rows = {"job/a": b"1", "open/a": b"", "spec/a": b"x" * 100_000}
+        watch = table.watch("")
+        assert await anext(watch) == []
+        await table.put_new(rows)
+        with trio.fail_after(PATIENCE_S):
+            seen = await anext(watch)
+        assert {row.key: row.value for row in seen} == rows
+        assert [await table.get(key) for key in rows] == [
+            Row(key, value, 1) for key, value in rows.items()
+        ]
+
+    async def test_of_new_rows_none_is_written_if_one_is_there(self, table: Table) -> None:
+        await table.put("job/b", b"old")
+        with pytest.raises(ConflictError):
+            await table.put_new({"job/a": b"new", "job/b": b"new", "job/c": b"new"})
+        assert await table.scan("job/") == [Row("job/b", b"old", 1)]
+
     async def test_a_deleted_row_is_gone_and_may_come_back_new(self, table: Table) -> None:
         await table.put("a", b"one")
         await table.put("a", b"two")

@@ -6,6 +6,7 @@ import pytest
 from mnedge.bundle.context_engine import ContextEngineUnavailableError
 from mnedge.bundle.load import open_bundle
 from mnedge.bundle.problem import BundleInvalidError
+from mnedge.faults import InjectedFaultError, armed
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.ids import is_run_id
 from mnedge.model.states import JobStatus
@@ -114,12 +115,13 @@ async def test_an_id_is_given_to_one_job(tmp_path, autojump_clock):
             await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
 
 
-async def test_a_submission_that_a_crash_cut_short_can_be_repeated(tmp_path, autojump_clock):
+async def test_a_job_is_kept_whole_or_not_at_all(tmp_path, autojump_clock):
     async with a_rig(tmp_path) as rig:
-        await jobs.write_spec(rig.store, "job-1", pipeline())
-        again = msgspec.structs.replace(pipeline(), config={"text": "mended"})
-        await submit_spec(rig.store, rig.config, again, job_id="job-1", now=now)
-        assert await jobs.read_spec(rig.store, "job-1") == again
+        with armed("table.put.after:1:raise"), pytest.raises(InjectedFaultError):
+            await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+        assert await jobs.open_jobs(rig.store) == ["job-1"]  # by the first write it is complete
+        assert (await jobs.read_job(rig.store, "job-1")).status == "pending"
+        assert await jobs.read_spec(rig.store, "job-1") == pipeline()
 
 
 async def test_a_job_is_owned_before_it_can_be_seen(tmp_path):

@@ -31,6 +31,14 @@ class Undying(MemoryTable):
         pass
 
 
+class Halfway(MemoryTable):
+    """Writes new rows one after another."""
+
+    async def put_new(self, rows):
+        for key, value in rows.items():
+            await super().put(key, value, if_version=0)
+
+
 class Sloppy(MemoryTable):
     """Scans for keys that contain the prefix anywhere, and forgets the limit."""
 
@@ -58,6 +66,7 @@ class Mangling(MemoryTable):
     "kind,test",
     [
         (Forgetful, SUITE.test_version_zero_writes_only_a_new_key),
+        (Halfway, SUITE.test_of_new_rows_none_is_written_if_one_is_there),
         (Forgetful, SUITE.test_a_write_for_another_version_changes_nothing),
         (Forgetful, SUITE.test_many_writers_of_one_row_lose_no_write),
         (Stuck, SUITE.test_versions_count_the_writes_of_a_row_from_one),
