@@ -10,12 +10,10 @@ from statistics import median
 import trio
 from programs import config_of, environment
 from rows import Row
-from workloads import scratch, spread
+from workloads import scratch, spread, worker_job
 
 from mnedge.daemon.app import node
 from mnedge.daemon.clock import wall_clock
-from mnedge.model.manifest import Agent, Edge, JobSpec
-from mnedge.model.states import AgentKind
 from mnedge.runtime.submission import submit_spec
 
 ATTEMPTS = 400
@@ -46,7 +44,8 @@ def main() -> list[Row]:
 async def _run(folder: Path) -> float:
     environ = environment(folder, MN_EXECUTOR_MAX_CONCURRENCY=str(SLOTS))
     async with node(config_of(environ)) as here:
-        await submit_spec(here.store, here.config, _spec(), job_id="many-1", now=wall_clock)
+        spec = worker_job([["/bin/true"]] * ATTEMPTS)
+        await submit_spec(here.store, here.config, spec, job_id="many-1", now=wall_clock)
         began = time.perf_counter()
         await here.host.start_job("many-1")
         record = await here.host.finished("many-1")
@@ -54,26 +53,6 @@ async def _run(folder: Path) -> float:
     assert record.status == "completed", record
     assert record.events > ATTEMPTS, record
     return ATTEMPTS / took_s
-
-
-def _spec() -> JobSpec:
-    """Return a job of as many workers, and a sink that ends it with the last of them."""
-    names = [f"worker{number:03d}" for number in range(ATTEMPTS)]
-    settings = {"runner_module": "MirrorNeuron.Runner.HostLocal", "command": ["/bin/true"]}
-    workers = [Agent(agent_id=name, kind=AgentKind.EXECUTOR, config=settings) for name in names]
-    sink = Agent(agent_id="sink", kind=AgentKind.AGGREGATOR, config={"complete_after": ATTEMPTS})
-    return JobSpec(
-        blueprint_id="bench_attempts",
-        graph_id="bench_attempts_v1",
-        job_name="bench-attempts",
-        agents=[*workers, sink],
-        edges=[
-            Edge(edge_id=f"{name}__*__sink", sender=name, target="sink", message_type="*")
-            for name in names
-        ],
-        entrypoints=names,
-        seeds={name: [{}] for name in names},
-    )
 
 
 async def _loop(folder: Path) -> float:

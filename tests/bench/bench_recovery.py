@@ -7,7 +7,7 @@ from statistics import median, quantiles
 import trio
 from programs import Letters, config_of, daemon, environment, letters
 from rows import Row
-from workloads import scratch, shell_job, spread
+from workloads import scratch, spread, worker_job
 
 from mnedge.daemon.clock import wall_clock
 from mnedge.part import running
@@ -69,7 +69,7 @@ async def _submit(environ: dict[str, str], box: Letters) -> None:
     config = config_of(environ)
     command = f'echo "$MNEDGE_LAUNCH" > {box.path}; exec sleep 3600'
     async with running(SqliteStore(config.data_dir)) as store:
-        spec = shell_job([command] * WORKERS)
+        spec = worker_job([["sh", "-c", command]] * WORKERS)
         await submit_spec(store, config, spec, job_id="long-1", now=wall_clock)
 
 

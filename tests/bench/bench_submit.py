@@ -8,10 +8,12 @@ from statistics import median, quantiles
 import trio
 from programs import Letters, config_of, daemon, environment, letters
 from rows import Row
-from workloads import scratch, shell_job, spread
+from workloads import scratch, spread, worker_job
 
 from mnedge.daemon.clock import wall_clock
+from mnedge.model.states import TERMINAL
 from mnedge.part import running
+from mnedge.runtime.jobs import JOBS, read_job
 from mnedge.runtime.submission import new_job_id, submit_spec
 from mnedge.store.sqlite import SqliteStore
 
@@ -54,14 +56,22 @@ async def _measure(folder: Path, box: Letters) -> tuple[list[float], list[float]
     with daemon(environ):
         async with running(SqliteStore(config.data_dir)) as store:
             for _ in range(WARM + ROUNDS):
-                spec = shell_job([command])
+                spec = worker_job([["sh", "-c", command]])
                 began = time.perf_counter()
                 job_id = new_job_id(spec.graph_id, wall_clock)
                 await submit_spec(store, config, spec, job_id=job_id, now=wall_clock)
                 ours.append(await _arrived(box) - began)
-                await trio.sleep(0.05)  # let the job before come to its end
+                await _ended(store, job_id)
                 floor.append(await _spawned(folder, command, box))
     return ours[WARM:], floor[WARM:]
+
+
+async def _ended(store: SqliteStore, job_id: str) -> None:
+    """Return when the job is over, so that nothing but the next one is on the daemon's mind."""
+    with trio.fail_after(30):
+        async for _ in store.table.watch(JOBS + job_id):
+            if (await read_job(store, job_id)).status in TERMINAL:
+                return
 
 
 async def _spawned(folder: Path, command: str, box: Letters) -> float:

@@ -97,26 +97,29 @@ def ring(kind: AgentKind, size: int, seeds: int = 1, **settings: Any) -> JobSpec
     )
 
 
-def shell_job(commands: Sequence[str], **settings: Any) -> JobSpec:
-    """Return a job with one worker process for each shell command."""
-    names = [f"worker{number:02d}" for number in range(len(commands))]
+def worker_job(commands: Sequence[list[str]]) -> JobSpec:
+    """Return a job with one worker process for each command; it ends with the last of them."""
+    names = [f"worker{number:03d}" for number in range(len(commands))]
+    workers = [
+        Agent(
+            agent_id=name,
+            kind=AgentKind.EXECUTOR,
+            config={"runner_module": "MirrorNeuron.Runner.HostLocal", "command": command},
+        )
+        for name, command in zip(names, commands, strict=True)
+    ]
+    sink = Agent(
+        agent_id="sink", kind=AgentKind.AGGREGATOR, config={"complete_after": len(commands)}
+    )
     return JobSpec(
-        blueprint_id="bench_shell",
-        graph_id="bench_shell_v1",
-        job_name="bench-shell",
-        agents=[
-            Agent(
-                agent_id=name,
-                kind=AgentKind.EXECUTOR,
-                config={
-                    "runner_module": "MirrorNeuron.Runner.HostLocal",
-                    "command": ["sh", "-c", command],
-                    **settings,
-                },
-            )
-            for name, command in zip(names, commands, strict=True)
+        blueprint_id="bench_workers",
+        graph_id="bench_workers_v1",
+        job_name="bench-workers",
+        agents=[*workers, sink],
+        edges=[
+            Edge(edge_id=f"{name}__*__sink", sender=name, target="sink", message_type="*")
+            for name in names
         ],
-        edges=[],
         entrypoints=names,
         seeds={name: [{}] for name in names},
     )
