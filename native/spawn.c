@@ -41,9 +41,20 @@ static void default_signals(void)
     struct sigaction action, plain;
     memset(&plain, 0, sizeof plain);
     plain.sa_handler = SIG_DFL;
+    struct sigaction ignored = plain;
+    ignored.sa_handler = SIG_IGN;
+    /* What came before setsid, such as Ctrl-C, was meant for the parent's group: ignoring a signal
+       throws away the one that waits. */
+    sigset_t waiting;
+    sigpending(&waiting);
     for (int number = 1; number < NSIG; number++) {
         if (number == SIGKILL || number == SIGSTOP || sigaction(number, NULL, &action) != 0)
             continue;
+        if (sigismember(&waiting, number) == 1) {
+            sigaction(number, &ignored, NULL);
+            sigaction(number, &plain, NULL);
+            continue;
+        }
         /* Nor does a command inherit what we ignore: it must end when it is asked to. */
         if (action.sa_handler != SIG_DFL)
             sigaction(number, &plain, NULL);

@@ -16,7 +16,7 @@ import trio
 import mnedge
 from mnedge.cli.failure import failure_of
 from mnedge.cli.recover import orphans
-from mnedge.cli.show import counted, process_name, size
+from mnedge.cli.show import counted, size
 from mnedge.cli.verdict import Finding
 from mnedge.config import Config
 from mnedge.daemon.app import runners_of
@@ -28,6 +28,7 @@ from mnedge.execution.processes import Processes
 from mnedge.hot import native
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
+from mnedge.store.claims import process_name
 
 FULL_BYTES = 16 << 20
 LOW_BYTES = 256 << 20

@@ -20,7 +20,6 @@ from mnedge.cli.show import (
     fields,
     moment,
     one_line,
-    process_name,
     status,
 )
 from mnedge.cli.verbs import Asked
@@ -33,6 +32,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.view import JobView, job_view
+from mnedge.store.claims import process_name
 
 BAD = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAULTED})
 

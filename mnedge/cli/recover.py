@@ -8,7 +8,7 @@ from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.progress import taken_up
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import counted, process_name
+from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked
 from mnedge.config import read_config
 from mnedge.daemon.app import node
@@ -19,6 +19,7 @@ from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.host import JobHeldError
 from mnedge.runtime.view import job_view
+from mnedge.store.claims import process_name
 
 
 class JobOverError(ConflictError):

@@ -107,12 +107,6 @@ def ago(at: float, now: float) -> str:
     return f"{int(seconds // 86400)} d ago"
 
 
-def process_name(holder: str) -> str:
-    """Return a claim's holder (`<boot id>:<pid>:<start>`) as people call it."""
-    parts = holder.split(":")
-    return f"process {parts[1]}" if len(parts) == 3 and parts[1].isdecimal() else holder
-
-
 def one_line(value: Any, width: int = 100) -> str:
     """Return any value as one line of at most `width` cells."""
     text = value if isinstance(value, str) else as_line(value)

@@ -18,6 +18,7 @@ from mnedge.execution.processes import Processes
 from mnedge.part import running
 from mnedge.ports import Runner, Spawner
 from mnedge.runtime.host import Host
+from mnedge.store.claims import process_name
 from mnedge.store.sqlite import SqliteStore
 
 
@@ -70,7 +71,7 @@ async def _role(store: SqliteStore, config: Config, *, adopting: bool) -> AsyncI
     if claim is None:
         holder = await store.claims.holder(DAEMON)
         raise DaemonRunningError(
-            f"a daemon already serves {config.data_dir} ({holder})",
+            f"a daemon already serves {config.data_dir} ({process_name(holder)})",
             hint="stop it, or give this one a data directory of its own with --data-dir",
         )
     try:

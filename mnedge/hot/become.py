@@ -21,8 +21,13 @@ def become(owner: int, locale: str, directory: str, path: str, arguments: list[s
         return
     os.set_inheritable(ERROR_FD, False)
     os.closerange(ERROR_FD + 1, 1 << 16)
+    # What came before setsid, such as Ctrl-C, was meant for the owner's group: ignoring a signal
+    # throws away the one that waits.
+    for number in signal.sigpending():
+        signal.signal(number, signal.SIG_IGN)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if locale == "drop":
         os.environ.pop("LC_CTYPE", None)
     doing = "cd"

@@ -86,7 +86,7 @@ def spawn_plain(
             environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
             setsid=True,
-            setsigmask=(),
+            setsigmask=signal.valid_signals(),
             setsigdef=_handled_signals(),
         )
     finally:

@@ -30,6 +30,7 @@ from mnedge.runtime.publisher import RETRY_S
 from mnedge.runtime.timers import JobClock
 from mnedge.runtime.workplace import Work, Workplace
 from mnedge.store.blobs import FileWork, in_threads
+from mnedge.store.claims import process_name
 from mnedge.store.runs.folder import RunFolder
 
 ELSEWHERE_S = 2.0
@@ -132,7 +133,9 @@ class Host(Part):
         claim = await self._stores.claims.claim(jobs.JOBS + job_id)
         if claim is None:
             holder = await self._stores.claims.holder(jobs.JOBS + job_id)
-            raise JobHeldError(f"job {job_id} is owned by {holder}", details={"holder": holder})
+            raise JobHeldError(
+                f"job {job_id} is owned by {process_name(holder)}", details={"holder": holder}
+            )
         return claim
 
     async def _take(self, job_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from random import SystemRandom
+from tempfile import TemporaryFile
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ async def submit(
     Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
     ContextEngineUnavailableError; JobExistsError; UnavailableError if the disk is full.
     """
-    await _admit(config, bundle, runners)
+    await _admit(stores, config, bundle, runners)
     job_id = job_id or new_job_id(
         bundle.blueprint_id if bundle.spec is None else bundle.spec.graph_id, now
     )
@@ -61,13 +62,22 @@ async def submit(
     )
 
 
-async def _admit(config: Config, bundle: Bundle, runners: Mapping[str, Runner]) -> None:
+async def _admit(
+    stores: Stores, config: Config, bundle: Bundle, runners: Mapping[str, Runner]
+) -> None:
+    """Refuse what cannot run here: now, not when somebody waits for it."""
     require(bundle)
     problems = runnable_problems(bundle, runners, openshell_fallback=config.openshell_fallback)
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise invalid(bundle.label, problems)
     if bundle.spec is not None:
         await check_context_engine(bundle.spec, config.environ)
+    try:
+        config.runs_root.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=config.runs_root):
+            pass
+    except OSError as error:
+        raise stores.conditions.failed("runs", str(config.runs_root), error) from error
 
 
 def new_job_id(graph_id: str, now: Clock) -> str:

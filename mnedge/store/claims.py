@@ -56,6 +56,12 @@ def never(process: Process) -> bool:
     return False
 
 
+def process_name(holder: str | None) -> str:
+    """Return a claim's holder (`<boot id>:<pid>:<start>`) as people call it."""
+    parts = (holder or "").split(":")
+    return f"process {parts[1]}" if len(parts) > 2 and parts[1].isdecimal() else holder or "nobody"
+
+
 def lives(holder: str, answers: Callable[[Process], bool] = never) -> bool:
     """Tell whether the process of that name still runs.
 

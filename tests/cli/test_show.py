@@ -131,8 +131,3 @@ def test_a_value_becomes_one_line():
     assert show.one_line({"a": [1]}) == '{"a":[1]}'
     assert show.one_line("x" * 50, 10) == "x" * 9 + "…"
     assert show.shortened("abc", 0) == ""
-
-
-def test_a_holder_is_called_by_its_process_id():
-    assert show.process_name("6d0e-1:4711:99") == "process 4711"
-    assert show.process_name("elsewhere") == "elsewhere"

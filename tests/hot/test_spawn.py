@@ -17,6 +17,7 @@ from mnedge.hot.spawn import (
     spawn_native,
     spawn_plain,
 )
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.live
 
@@ -242,3 +243,35 @@ def test_a_program_is_found_as_a_shell_finds_it(tmp_path):
         find_program("tool", {"PATH": str(tmp_path / "first")}, "/")
     with pytest.raises(FileNotFoundError):
         find_program("tool", {"PATH": ""}, "/")
+
+
+RACE = """
+import os, signal, subprocess, sys
+from mnedge.hot.spawn import spawn_native, spawn_plain
+spawn = {"native": spawn_native, "plain": spawn_plain}[sys.argv[1]]
+signal.signal(signal.SIGINT, lambda *_: None)
+burst = "import os, signal, time\\nwhile True:\\n time.sleep(0.0005); os.killpg(%d, signal.SIGINT)"
+burst %= os.getpgrp()
+killer = subprocess.Popen([sys.executable, "-S", "-c", burst], start_new_session=True)
+null = os.open("/dev/null", os.O_RDWR)
+struck = 0
+for _ in range(int(sys.argv[2])):
+    pid = spawn("/bin/true", ["true"], {"PATH": "/bin:/usr/bin"}, "/", (null, null, null))
+    struck += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+killer.kill()
+print(struck)
+"""
+
+
+def test_a_signal_to_our_group_does_not_strike_a_command_that_is_just_starting(spawn):
+    """Ctrl-C in a terminal goes to the whole group; a child leaves it a moment after its birth."""
+    which, times = ("native", "300") if spawn is spawn_native else ("plain", "20")
+    done = subprocess.run(
+        [sys.executable, "-c", RACE, which, times],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    assert done.stdout == "0\n", done.stderr

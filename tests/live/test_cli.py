@@ -309,7 +309,9 @@ def test_a_second_process_pauses_resumes_and_cancels(box, waiting):
     assert box.call("run", "resume", "last").stdout.startswith("✓ Job resumed")
     assert box.status() == "running"
     assert "job is not paused" in box.call("job", "resume", "last", code=1).stderr
-    assert box.call("job", "cancel", "last", "--reason", "enough").stdout.startswith("✓ Job cancelled")
+    assert box.call("job", "cancel", "last", "--reason", "enough").stdout.startswith(
+        "✓ Job cancelled"
+    )
     told, _ = run.communicate(timeout=WITHIN_S)
     assert run.returncode == 1
     assert "mine cancelled" in told

@@ -6,6 +6,7 @@ import pytest
 from mnedge.bundle.context_engine import ContextEngineUnavailableError
 from mnedge.bundle.load import open_bundle
 from mnedge.bundle.problem import BundleInvalidError
+from mnedge.errors import MnedgeError
 from mnedge.faults import InjectedFaultError, armed
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.ids import is_run_id
@@ -52,6 +53,14 @@ async def test_what_cannot_run_here_is_refused_and_nothing_is_kept(tmp_path):
         ):
             await submit(rig.store, rig.config, bundle, runners={}, now=lambda: EPOCH)
         assert "X-01" in str(caught.value.details)
+        assert await jobs.list_jobs(rig.store) == []
+
+
+async def test_a_job_is_refused_where_no_run_folder_can_be_written(tmp_path):
+    async with a_rig(tmp_path) as rig:
+        rig.config.runs_root.write_text("a file in the place of the folder")
+        with a_bundle() as bundle, pytest.raises(MnedgeError, match=str(rig.config.runs_root)):
+            await submit(rig.store, rig.config, bundle, runners=RUNNERS, now=lambda: EPOCH)
         assert await jobs.list_jobs(rig.store) == []
 
 

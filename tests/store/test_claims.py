@@ -93,3 +93,10 @@ def test_a_process_is_gone_as_soon_as_it_is_killed_even_before_anybody_waits_for
         child.kill()
         child.communicate()
     assert not lives(name)
+
+
+def test_a_holder_is_called_by_its_process_id():
+    assert claims.process_name("6d0e-1:4711:99") == "process 4711"
+    assert claims.process_name("6d0e-1:4711:99:4026531836") == "process 4711"
+    assert claims.process_name("elsewhere") == "elsewhere"
+    assert claims.process_name(None) == "nobody"
