@@ -9,7 +9,7 @@ from typing import Literal
 
 import trio
 
-from mnedge.errors import CorruptError, UnavailableError
+from mnedge.errors import CorruptError, UnavailableError, UsageError
 from mnedge.part import Part
 from mnedge.ports import Clock
 from mnedge.store.blobs import FileBlobs, in_threads, on_the_loop
@@ -29,6 +29,12 @@ LOOK_WITHOUT_BELL_S = 0.5
 
 Durability = Literal["FULL", "NORMAL"]
 """FULL: an acknowledgement survives a power cut. NORMAL: it survives a crash of the process."""
+
+
+class PlaceInvalidError(UsageError):
+    """The path given for the data directory leads to something else, or nowhere."""
+
+    code = "store.data_dir_invalid"
 
 
 class SqliteStore(Part):
@@ -117,6 +123,11 @@ class SqliteStore(Part):
     def _make_folder(self) -> None:
         try:
             os.makedirs(self.data_dir, mode=0o700, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise PlaceInvalidError(
+                f"{self.data_dir} cannot be a data directory: {error.strerror}",
+                hint="name a folder, or one that can be made, with --data-dir or MNEDGE_DATA_DIR",
+            ) from error
         except OSError as error:
             raise self._conditions.failed(PLACE, self._path, error) from error
 

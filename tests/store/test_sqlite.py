@@ -12,7 +12,7 @@ from mnedge.part import running
 from mnedge.ports import Epoch
 from mnedge.store.condition import DatabaseForeignError, DiskFailingError, StoreClosedError
 from mnedge.store.schema import SchemaNewerError, database_path
-from mnedge.store.sqlite import LOOK_S, Looking, SqliteStore
+from mnedge.store.sqlite import LOOK_S, Looking, PlaceInvalidError, SqliteStore
 from mnedge.testing.faulty_disk import FaultyDisk
 
 EPOCH = Epoch(0, 1)
@@ -209,5 +209,13 @@ async def test_without_a_place_for_bells_watchers_look_more_often(tmp_path):
 @pytest.mark.live
 async def test_a_store_that_cannot_be_opened_starts_nothing(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.RaisesGroup(UnavailableError, flatten_subgroups=True):
+    with pytest.RaisesGroup(PlaceInvalidError, flatten_subgroups=True):
         await opened_and_closed(SqliteStore(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("path", ["file", "file/below"])
+async def test_a_path_that_cannot_be_a_folder_is_named(tmp_path, path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.RaisesGroup(PlaceInvalidError, flatten_subgroups=True, allow_unwrapped=True):
+        async with running(SqliteStore(tmp_path / path, inline=True)):
+            pass
