@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from mnedge.errors import CorruptError, UnavailableError
+from mnedge.errors import CorruptError
 from mnedge.part import running
 from mnedge.ports import Epoch
 from mnedge.store.condition import DatabaseForeignError, DiskFailingError, StoreClosedError
