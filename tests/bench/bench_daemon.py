@@ -1,5 +1,6 @@
 """What a daemon takes to start, and what it takes while nothing happens."""
 
+import select
 import sys
 import time
 from pathlib import Path
@@ -71,9 +72,9 @@ def _starts(starts: dict[str, list[float]]) -> list[Row]:
 
 def _idle(daemon: Running, floor: Running) -> list[Row]:
     pids = daemon.pid, floor.pid
-    time_to(SETTLE_S)
+    _pass(SETTLE_S)
     before = [_used(pid) for pid in pids]
-    time_to(IDLE_S)
+    _pass(IDLE_S)
     after = [_used(pid) for pid in pids]
     memory = [psutil.Process(pid).memory_info().rss / 1e6 for pid in pids]
     spans = [late.at - early.at for early, late in zip(before, after, strict=True)]
@@ -126,8 +127,6 @@ def _used(pid: int) -> Used:
     )
 
 
-def time_to(seconds: float) -> None:
+def _pass(seconds: float) -> None:
     """Let the time pass."""
-    import select
-
     select.select([], [], [], seconds)
