@@ -1,11 +1,10 @@
-"""A bundle as one blob, and back."""
+"""A bundle as one blob; `mnedge.bundle.archive.unpack` is the way back."""
 
 import gzip
 import io
 import tarfile
 from pathlib import Path
 
-from mnedge.bundle.archive import unpack as unpack_archive
 from mnedge.bundle.files import FolderFiles
 
 
@@ -30,14 +29,6 @@ def packed(root: Path) -> bytes:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return blob.getvalue()
-
-
-def unpacked(blob: Path | bytes, target: Path) -> None:
-    """Put a packed bundle into the folder `target`, whole or not at all; one that is there stays.
-
-    Raises: ArchiveInvalidError, ArchiveUnsafeError.
-    """
-    unpack_archive(blob, target)
 
 
 def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:

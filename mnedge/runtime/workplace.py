@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 import trio
 
-from mnedge.bundle.pack import unpacked
+from mnedge.bundle.archive import unpack
 from mnedge.config import Config
 from mnedge.engine.compile import CompiledJob
 from mnedge.execution.large import plain
@@ -93,7 +93,7 @@ class Workplace:
         if root is not None and not Path(root).is_dir():
             blob = await self._blobs.path(self._record.bundle_digest or "")
             try:
-                await trio.to_thread.run_sync(unpacked, Path(blob), Path(root))
+                await trio.to_thread.run_sync(unpack, Path(blob), Path(root))
             except OSError as error:
                 raise self._conditions.failed(BUNDLES, root, error) from error
             self._conditions.fine(BUNDLES, root)

@@ -2,9 +2,10 @@
 
 import os
 
+from mnedge.bundle.archive import unpack
 from mnedge.bundle.files import FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
-from mnedge.bundle.pack import packed, unpacked
+from mnedge.bundle.pack import packed
 from tests.bundle.making import Parts
 
 
@@ -13,7 +14,7 @@ def test_what_was_packed_comes_back_the_same(tmp_path):
     (root / "payloads/empty").mkdir()
     (root / "payloads/run.sh").write_text("#!")
     (root / "payloads/run.sh").chmod(0o755)
-    unpacked(packed(root), tmp_path / "again")
+    unpack(packed(root), tmp_path / "again")
     before, after = FolderFiles(root), FolderFiles(tmp_path / "again")
     assert directory_digest(after) == directory_digest(before)
     assert after.folders() == before.folders()
