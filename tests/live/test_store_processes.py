@@ -244,6 +244,7 @@ async def test_an_idle_store_sleeps_and_writes_nothing(tmp_path, prefix, per_sec
         files = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
         pause_s = 4.0
         await trio.sleep(pause_s)
-        assert wakeups(process.pid) - woken <= per_second * pause_s
+        # A few may have other causes (a page, a worker thread that ends); a poll makes many more.
+        assert wakeups(process.pid) - woken <= per_second * pause_s + 3
         assert watched.io_counters().write_chars == written
         assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == files
