@@ -42,6 +42,7 @@ from mnedge.model.facts import (
     AnyFact,
     AttemptEnded,
     Continued,
+    HumanSaid,
     LimitCrossed,
     MessageArrived,
     ModuleAnswered,
@@ -50,6 +51,7 @@ from mnedge.model.facts import (
     Recovered,
     Submitted,
     TimerFired,
+    WorkerSaid,
 )
 from mnedge.model.message import Message
 from mnedge.model.states import TERMINAL, AgentKind, JobStatus
@@ -111,7 +113,7 @@ def _act(turn: Turn, fact: AnyFact) -> None:
                 turn.events.append(
                     Event(turn.next_seq, float(note.at), note.type, note.agent_id, note.payload)
                 )
-        case Continued():
+        case Continued() | WorkerSaid() | HumanSaid():
             pass
         case _:
             _act_on_job(turn, fact)

@@ -21,6 +21,8 @@ class Submitted(Fact, frozen=True, tag="submitted"):
     """The job was opened; its seeds go to the entrypoints."""
 
     node: str = ""
+    carried: dict[str, Any] = field(default_factory=dict)
+    """Steps of an earlier job that need not run again: step id → `{status, outcome, output}`."""
 
 
 class Recovered(Fact, frozen=True, tag="recovered"):
@@ -153,12 +155,15 @@ class TimerFired(Fact, frozen=True, tag="timer_fired"):
 
 
 class OperatorAsked(Fact, frozen=True, tag="operator_asked"):
-    """A person asked for a pause, a resume or a cancel; `request_id` makes it once only."""
+    """A person asked something of the job; `request_id` makes it once only."""
 
     request_id: str
     verb: Verb
     by: str = ""
     reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    """`redrive`, `discard`: `{message_id}` (`*`: all). `respond`: `{request_id, decision, …}` of
+    the waiting human request; whatever else it holds is kept with the answer."""
 
 
 class MessageArrived(Fact, frozen=True, tag="message_arrived"):
@@ -167,13 +172,39 @@ class MessageArrived(Fact, frozen=True, tag="message_arrived"):
     message: Message
 
 
+class WorkerSaid(Fact, frozen=True, tag="worker_said"):
+    """A worker published an event that decides something, while its launch was under way."""
+
+    work_id: str
+    """Attempt id or call id."""
+    launch: int
+    event: NamedEvent
+
+
+class HumanSaid(Fact, frozen=True, tag="human_said"):
+    """A line that somebody (a worker, a tool, a person) appended to `human.jsonl`."""
+
+    line_id: str
+    """The same line is taken once only."""
+    type: str
+    """`human_input_requested`, `human_input_received`, `human_notice`, …"""
+    payload: dict[str, Any]
+    by: str = ""
+
+
 class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something worth an event that decides nothing: a lease wait, a beacon, a warning."""
+    """Something worth an event that decides nothing: a lease wait, a beacon, a warning.
+
+    A beacon (`agent_beacon`) of a step's attempt moves its heartbeat deadline.
+    """
 
     at: float
     type: str
     agent_id: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
+    work_id: str = ""
+    """The attempt or call it tells of, if any, and which launch of it."""
+    launch: int = 0
 
 
 class Noted(Fact, frozen=True, tag="noted"):
@@ -202,6 +233,8 @@ AnyFact = (
     | TimerFired
     | OperatorAsked
     | MessageArrived
+    | WorkerSaid
+    | HumanSaid
     | Noted
     | Continued
     | LimitCrossed

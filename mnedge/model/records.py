@@ -51,3 +51,5 @@ class OperatorRequest(Struct, kw_only=True, omit_defaults=True, frozen=True):
     asked_at: float
     by: str = ""
     reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    """As in the fact `OperatorAsked`."""
