@@ -124,7 +124,13 @@ class _Attempt:
         self._order = order
         self._command = order.command
         self._job = order.job
-        self._tell = telling(note, order.command.agent_id, order.job.clock)
+        self._tell = telling(
+            note,
+            order.command.agent_id,
+            order.job.clock,
+            work_id=order.command.attempt_id,
+            launch=order.command.launch,
+        )
         self._runs = 0
 
     async def run(self) -> Outcome:
@@ -245,9 +251,11 @@ class _Attempt:
             agent,
             await plain(message, blobs),
             await plain(command.agent_state, blobs),
+            await plain(preparation.workflow_of(command), blobs),
             self._equipment.now(),
         )
-        if sum(ref.size_bytes for ref in refs_in(message)) < THREAD_FROM_BYTES:
+        refs = refs_in([message, command.workflow])
+        if sum(ref.size_bytes for ref in refs) < THREAD_FROM_BYTES:
             return preparation.documents(*arguments)
         return await trio.to_thread.run_sync(
             preparation.documents, *arguments, limiter=self._equipment.copying

@@ -30,13 +30,15 @@ class BeaconSettings(Struct, frozen=True, kw_only=True):
     event_prefix: bytes
 
 
-def beacon_settings(config: Mapping[str, Any]) -> BeaconSettings:
-    """Return the settings, defaults filled in."""
+def beacon_settings(config: Mapping[str, Any], heartbeat_timeout_ms: Any = None) -> BeaconSettings:
+    """Return the settings, defaults filled in; a step may allow less silence than the default."""
+    step_ms = positive(heartbeat_timeout_ms) or DEFAULT_TIMEOUT_MS
+    timeout_ms = positive(config.get("beacon_timeout_ms")) or min(step_ms, DEFAULT_TIMEOUT_MS)
     return BeaconSettings(
         enabled=truthy(config.get("beacon_enabled")),
         required=truthy(config.get("agent_beacon_required")),
         interval_s=(positive(config.get("beacon_interval_ms")) or DEFAULT_INTERVAL_MS) / 1000,
-        timeout_s=(positive(config.get("beacon_timeout_ms")) or DEFAULT_TIMEOUT_MS) / 1000,
+        timeout_s=timeout_ms / 1000,
         beacon_prefix=_prefix(config.get("agent_beacon_stdout_prefix"), BEACON_PREFIX),
         event_prefix=_prefix(config.get("agent_event_stdout_prefix"), EVENT_PREFIX),
     )

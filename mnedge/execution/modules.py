@@ -81,7 +81,13 @@ class ModuleWorkers:
         self._workers.clear()
 
     async def _call(self, agent: Agent, command: CallModule, note: TellNote) -> ModuleAnswer:
-        tell = telling(note, agent.agent_id, self._job.clock)
+        tell = telling(
+            note,
+            agent.agent_id,
+            self._job.clock,
+            work_id=command.call_id,
+            launch=command.launch,
+        )
         try:
             worker = self._workers.get(agent.agent_id)
             if worker is None:

@@ -14,6 +14,7 @@ from mnedge.execution.environment import (
     VARIABLE_LIMIT_BYTES,
     both_prefixes,
     text_of,
+    whole,
     worker_command,
     worker_environment,
     workflow_variables,
@@ -21,6 +22,7 @@ from mnedge.execution.environment import (
 from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.staging import BODY, CONTEXT, INPUT, MESSAGE, Documents, pretty
 from mnedge.model.body import body_bytes, json_bytes
+from mnedge.model.commands import RunAttempt
 from mnedge.model.manifest import Agent
 from mnedge.model.message import iso_ms
 
@@ -42,16 +44,37 @@ def identity_of(order: AttemptOrder, agent: Agent, attempt: int) -> Identity:
     """Return whose beacons a run's are."""
     declared = agent.config.get("environment")
     static = declared.get("MN_WORKFLOW_STEP_ID") if isinstance(declared, Mapping) else None
-    step = order.command.workflow.get("step_id") or static or agent.agent_id
+    workflow = order.command.workflow
+    step = workflow.get("step_id") or static or agent.agent_id
     return Identity(
-        job_id=order.job.job_id, agent_id=agent.agent_id, step=text_of(step), attempt=attempt
+        job_id=order.job.job_id,
+        agent_id=agent.agent_id,
+        step=text_of(step),
+        attempt=whole(workflow.get("attempt"), attempt),
     )
 
 
+def workflow_of(command: RunAttempt) -> dict[str, Any]:
+    """Return what a worker is told of its step: moments as dates, nothing that has no value."""
+    return {
+        member: iso_ms(value) if member in _MOMENTS and isinstance(value, float | int) else value
+        for member, value in command.workflow.items()
+        if value is not None
+    }
+
+
+_MOMENTS = frozenset({"deadline_at", "heartbeat_deadline_at"})
+
+
 def documents(
-    order: AttemptOrder, agent: Agent, message: dict[str, Any], agent_state: Any, date: float
+    order: AttemptOrder,
+    agent: Agent,
+    message: dict[str, Any],
+    agent_state: Any,
+    workflow: dict[str, Any],
+    date: float,
 ) -> Documents:
-    """Return the files of a workspace; `message` is the normal form, all of it loaded.
+    """Return the files of a workspace; message, state and `workflow` are loaded and as shown.
 
     Raises: EncodingUnsupportedError.
     """
@@ -63,7 +86,7 @@ def documents(
         "agent_type": agent.kind.value,
         "template_type": agent.template,
         "agent_state": {} if agent_state is None else agent_state,
-        "workflow": {k: v for k, v in order.command.workflow.items() if v is not None},
+        "workflow": workflow,
         "attempt_id": order.command.attempt_id,
         "launch": order.command.launch,
         "idempotency_key": order.command.idempotency_key,
@@ -92,7 +115,7 @@ def environment(
     """Return everything the worker finds in its environment."""
     job, command = order.job, order.command
     known = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
-    workflow = {"idempotency_key": command.idempotency_key or None, **command.workflow}
+    workflow = {"idempotency_key": command.idempotency_key or None, **workflow_of(command)}
     identities = {**known, **workflow_variables(workflow)}
     runtime = {
         "MN_INPUT_FILE": place.file(INPUT),

@@ -39,7 +39,9 @@ class Run:
         self._agent = agent
         self._chosen = chosen
         self._tell = tell
-        self._beacons = beacon_settings(agent.config)
+        self._beacons = beacon_settings(
+            agent.config, order.command.workflow.get("heartbeat_timeout_ms")
+        )
         self._identity = preparation.identity_of(order, agent, number)
         self._secrets: tuple[str, ...] = ()
 

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 
 import trio
 
-from mnedge.model.facts import AnyFact, Note, Noted
+from mnedge.model.facts import AnyFact, Note, Noted, WorkerSaid
 
 NOTE_WAIT_S = 0.1
 """How long notes wait for a fact whose fsync they can share."""
 NOTES_AT_MOST = 10_000
 """Beyond this a flood of notes is thinned: notes decide nothing, and nobody may eat all memory."""
+SAID_AT_MOST = 500
+"""Of one launch: what a worker says faster than it can be written down is left out."""
+
+Launch = tuple[str, int]
 
 
 class Inbox:
     """Facts and notes of one job in the order in which they came.
 
-    Loses: notes beyond `NOTES_AT_MOST` waiting; a note with their number takes their place.
+    Loses: notes beyond `NOTES_AT_MOST` waiting, and what one launch says beyond `SAID_AT_MOST`; a
+    note with their number takes their place.
     """
 
     def __init__(self) -> None:
@@ -24,6 +29,9 @@ class Inbox:
         self._facts = 0
         self._notes = 0
         self._dropped = 0
+        self._said: dict[Launch, int] = {}
+        """How many of its words wait, of each launch that said something."""
+        self._unheard: dict[Launch, int] = {}
         self._arrived = trio.Event()
 
     def put(self, fact: AnyFact) -> None:
@@ -36,16 +44,36 @@ class Inbox:
         """Put what was taken, and not used, before everything else."""
         self._waiting.extendleft(reversed(facts))
         self._facts += len(facts)
+        for fact in facts:
+            if isinstance(fact, WorkerSaid):
+                self._count(fact, 1)
         self._arrived.set()
 
-    def note(self, note: Note) -> None:
-        """Add a note."""
+    def note(self, told: Note | WorkerSaid) -> None:
+        """Add a note, or what a worker said, which is a fact."""
+        if isinstance(told, WorkerSaid):
+            self._say(told)
+            return
         if self._notes >= NOTES_AT_MOST:
             self._dropped += 1
             return
-        self._waiting.append(note)
+        self._waiting.append(told)
         self._notes += 1
         self._arrived.set()
+
+    def _say(self, said: WorkerSaid) -> None:
+        launch = (said.work_id, said.launch)
+        if self._said.get(launch, 0) >= SAID_AT_MOST:
+            self._unheard[launch] = self._unheard.get(launch, 0) + 1
+            return
+        self._count(said, 1)
+        self.put(said)
+
+    def _count(self, said: WorkerSaid, change: int) -> None:
+        launch = (said.work_id, said.launch)
+        count = self._said.pop(launch, 0) + change
+        if count > 0:
+            self._said[launch] = count
 
     async def take(self, at_most: int) -> list[AnyFact]:
         """Wait for something and return what came, notes folded into `Noted` facts.
@@ -71,24 +99,42 @@ class Inbox:
     def _folded(self, at_most: int) -> list[AnyFact]:
         batch: list[AnyFact] = []
         notes: list[Note] = []
+        at = 0.0
         while self._waiting and len(batch) < at_most:
             item = self._waiting.popleft()
+            at = item.at
             if isinstance(item, Note):
                 self._notes -= 1
                 notes.append(item)
                 continue
             self._facts -= 1
+            if isinstance(item, WorkerSaid):
+                self._count(item, -1)
             if notes:
                 batch.append(Noted(at=notes[-1].at, notes=notes))
                 notes = []
             batch.append(item)
-        if self._dropped and not self._notes:
-            notes.append(self._drop_note(notes, batch))
+        notes += self._left_out(at)
         if notes:
             batch.append(Noted(at=notes[-1].at, notes=notes))
         return batch
 
-    def _drop_note(self, notes: list[Note], batch: list[AnyFact]) -> Note:
-        at = notes[-1].at if notes else batch[-1].at
-        dropped, self._dropped = self._dropped, 0
-        return Note(at=at, type="notes_dropped", payload={"count": dropped})
+    def _left_out(self, at: float) -> list[Note]:
+        """Return notes of what was dropped, once all that was kept is taken."""
+        notes: list[Note] = []
+        for launch in [launch for launch in self._unheard if launch not in self._said]:
+            work_id, number = launch
+            payload = {"count": self._unheard.pop(launch), "work_id": work_id}
+            notes.append(
+                Note(
+                    at=at,
+                    type="worker_events_dropped",
+                    payload=payload,
+                    work_id=work_id,
+                    launch=number,
+                )
+            )
+        if self._dropped and not self._notes:
+            notes.append(Note(at=at, type="notes_dropped", payload={"count": self._dropped}))
+            self._dropped = 0
+        return notes

@@ -11,7 +11,7 @@ from mnedge.execution import staging
 from mnedge.execution.attempt import Executor
 from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
-from mnedge.model.facts import Completion, Emission, NamedEvent
+from mnedge.model.facts import Completion, Emission, NamedEvent, Note, WorkerSaid
 from mnedge.model.states import OutcomeStatus
 from tests.execution.node import JOB, ScriptedRunner, ended
 
@@ -540,3 +540,34 @@ class TestWithRealProcesses:
         assert outcome.error["error"].startswith("failed to invoke ./run.sh: Permission denied")
         outcome = await node.run({"command": ["true"], "workdir": "/sandbox/job/none"})
         assert outcome.error["error"].startswith("failed to invoke true: No such file or directory")
+
+
+async def test_outputs_of_parents_are_loaded_when_the_workspace_is_staged(bench):
+    runner = ScriptedRunner(ended())
+    node = bench(runner)
+    digest = await node.blobs.put(b'{"n":7}')
+    parent = {"step_id": "a", "status": "completed", "output": BlobRef(digest, 7)}
+    workflow = {"step_id": "b", "deadline_at": 5.5, "parents": [parent]}
+    outcome = await node.run({"command": ["x"]}, workflow=workflow)
+    assert outcome.status is OutcomeStatus.SUCCEEDED
+    context = json.loads(runner.seen[0]["mirror_neuron_context.json"])
+    assert context["workflow"] == {
+        "step_id": "b",
+        "deadline_at": "1970-01-01T00:00:05.500Z",
+        "parents": [{"step_id": "a", "status": "completed", "output": {"n": 7}}],
+    }
+
+
+async def test_what_a_worker_says_of_its_step_is_a_fact_of_its_launch(bench):
+    def says(launch, on_line):
+        assert on_line(b'__MN_EVENT__ {"type": "workflow_step_partial", "payload": {"n": 1}}')
+        assert on_line(b'__MN_EVENT__ {"type": "news", "payload": {}}')
+        return ended()
+
+    node = bench(ScriptedRunner(says))
+    await node.run({"command": ["x"]}, attempt="b:attempt:1", launch=2)
+    [said] = [told for told in node.notes if isinstance(told, WorkerSaid)]
+    assert (said.work_id, said.launch) == ("b:attempt:1", 2)
+    assert said.event == NamedEvent(type="workflow_step_partial", payload={"n": 1})
+    [news] = [told for told in node.notes if isinstance(told, Note) and told.type == "news"]
+    assert (news.work_id, news.launch) == ("b:attempt:1", 2)

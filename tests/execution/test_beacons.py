@@ -58,6 +58,12 @@ def test_settings_are_read_as_manifests_write_them():
     assert (settings.beacon_prefix, settings.event_prefix) == (b"@@", b"__MN_EVENT__")
 
 
+def test_a_step_may_allow_less_silence_than_the_default_but_not_than_the_agent():
+    assert beacon_settings({}, 2000).timeout_s == 2.0
+    assert beacon_settings({}, 300_000).timeout_s == 45.0
+    assert beacon_settings({"beacon_timeout_ms": 9000}, 2000).timeout_s == 9.0
+
+
 def test_a_worker_learns_how_to_beacon_only_if_it_shall():
     assert beacon_variables(beacon_settings({}), IDENTITY) == {}
     enabled = beacon_settings({"beacon_enabled": True, "agent_beacon_required": True})

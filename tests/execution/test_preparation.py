@@ -94,6 +94,15 @@ def test_identity_outranks_what_the_manifest_says_the_rest_does_not():
     assert found["MN_BLUEPRINT_ID"] == found["MN_AGENT_TEMPLATE"] == "mine"
 
 
+def test_moments_are_dates_and_the_beacons_name_step_and_attempt():
+    workflow = {"step_id": "s", "attempt": 2, "deadline_at": 10.5, "heartbeat_deadline_at": 3}
+    order, agent = order_for({"beacon_enabled": True}, workflow=workflow)
+    found = environment(order, agent)
+    assert found["MN_WORKFLOW_DEADLINE_AT"] == "1970-01-01T00:00:10.500Z"
+    assert found["MIRROR_NEURON_WORKFLOW_HEARTBEAT_DEADLINE_AT"] == "1970-01-01T00:00:03.000Z"
+    assert (found["MN_AGENT_BEACON_STEP"], found["MN_AGENT_BEACON_ATTEMPT"]) == ("s", "2")
+
+
 def test_without_a_ledger_the_manifest_names_the_step():
     order, agent = order_for({"environment": {"MN_WORKFLOW_STEP_ID": "declared"}})
     assert environment(order, agent)["MN_WORKFLOW_STEP_ID"] == "declared"
@@ -125,12 +134,14 @@ def test_a_scenario_is_told():
 def test_documents_hold_the_message_in_every_form():
     order, agent = order_for(
         {"x": 1},
-        workflow={"run_id": "r", "deadline_at": None},
+        workflow={"run_id": "r", "deadline_at": 2.25, "region_id": None},
         body=[{"n": 1}, {"n": 2}],
         content_type="application/x-ndjson",
         content_encoding="gzip",
     )
-    found = preparation.documents(order, agent, wire(order.command.message, "j"), {"s": 1}, 1.5)
+    workflow = preparation.workflow_of(order.command)
+    message = wire(order.command.message, "j")
+    found = preparation.documents(order, agent, message, {"s": 1}, workflow, 1.5)
     assert json.loads(found.input) == [{"n": 1}, {"n": 2}]
     assert found.input.startswith(b"[\n  {\n")
     message = json.loads(found.message)
@@ -143,7 +154,7 @@ def test_documents_hold_the_message_in_every_form():
         "agent_type": "executor",
         "template_type": "map",
         "agent_state": {"s": 1},
-        "workflow": {"run_id": "r"},
+        "workflow": {"run_id": "r", "deadline_at": "1970-01-01T00:00:02.250Z"},
         "attempt_id": "a:m",
         "launch": 3,
         "idempotency_key": "key",
@@ -167,7 +178,7 @@ def test_a_command_gets_its_paths():
 
 def test_large_documents_stay_in_one_line():
     order, agent = order_for(body="x" * 300_000)
-    found = preparation.documents(order, agent, wire(order.command.message, "j"), None, 0.0)
+    found = preparation.documents(order, agent, wire(order.command.message, "j"), None, {}, 0.0)
     assert found.input == msgspec.json.encode("x" * 300_000)
     assert b"\n" not in found.message
     assert json.loads(found.context)["agent_state"] == {}

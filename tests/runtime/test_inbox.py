@@ -1,6 +1,6 @@
 import trio
 
-from mnedge.model.facts import Continued, Note, Noted, TimerFired
+from mnedge.model.facts import Continued, NamedEvent, Note, Noted, TimerFired, WorkerSaid
 from mnedge.runtime import inbox as inbox_module
 from mnedge.runtime.inbox import Inbox
 
@@ -71,3 +71,53 @@ async def test_what_is_put_back_comes_before_everything_else(autojump_clock):
     inbox.put_back(others)
     again = await inbox.take(10)
     assert [fact.timer_id for fact in (first, *again)] == ["0", "1", "2", "3"]
+
+
+def said(number: int, launch: int = 1) -> WorkerSaid:
+    event = NamedEvent(type="workflow_step_started", payload={"n": number})
+    return WorkerSaid(at=float(number), work_id="w:1", launch=launch, event=event)
+
+
+async def test_what_a_worker_said_is_taken_at_once_and_keeps_its_place(autojump_clock):
+    inbox = Inbox()
+    inbox.note(note(1))
+    inbox.note(said(2))
+    inbox.put(Continued(at=3.0))
+    began = trio.current_time()
+    assert await inbox.take(10) == [
+        Noted(at=1.0, notes=[note(1)]),
+        said(2),
+        Continued(at=3.0),
+    ]
+    assert trio.current_time() == began
+
+
+async def test_a_launch_that_floods_loses_words_and_only_its_own(autojump_clock, monkeypatch):
+    monkeypatch.setattr(inbox_module, "SAID_AT_MOST", 2)
+    inbox = Inbox()
+    for number in range(5):
+        inbox.note(said(number))
+    inbox.note(said(9, launch=2))
+    first = await inbox.take(1)
+    assert first == [said(0)]
+    inbox.put_back(first)
+    inbox.note(said(7))
+    assert await inbox.take(10) == [
+        said(0),
+        said(1),
+        said(9, launch=2),
+        Noted(
+            at=9.0,
+            notes=[
+                Note(
+                    at=9.0,
+                    type="worker_events_dropped",
+                    payload={"count": 4, "work_id": "w:1"},
+                    work_id="w:1",
+                    launch=1,
+                )
+            ],
+        ),
+    ]
+    inbox.note(said(8))
+    assert await inbox.take(10) == [said(8)]
