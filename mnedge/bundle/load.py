@@ -16,6 +16,7 @@ from typing import Any, Self
 from msgspec import structs
 
 from mnedge.bundle import bindings, lower
+from mnedge.bundle.agents import agent_entries, by_id
 from mnedge.bundle.archive import is_archive, unpack
 from mnedge.bundle.config import Resolved, Setting, for_run, resolve
 from mnedge.bundle.files import Files, FolderFiles
@@ -23,12 +24,13 @@ from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import SUPPORTED, Generation, detect
 from mnedge.bundle.inputs import ResolvedInputs, failed_patterns, resolve_inputs
 from mnedge.bundle.json_text import JsonInvalidError, read
+from mnedge.bundle.layout import edges_of, steps_of
 from mnedge.bundle.problem import Problem, Severity, invalid
 from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import ERROR, PROFILES, as_problem, run
 from mnedge.bundle.rules.running import unrunnable
-from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping, objects
+from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
 from mnedge.model.manifest import JobSpec
 
@@ -276,13 +278,19 @@ def _subject(files: Files, expected_id: str | None, catalogue: Document | None) 
         catalogue=catalogue,
         config=default.members,
     )
-    if generation is Generation.A:
-        subject.agents = lower.agent_entries(manifest.members)
-        for agent in subject.agents:
-            if agent.agent_id:
-                subject.agent_ids.setdefault(agent.agent_id, agent)
-        subject.edges = list(objects(manifest.members.get("edges")))
+    if generation.letter != "S":
+        _look_at_the_graph(subject, manifest.members)
     return subject
+
+
+def _look_at_the_graph(subject: Subject, manifest: JsonObject) -> None:
+    """Find agents, edges and steps in the manifest, or in what it was expanded to."""
+    subject.graph = manifest
+    subject.agents = agent_entries(manifest, subject.graph_generation, subject.files)
+    subject.agent_ids = by_id(subject.agents)
+    subject.edges = edges_of(manifest, subject.graph_generation)
+    if subject.graph_generation.letter != "A":
+        subject.steps = steps_of(manifest)
 
 
 def _config(
@@ -324,10 +332,11 @@ def _lowered(bundle: Bundle, config: JsonObject) -> JobSpec:
     scenario = bundle.subject.scenario_document
     return lower.job_spec(
         manifest,
-        lower.agent_entries(manifest),
+        bundle.generation,
         blueprint_id=bundle.blueprint_id,
         config=config,
         inputs=bundle.inputs.payload,
+        files=bundle.files,
         fingerprint=bundle.fingerprint,
         scenario=scenario.members if scenario.present else None,
     )

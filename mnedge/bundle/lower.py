@@ -1,89 +1,22 @@
-"""Generation A to the internal representation.
+"""A manifest of any generation to the internal representation.
 
 Source: bundle format 2.3, 2.7; worker contract 2.1, 2.3, 5.1. What is wrong was said by the rules
-before; nothing here raises for bad input that passed them.
+before; nothing here raises for bad input that passed them. Authoring sources are expanded before.
 """
 
 from typing import Any
 
+from mnedge.bundle.agents import agent_entries, by_id
 from mnedge.bundle.config import filled
-from mnedge.bundle.subject import AgentEntry, JsonObject, is_text, listing, mapping, objects
-from mnedge.bundle.templates import TemplateProblemError, rendered
+from mnedge.bundle.files import Files
+from mnedge.bundle.generation import Generation
+from mnedge.bundle.human import human_control
+from mnedge.bundle.kinds import kind_of, template_of
+from mnedge.bundle.layout import Placed, edges_of
+from mnedge.bundle.seeds import entrypoints_of, seeds_of
+from mnedge.bundle.subject import AgentEntry, JsonObject, is_text, mapping, objects
+from mnedge.bundle.workflow import workflow_of
 from mnedge.model.manifest import Agent, Edge, JobSpec
-from mnedge.model.states import AgentKind
-
-KIND_ALIASES = {"relay": "router", "sandbox_worker": "executor", "collector": "aggregator"}
-TYPE_ALIASES = {"accumulator": "reduce"}
-ROOT_ROLES = ("root", "root_coordinator")
-
-
-def agent_entries(manifest: JsonObject) -> list[AgentEntry]:
-    """Return the objects of the root `nodes` list, templates rendered where that is needed."""
-    entries = []
-    for index, raw in objects(manifest.get("nodes")):
-        problem = None
-        try:
-            complete = rendered(raw)
-        except TemplateProblemError as error:
-            complete = raw
-            problem = (error.rule, str(error))
-        entries.append(
-            AgentEntry(
-                index=index,
-                at=("nodes", index),
-                raw=raw,
-                rendered=complete,
-                template_problem=problem,
-            )
-        )
-    return entries
-
-
-def kind_of(agent: JsonObject) -> AgentKind | None:
-    """Return what the agent is made of, or None if `agent_type` names nothing known."""
-    name = agent.get("agent_type")
-    if not isinstance(name, str):
-        return None
-    try:
-        return AgentKind(KIND_ALIASES.get(name, name))
-    except ValueError:
-        return None
-
-
-def template_of(agent: JsonObject) -> str:
-    """Return the behaviour template, `generic` where none is named."""
-    name = agent.get("type")
-    if not isinstance(name, str) or not name:
-        return "generic"
-    return TYPE_ALIASES.get(name, name)
-
-
-def entrypoints_of(manifest: JsonObject, agents: list[AgentEntry]) -> list[str]:
-    """Return where the job starts: what the manifest lists, else the agents with a root role."""
-    given = manifest.get("entrypoints")
-    names = [given] if isinstance(given, str) else listing(given)
-    found = list(dict.fromkeys(name for name in names if is_text(name)))
-    if found:
-        return found
-    return [
-        agent.agent_id
-        for agent in agents
-        if agent.rendered.get("role") in ROOT_ROLES and agent.agent_id
-    ]
-
-
-def seeds_of(manifest: JsonObject, entrypoints: list[str]) -> dict[str, list[Any]]:
-    """Return the bodies each entrypoint is started with, at least one each.
-
-    Source: bundle format 2.3.3.
-    """
-    given = manifest.get("initial_inputs")
-    seeds: dict[str, list[Any]] = {}
-    for name in entrypoints:
-        value: Any = given if isinstance(given, list) else mapping(given).get(name, [])
-        bodies = value if isinstance(value, list) else [value]
-        seeds[name] = list(bodies) or [{}]
-    return seeds
 
 
 def job_type_of(manifest: JsonObject) -> str:
@@ -121,31 +54,50 @@ def edge_id_of(edge: JsonObject) -> str:
     return f"{edge.get('from_node')}__{edge.get('message_type')}__{edge.get('to_node')}"
 
 
+def graph_id_of(manifest: JsonObject) -> str:
+    """Return the id of the workflow."""
+    workflow_id = mapping(manifest.get("workflow")).get("workflow_id")
+    return _text(manifest.get("graph_id")) or _text(workflow_id)
+
+
+def job_name_of(manifest: JsonObject) -> str:
+    """Return what the job is called."""
+    names = (manifest.get("job_name"), manifest.get("id"), graph_id_of(manifest))
+    return next(filter(None, map(_text, names)), "workflow")
+
+
 def job_spec(
     manifest: JsonObject,
-    agents: list[AgentEntry],
+    generation: Generation = Generation.A,
     *,
     blueprint_id: str,
     config: JsonObject,
     inputs: JsonObject,
+    files: Files | None = None,
     fingerprint: str = "",
     scenario: JsonObject | None = None,
 ) -> JobSpec:
-    """Return the job that a generation-A manifest without errors describes."""
-    entrypoints = entrypoints_of(manifest, agents)
-    graph_id = str(manifest["graph_id"])
+    """Return the job that a manifest without errors describes.
+
+    `files` are asked for the templates that the bundle brings along.
+    """
+    agents = agent_entries(manifest, generation, files)
+    entrypoints = entrypoints_of(manifest, agents, generation)
     display = _display_names(manifest)
+    job_type = job_type_of(manifest)
     return JobSpec(
         blueprint_id=blueprint_id,
-        graph_id=graph_id,
-        job_name=_text(manifest.get("job_name")) or graph_id,
+        graph_id=graph_id_of(manifest),
+        job_name=_text(manifest.get("job_name")) or graph_id_of(manifest)
+        if generation.letter == "A"
+        else job_name_of(manifest),
         name=_text(manifest.get("name")) or _text(mapping(manifest.get("metadata")).get("name")),
         agents=[_agent(entry, config, display) for entry in agents],
-        edges=_edges(manifest),
+        edges=_edges(edges_of(manifest, generation)),
         entrypoints=entrypoints,
-        seeds=seeds_of(manifest, entrypoints),
-        generation="A",
-        job_type=job_type_of(manifest),
+        seeds=seeds_of(manifest, entrypoints, generation, inputs),
+        generation=generation_name(manifest, generation),
+        job_type=job_type,
         manifest_version=str(manifest.get("manifest_version", "1.0")),
         policies=mapping(manifest.get("policies")),
         services=filled(services_of(manifest, "services"), config),
@@ -158,7 +110,20 @@ def job_spec(
         metadata=mapping(manifest.get("metadata")),
         fingerprint=fingerprint,
         scenario=scenario,
+        workflow=None
+        if generation.letter == "A"
+        else workflow_of(manifest, by_id(agents), job_type=job_type),
+        human=human_control(config, mapping(manifest.get("metadata"))),
     )
+
+
+def generation_name(manifest: JsonObject, generation: Generation) -> str:
+    """Return the generation that a job came from; a lowered manifest remembers it."""
+    remembered = manifest.get("source_generation")
+    names = [str(name) for name in Generation if name is not Generation.UNKNOWN]
+    if generation is Generation.B_F and remembered in names:
+        return str(remembered)
+    return str(generation)
 
 
 def _agent(entry: AgentEntry, config: JsonObject, display: dict[str, str]) -> Agent:
@@ -184,11 +149,11 @@ def _agent(entry: AgentEntry, config: JsonObject, display: dict[str, str]) -> Ag
     )
 
 
-def _edges(manifest: JsonObject) -> list[Edge]:
+def _edges(raw: list[Placed]) -> list[Edge]:
     """Return the edges, each with an id of its own: derived message ids depend on it."""
     seen: dict[str, int] = {}
     edges = []
-    for _, edge in objects(manifest.get("edges")):
+    for _, edge in raw:
         name = edge_id_of(edge)
         seen[name] = seen.get(name, 0) + 1
         while (unique := name if seen[name] == 1 else f"{name}__{seen[name]}") in seen and (

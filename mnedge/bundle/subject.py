@@ -78,12 +78,22 @@ class Subject(Struct, kw_only=True):
     agents: list[AgentEntry] = field(default_factory=list)
     agent_ids: dict[str, AgentEntry] = field(default_factory=dict)
     """Agents by id; the first of two with one id."""
-    edges: list[tuple[int, JsonObject]] = field(default_factory=list)
+    edges: list[tuple[At, JsonObject]] = field(default_factory=list)
+    """Agent edges with their places."""
+    steps: list[tuple[At, JsonObject]] = field(default_factory=list)
+    """Steps that have an id, each id once, with their places."""
+    graph: JsonObject = field(default_factory=dict)
+    """The manifest that agents, edges and steps stand in: an authoring source's expansion."""
 
     @property
     def manifest(self) -> JsonObject:
         """The manifest, empty if it is unreadable."""
         return self.manifest_document.members
+
+    @property
+    def graph_generation(self) -> Generation:
+        """The generation of the manifest that agents, edges and steps stand in."""
+        return Generation.C if self.generation.letter == "S" else self.generation
 
     @property
     def manifest_is_object(self) -> bool:

@@ -2,14 +2,18 @@
 
 Source: bundle format 2.8. An agent that has `agent_type` and `config` already is rendered; its
 `uses` only says where it came from, and `with` is never merged into its config.
+
+Of what a step says about its attempts only the timeout is projected into the agent's config. How
+often the step is tried, and how soon again, the ledger knows by itself; in the agent's config the
+same numbers would repeat transient failures inside every attempt.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 
 from mnedge.bundle.config import merged
-from mnedge.bundle.subject import JsonObject, is_text, mapping
+from mnedge.bundle.subject import JsonObject, as_number, is_text, mapping
 
 HOST_LOCAL = "MirrorNeuron.Runner.HostLocal"
 DOCKER = "MirrorNeuron.Runner.DockerWorker"
@@ -207,14 +211,29 @@ def is_pinned(uses: Any) -> bool:
     return bool(name and at_sign and version) and version != "latest"
 
 
-def rendered(agent: JsonObject) -> JsonObject:
+class Catalogue(Protocol):
+    """The templates that a bundle brings along."""
+
+    def named(self, name: str, version: str) -> Template | None:
+        """Return the template, or None if the bundle has none of this name and version."""
+
+
+def rendered(
+    agent: JsonObject,
+    *,
+    catalogue: Catalogue | None = None,
+    control: JsonObject | None = None,
+    liveness: JsonObject | None = None,
+) -> JsonObject:
     """Return the agent with type and config filled in from its template.
 
+    `control` is that of the step with the agent's id; `liveness` are settings that the job's
+    executors share (`liveness_settings`). Both only fill what is absent.
     Raises: TemplateProblemError.
     """
     if is_rendered(agent):
         return agent
-    template = _named(agent["uses"])
+    template = _named(agent["uses"], catalogue)
     given = _given(mapping(agent.get("with")))
     own = mapping(agent.get("config"))
     missing = [name for name in template.required if name not in given]
@@ -232,15 +251,64 @@ def rendered(agent: JsonObject) -> JsonObject:
         if is_text(value):
             result[name] = value
     result["config"] = _config(template, given, own)
+    if template.agent_type == "executor":
+        timeout = as_number(mapping(control).get("timeout_seconds")) or 0
+        if timeout > 0:
+            result["config"].setdefault("timeout_seconds", mapping(control)["timeout_seconds"])
+        required = {"agent_beacon_required": True} if template.python else {}
+        _fill(result["config"], {**_BEACON, **required, **(liveness or {})})
     return result
 
 
-def _named(uses: Any) -> Template:
+def with_liveness(agent: JsonObject, liveness: JsonObject) -> JsonObject:
+    """Return an executor with the beacon settings that its job's executors share."""
+    config = dict(mapping(agent.get("config")))
+    _fill(config, {"beacon_enabled": True, **liveness})
+    return {**agent, "config": config}
+
+
+def liveness_settings(workflow_control: JsonObject) -> JsonObject:
+    """Return what a job says about the beacons of all its executors, as an executor's config.
+
+    Source: bundle format 2.4.6.
+    """
+    liveness = mapping(workflow_control.get("liveness"))
+    if workflow_control.get("enabled") is False:
+        return {}
+    settings: JsonObject = {}
+    for key, name in (("interval_ms", "beacon_interval_ms"), ("timeout_ms", "beacon_timeout_ms")):
+        if (as_number(liveness.get(key)) or 0) > 0:
+            settings[name] = liveness[key]
+    if isinstance(liveness.get("required"), bool):
+        settings["agent_beacon_required"] = liveness["required"]
+    return settings
+
+
+def _fill(config: JsonObject, defaults: JsonObject) -> None:
+    for name, value in defaults.items():
+        config.setdefault(name, value)
+
+
+def same_version(one: str, other: str) -> bool:
+    """Tell whether two versions are one: `1`, `v1` and `1.0.0` are."""
+    return _short(one) == _short(other)
+
+
+def _short(version: str) -> str:
+    version = version.removeprefix("v")
+    while version.endswith(".0"):
+        version = version.removesuffix(".0")
+    return version
+
+
+def _named(uses: Any, catalogue: Catalogue | None) -> Template:
     if not is_pinned(uses):
         raise TemplateProblemError("T-01", f"template reference {uses!r} names no exact version")
     name, _, version = uses.rpartition("@")
-    template = BUILT_IN.get(name.removeprefix(PREFIX))
-    if template is None or version.removeprefix("v") not in ("1", "1.0", "1.0.0"):
+    template = catalogue.named(name, version) if catalogue is not None else None
+    if template is None and same_version(version, "1"):
+        template = BUILT_IN.get(name.removeprefix(PREFIX))
+    if template is None:
         raise TemplateProblemError("T-02", f"agent template {uses} is not known")
     return template
 
@@ -273,9 +341,4 @@ def _config(template: Template, given: JsonObject, own: JsonObject) -> JsonObjec
     script = given.get("script") or template.defaults.get("script")
     if is_text(script):
         config.setdefault("command", ["python3", script])
-    if template.agent_type == "executor":
-        for name, value in _BEACON.items():
-            config.setdefault(name, value)
-        if template.python:
-            config.setdefault("agent_beacon_required", True)
     return config

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from mnedge.bundle.generation import Generation
-from mnedge.bundle.lower import KIND_ALIASES, kind_of, template_of
-from mnedge.bundle.rules.registry import ERROR, WARNING, Found, rule
+from mnedge.bundle.kinds import KIND_ALIASES, kind_of, template_of
+from mnedge.bundle.layout import node_lists
+from mnedge.bundle.problem import At, dotted
+from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
 from mnedge.bundle.subject import AgentEntry, Subject, is_text, listing
 from mnedge.model.states import AgentKind
 
@@ -17,6 +19,9 @@ _PAIRS: dict[AgentKind, tuple[str, ...]] = {
     AgentKind.AGGREGATOR: ("generic", "reduce"),
     AgentKind.SENSOR: ("generic",),
     AgentKind.SERVICE: TYPES,
+    AgentKind.STEP_SOURCE: ("generic", "map", "reduce"),
+    AgentKind.STEP_SINK: ("generic", "map", "reduce"),
+    AgentKind.STEP_JOIN: ("generic", "map", "reduce"),
 }
 MAX_ID = 200
 """Characters; an id stands in environments, file names and events."""
@@ -26,68 +31,82 @@ _GENERIC_IDS = frozenset({"ingress", "runtime", "router", "worker", "run", "visu
 @rule(
     "N-01",
     ERROR,
-    "A",
+    "*",
     "agent.none",
     "nodes must not be empty",
     help="list at least one agent",
 )
 def there_are_agents(subject: Subject) -> Iterator[Found]:
     """Yield if the list is empty."""
-    if subject.generation is Generation.A and not subject.manifest.get("nodes"):
-        yield Found(at=("nodes",), expected="a list of agents", actual=[])
+    lists = node_lists(subject.graph, subject.graph_generation)
+    if subject.graph and not any(nodes for _, nodes in lists) and is_known(subject):
+        at = next((at for at, _ in lists), ("agents", "nodes"))
+        yield Found(at=at, expected="a list of agents", actual=[])
+
+
+def is_known(subject: Subject) -> bool:
+    """Tell whether anything says where agents stand."""
+    return subject.generation is not Generation.UNKNOWN
 
 
 @rule(
     "N-02",
     ERROR,
-    "A",
+    "*",
     "agent.no_id",
     "node_id is required for every node",
     help="give the agent a node_id, a non-empty text",
 )
 def agents_have_ids(subject: Subject) -> Iterator[Found]:
     """Yield each agent without an id, and each member that is no object."""
-    for index, node in enumerate(listing(subject.manifest.get("nodes"))):
-        if not isinstance(node, dict):
-            yield Found(
-                at=("nodes", index),
-                message=f"node number {index + 1} must be an object with a node_id",
-                expected="an object",
-                actual=node,
-            )
-        elif not is_text(node.get("node_id")):
-            yield Found(
-                at=("nodes", index, "node_id"),
-                message=f"node_id is required for every node; number {index + 1} has none",
-                expected="a non-empty text",
-                actual=node.get("node_id"),
-            )
-        elif len(node["node_id"]) > MAX_ID or not node["node_id"].isprintable():
-            yield Found(
-                at=("nodes", index, "node_id"),
-                message=f"node_id of number {index + 1} is no name: {node['node_id'][:40]!r}",
-                expected=f"at most {MAX_ID} printable characters",
-                actual=node["node_id"],
-            )
+    for at, nodes in node_lists(subject.graph, subject.graph_generation):
+        if not isinstance(nodes, list):
+            yield Found(at=at, message=f"{dotted(at)} must be a list", actual=nodes)
+        for index, node in enumerate(listing(nodes)):
+            yield from _id_problem((*at, index), index + 1, node)
+
+
+def _id_problem(at: At, number: int, node: Any) -> Iterator[Found]:
+    if not isinstance(node, dict):
+        yield Found(
+            at=at,
+            message=f"node number {number} must be an object with a node_id",
+            expected="an object",
+            actual=node,
+        )
+    elif not is_text(node.get("node_id")):
+        yield Found(
+            at=(*at, "node_id"),
+            message=f"node_id is required for every node; number {number} has none",
+            expected="a non-empty text",
+            actual=node.get("node_id"),
+        )
+    elif len(node["node_id"]) > MAX_ID or not node["node_id"].isprintable():
+        yield Found(
+            at=(*at, "node_id"),
+            message=f"node_id of number {number} is no name: {node['node_id'][:40]!r}",
+            expected=f"at most {MAX_ID} printable characters",
+            actual=node["node_id"],
+        )
 
 
 @rule(
     "N-03",
     ERROR,
-    "A",
+    "*",
     "agent.duplicate_id",
     "duplicate node_id",
     help="give each agent an id of its own",
 )
 def ids_are_unique(subject: Subject) -> Iterator[Found]:
     """Yield each agent that takes the id of an earlier one."""
-    first: dict[str, int] = {}
+    first: dict[str, At] = {}
     for agent in subject.agents:
         name = agent.agent_id
-        if name and first.setdefault(name, agent.index) != agent.index:
+        if name and first.setdefault(name, agent.at) != agent.at:
             yield Found(
                 at=(*agent.at, "node_id"),
-                message=f"duplicate node_id {name} (first at nodes[{first[name]}])",
+                message=f"duplicate node_id {name} (first at {dotted(first[name])})",
                 actual=name,
             )
 
@@ -95,7 +114,7 @@ def ids_are_unique(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-04",
     ERROR,
-    "A",
+    "*",
     "agent.type",
     "unsupported agent_type",
     help=f"use one of {', '.join(kind.value for kind in _PAIRS)}",
@@ -116,7 +135,7 @@ def kinds_are_known(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-05",
     ERROR,
-    "A",
+    "*",
     "agent.template_type",
     "unsupported template type",
     help=f"use one of {', '.join(TYPES)}",
@@ -139,7 +158,7 @@ def template_types_are_known(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-06",
     ERROR,
-    "A",
+    "*",
     "agent.shape",
     "a member of the node has the wrong type",
     help="write it as { … }, or leave it out",
@@ -176,7 +195,7 @@ def members_are_objects(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-13",
     ERROR,
-    "A",
+    "*",
     "agent.template_pair",
     "the template type is not supported for this agent_type",
     help="use generic, which fits every agent_type",
@@ -198,7 +217,7 @@ def types_fit_kinds(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-15",
     WARNING,
-    "A",
+    "*",
     "agent.generic_name",
     "a generic id without an alias says little to people",
     help="give the agent an alias for people",
@@ -213,8 +232,8 @@ def generic_ids_have_aliases(subject: Subject) -> Iterator[Found]:
 
 @rule(
     "N-40",
-    ERROR,
-    "A",
+    STRICT,
+    "*",
     "agent.no_module",
     "module agent requires config.module",
     help='name its class, such as "python:package.module:Class" below payloads/',
@@ -227,6 +246,7 @@ def modules_are_named(subject: Subject) -> Iterator[Found]:
             yield Found(
                 at=(*agent.at, "config", "module"),
                 message=f"module agent {name_of(agent)} requires config.module",
+                severity=ERROR if subject.generation is Generation.A else "",
                 expected="python:package.module:Class",
                 actual=agent.config.get("module"),
             )

@@ -2,14 +2,10 @@
 
 from collections.abc import Iterator
 
-from mnedge.bundle.lower import kind_of
+from mnedge.bundle.kinds import is_sink, kind_of
 from mnedge.bundle.rules.registry import WARNING, Found, rule
-from mnedge.bundle.subject import AgentEntry, Subject, as_number
+from mnedge.bundle.subject import Subject, as_number
 from mnedge.model.states import AgentKind
-
-
-def _is_sink(agent: AgentEntry) -> bool:
-    return bool(agent.config.get("terminal_sink")) and bool(agent.config.get("complete_run"))
 
 
 @rule(
@@ -30,7 +26,7 @@ def sinks_say_so(subject: Subject) -> Iterator[Found]:
             kind_of(agent.rendered) is AgentKind.AGGREGATOR
             and fires
             and not emits
-            and not _is_sink(agent)
+            and not is_sink(agent.rendered)
         ):
             yield Found(
                 at=(*agent.at, "config"),

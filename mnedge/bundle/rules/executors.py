@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mnedge.bundle.files import tidy, unsafe_path
-from mnedge.bundle.lower import kind_of
+from mnedge.bundle.kinds import in_container, kind_of, runner_named
 from mnedge.bundle.rules.agents import name_of
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
 from mnedge.bundle.subject import AgentEntry, Subject, as_number, is_text, mapping
@@ -37,19 +37,18 @@ def executors(subject: Subject) -> Iterator[AgentEntry]:
 
 def runner_of(agent: AgentEntry) -> str | None:
     """Return the runner an executor names, or None."""
-    name = agent.config.get("runner_module")
-    return name if is_text(name) else None
+    return runner_named(agent.rendered)
 
 
 def is_container(agent: AgentEntry) -> bool:
     """Tell whether the executor runs in a container that brings its own command."""
-    return (runner_of(agent) or "").endswith(("DockerWorker", "OpenShell", "openshell", "docker"))
+    return in_container(agent.rendered)
 
 
 @rule(
     "N-07",
     STRICT,
-    "A",
+    "*",
     "agent.no_command",
     "executor requires a command",
     help='add config.command, such as ["python3", "worker.py"]',
@@ -70,7 +69,7 @@ def executors_have_commands(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-09",
     ERROR,
-    "A",
+    "*",
     "agent.python_environment",
     "python_environment is malformed",
     help='write {"requirements": "<file below payloads/>", "packages": ["name==version"]}',
@@ -128,7 +127,7 @@ def _requirements(subject: Subject, agent: AgentEntry, path: Any) -> Iterator[Fo
 @rule(
     "N-10",
     ERROR,
-    "A",
+    "*",
     "agent.environment",
     "environment and pass_env are malformed",
     help="environment maps names to texts, numbers or booleans; pass_env lists names",
@@ -179,7 +178,7 @@ def _variable_problem(name: str, value: Any) -> str:
 @rule(
     "N-11",
     ERROR,
-    "A",
+    "*",
     "agent.number",
     "a number of the config is negative or no number",
     help="write a number of at least 0, without quotes",
@@ -205,7 +204,7 @@ def numbers_are_numbers(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-12",
     WARNING,
-    "A",
+    "*",
     "agent.no_runner",
     "executor without runner_module: it runs with HostLocal here, with OpenShell elsewhere",
     help="add config.runner_module, such as MirrorNeuron.Runner.HostLocal",
@@ -224,7 +223,7 @@ def executors_name_a_runner(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-14",
     WARNING,
-    "A",
+    "*",
     "agent.implicit_executor",
     "an executor leaves its output type, work folder or uploads open",
     help="say output_message_type (null for none), workdir and upload_path",
@@ -247,7 +246,7 @@ def executors_are_explicit(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-16",
     WARNING,
-    "A",
+    "*",
     "agent.pinned_interpreter",
     "the command names a Python that is not installed here; another one is used",
     help="write python3, or install that version",
@@ -272,7 +271,7 @@ def interpreters_are_here(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-17",
     WARNING,
-    "A",
+    "*",
     "agent.unsandboxed_code",
     "a model's output is executed without a sandbox",
     help="run this agent with a sandboxed runner",
@@ -294,7 +293,7 @@ def generated_code_is_sandboxed(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-19",
     WARNING,
-    "A",
+    "*",
     "agent.unmarked_write",
     "an executor writes outside without saying how a second run is safe",
     help="add idempotent, safe_to_retry or an idempotency_key; else a crash waits for a person",
@@ -315,7 +314,7 @@ def writes_are_marked(subject: Subject) -> Iterator[Found]:
 @rule(
     "N-41",
     ERROR,
-    "A",
+    "*",
     "agent.command",
     "the command is malformed",
     help="write a list of texts (run directly) or one text (run by bash)",
@@ -360,7 +359,7 @@ def _is_command(command: Any) -> bool:
 @rule(
     "N-42",
     ERROR,
-    "A",
+    "*",
     "agent.message_type",
     "a message type of the config is no text",
     help="write the type as a text, or null for no message",

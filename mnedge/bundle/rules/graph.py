@@ -5,64 +5,86 @@ from typing import Any
 
 from mnedge.bundle.conditions import problem_in
 from mnedge.bundle.generation import Generation
-from mnedge.bundle.lower import edge_id_of, entrypoints_of, kind_of
+from mnedge.bundle.kinds import kind_of
+from mnedge.bundle.layout import bindings_of, edge_lists, value_below
+from mnedge.bundle.lower import edge_id_of
+from mnedge.bundle.problem import At, dotted
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
+from mnedge.bundle.seeds import entrypoint_lists, entrypoints_of
 from mnedge.bundle.subject import AgentEntry, JsonObject, Subject, is_text, listing, mapping
+from mnedge.bundle.workflow import template_agents
 from mnedge.model.states import AgentKind
 
+_SEEDS: tuple[At, ...] = (("initial_inputs",), ("runtime", "initial_inputs"))
 ROUTING_MODES = ("broadcast", "first_match", "all_match")
 
 
 @rule(
     "E-01",
     ERROR,
-    "A",
+    "*",
     "graph.no_entrypoint",
     "manifest must define at least one entrypoint or one node with role root/root_coordinator",
     help='add "entrypoints": ["<node_id>"], the agents that are started first',
 )
 def has_an_entrypoint(subject: Subject) -> Iterator[Found]:
     """Yield if nothing says where the job starts."""
-    given = subject.manifest.get("entrypoints")
-    if given is not None and not isinstance(given, list | str):
+    lists = entrypoint_lists(subject.graph, subject.graph_generation)
+    wrong = [(at, given) for at, given in lists if not isinstance(given, list | str)]
+    for at, given in wrong:
         yield Found(
-            at=("entrypoints",),
-            message="entrypoints must be a list of node ids",
+            at=at,
+            message=f"{dotted(at)} must be a list of node ids",
             expected="a list of node ids",
             actual=given,
         )
-    elif not entrypoints_of(subject.manifest, subject.agents) and not listing(given):
-        yield Found(at=("entrypoints",), expected="a list of node ids")
+    if subject.generation.letter == "S" and not subject.graph:
+        return
+    if not wrong and not starts_of(subject) and not any(given for _, given in lists):
+        at = ("agents", "entrypoints") if subject.graph_generation.letter == "C" else ()
+        yield Found(at=at or ("entrypoints",), expected="a list of node ids")
+
+
+def starts_of(subject: Subject) -> list[str]:
+    """Return the agents that the job starts at."""
+    return entrypoints_of(subject.graph, subject.agents, subject.graph_generation)
 
 
 @rule(
     "E-02",
     ERROR,
-    "A",
+    "*",
     "graph.unknown_entrypoint",
     "entrypoint does not reference a known node",
     help="name the node_id of an agent in nodes",
 )
 def entrypoints_are_agents(subject: Subject) -> Iterator[Found]:
     """Yield each entrypoint that is no agent."""
-    if subject.generation is not Generation.A:
+    if subject.generation is Generation.UNKNOWN:
         return
-    given = subject.manifest.get("entrypoints")
     known = subject.agent_ids
-    for index, name in enumerate([given] if isinstance(given, str) else listing(given)):
+    for at, name in _entrypoints(subject):
         if not isinstance(name, str) or name not in known:
             yield Found(
-                at=("entrypoints",) if isinstance(given, str) else ("entrypoints", index),
+                at=at,
                 message=f"entrypoint {_shown(name)} does not reference a known node",
                 expected=_some(known),
                 actual=name,
             )
 
 
+def _entrypoints(subject: Subject) -> Iterator[tuple[At, Any]]:
+    for at, given in entrypoint_lists(subject.graph, subject.graph_generation):
+        if isinstance(given, str):
+            yield at, given
+        for index, name in enumerate(listing(given)):
+            yield (*at, index), name
+
+
 @rule(
     "E-03",
     ERROR,
-    "A",
+    "*",
     "graph.unknown_end",
     "edge references a missing node",
     help="name the node_id of an agent in nodes",
@@ -70,12 +92,12 @@ def entrypoints_are_agents(subject: Subject) -> Iterator[Found]:
 def edges_join_agents(subject: Subject) -> Iterator[Found]:
     """Yield each end of an edge that is no agent."""
     known = subject.agent_ids
-    for index, edge in subject.edges:
+    for at, edge in subject.edges:
         for key in ("from_node", "to_node"):
             name = edge.get(key)
             if not isinstance(name, str) or name not in known:
                 yield Found(
-                    at=("edges", index, key),
+                    at=(*at, key),
                     message=f"edge {_named(edge)} references missing {key} {_shown(name)}",
                     expected=_some(known),
                     actual=name,
@@ -85,17 +107,17 @@ def edges_join_agents(subject: Subject) -> Iterator[Found]:
 @rule(
     "E-04",
     ERROR,
-    "A",
+    "*",
     "graph.no_message_type",
     "edge must define message_type",
     help="name the type of message that takes this edge, or * for every type",
 )
 def edges_name_a_type(subject: Subject) -> Iterator[Found]:
     """Yield each edge without a message type."""
-    for index, edge in subject.edges:
+    for at, edge in subject.edges:
         if not is_text(edge.get("message_type")):
             yield Found(
-                at=("edges", index, "message_type"),
+                at=(*at, "message_type"),
                 message=f"edge {_named(edge)} must define message_type",
                 expected="a non-empty text",
                 actual=edge.get("message_type"),
@@ -112,48 +134,57 @@ def edges_name_a_type(subject: Subject) -> Iterator[Found]:
 )
 def seeds_have_a_shape(subject: Subject) -> Iterator[Found]:
     """Yield if `initial_inputs` is neither object nor list."""
-    given = subject.manifest.get("initial_inputs")
-    if given is not None and not isinstance(given, dict | list):
-        yield Found(at=("initial_inputs",), expected="an object or a list", actual=given)
+    places = [(at, value_below(subject.graph, at)) for at in _SEEDS]
+    for at, binding in bindings_of(subject.graph):
+        places += [((*at, key), binding.get(key)) for key in ("seed_inputs", "initial_inputs")]
+    for at, given in places:
+        if given is not None and not isinstance(given, dict | list):
+            yield Found(
+                at=at,
+                message=f"{dotted(at)} must be an object or list",
+                expected="an object or a list",
+                actual=given,
+            )
 
 
 @rule(
     "E-06",
     WARNING,
-    "A",
+    "*",
     "graph.unused_seed",
     "initial_inputs names a node that is no entrypoint; it is ignored",
     help="add the node to entrypoints, or take the seed out",
 )
 def seeds_are_used(subject: Subject) -> Iterator[Found]:
     """Yield each seed that nobody receives."""
-    if subject.generation is not Generation.A:
+    if subject.generation is Generation.UNKNOWN:
         return
-    starts = entrypoints_of(subject.manifest, subject.agents)
-    for name in mapping(subject.manifest.get("initial_inputs")):
-        if name not in starts:
-            yield Found(
-                at=("initial_inputs", name),
-                message=f"initial_inputs names {name!r}, which is no entrypoint; it is ignored",
-                expected=starts,
-            )
+    starts = starts_of(subject)
+    for at in _SEEDS:
+        for name in mapping(value_below(subject.graph, at)):
+            if name not in starts:
+                yield Found(
+                    at=(*at, name),
+                    message=f"{dotted(at)} names {name!r}, which is no entrypoint; it is ignored",
+                    expected=starts,
+                )
 
 
 @rule(
     "E-07",
     ERROR,
-    "A",
+    "*",
     "graph.routing_mode",
     "unsupported routing_mode",
     help=f"use one of {', '.join(ROUTING_MODES)}",
 )
 def routing_modes_are_known(subject: Subject) -> Iterator[Found]:
     """Yield each edge with an unknown routing mode."""
-    for index, edge in subject.edges:
+    for at, edge in subject.edges:
         mode = edge.get("routing_mode")
         if mode is not None and mode not in ROUTING_MODES:
             yield Found(
-                at=("edges", index, "routing_mode"),
+                at=(*at, "routing_mode"),
                 message=f"edge {_named(edge)} has unsupported routing_mode {_shown(mode)}",
                 expected=list(ROUTING_MODES),
                 actual=mode,
@@ -163,19 +194,19 @@ def routing_modes_are_known(subject: Subject) -> Iterator[Found]:
 @rule(
     "E-08",
     ERROR,
-    "A",
+    "*",
     "graph.conditions",
     "edge has invalid conditions",
     help='write {"path": "payload.x", "op": "==", "value": …}, or all, any, not, expr',
 )
 def conditions_can_be_read(subject: Subject) -> Iterator[Found]:
     """Yield the innermost part of each condition that cannot be read."""
-    for index, edge in subject.edges:
+    for at, edge in subject.edges:
         wrong = problem_in(edge.get("conditions"))
         if wrong is not None:
-            at, reason = wrong
+            below, reason = wrong
             yield Found(
-                at=("edges", index, "conditions", *at),
+                at=(*at, "conditions", *below),
                 message=f"edge {_named(edge)} has invalid conditions: {reason}",
             )
 
@@ -183,7 +214,7 @@ def conditions_can_be_read(subject: Subject) -> Iterator[Found]:
 @rule(
     "E-09",
     STRICT,
-    "A",
+    "*",
     "graph.edge_id",
     "edge_id is required and must be unique",
     help="give each edge an id of its own",
@@ -191,8 +222,8 @@ def conditions_can_be_read(subject: Subject) -> Iterator[Found]:
 def edge_ids_are_unique(subject: Subject) -> Iterator[Found]:
     """Yield each edge without an id, and each that takes another one's."""
     first: dict[str, tuple[Any, ...]] = {}
-    for index, edge in subject.edges:
-        at = ("edges", index, "edge_id")
+    for at, edge in subject.edges:
+        at = (*at, "edge_id")
         edge_id = edge.get("edge_id")
         if not is_text(edge_id):
             yield Found(
@@ -210,7 +241,7 @@ def edge_ids_are_unique(subject: Subject) -> Iterator[Found]:
 @rule(
     "E-10",
     WARNING,
-    "A",
+    "*",
     "graph.dangling_type",
     "a message type leads nowhere, or comes from nowhere",
     help="make the edge's message_type the one that its sender emits",
@@ -230,13 +261,13 @@ def types_meet(subject: Subject) -> Iterator[Found]:
                 message=f"{agent.label} emits {emitted!r}, but no edge carries it",
                 actual=emitted,
             )
-    for index, edge in subject.edges:
+    for at, edge in subject.edges:
         sender = subject.agent_ids.get(str(edge.get("from_node")))
         kind = edge.get("message_type")
         only = _only_type(sender) if sender is not None else None
         if only is not None and is_text(kind) and kind not in (only, "*"):
             yield Found(
-                at=("edges", index, "message_type"),
+                at=(*at, "message_type"),
                 message=f"edge {_named(edge)} waits for {kind!r}, which its sender never emits",
                 expected=only,
                 actual=kind,
@@ -260,14 +291,14 @@ def _only_type(agent: AgentEntry) -> str | None:
 @rule(
     "E-11",
     WARNING,
-    "A",
+    "*",
     "graph.unreachable",
     "no message can reach this agent from an entrypoint",
     help="add an edge to it, list it under entrypoints, or take it out",
 )
 def agents_are_reached(subject: Subject) -> Iterator[Found]:
     """Yield each agent that no path of edges leads to; what a worker may address is left out."""
-    if subject.generation is not Generation.A:
+    if subject.generation is Generation.UNKNOWN:
         return
     ways: dict[str, list[str]] = {}
     for _, edge in subject.edges:
@@ -278,7 +309,7 @@ def agents_are_reached(subject: Subject) -> Iterator[Found]:
         if is_text(target):
             ways.setdefault(agent.agent_id, []).append(target)
     reached: set[str] = set()
-    pending = list(entrypoints_of(subject.manifest, subject.agents))
+    pending = [*starts_of(subject), *_auxiliary(subject)]
     while pending:
         name = pending.pop()
         if name not in reached:
@@ -295,6 +326,13 @@ def agents_are_reached(subject: Subject) -> Iterator[Found]:
             yield Found(at=agent.at, message=f"{agent.label} cannot be reached from an entrypoint")
 
 
+def _auxiliary(subject: Subject) -> list[str]:
+    """Return the agents that live messages, patches or planners may reach."""
+    agents = mapping(subject.graph.get("agents"))
+    named = [name for name in listing(agents.get("auxiliary_entrypoints")) if is_text(name)]
+    return named + template_agents(subject.graph)
+
+
 def _may_be_written_to(subject: Subject) -> bool:
     """Tell whether some worker can address agents directly, without an edge."""
     return any(
@@ -306,24 +344,29 @@ def _may_be_written_to(subject: Subject) -> bool:
 @rule(
     "E-12",
     ERROR,
-    "A",
+    "*",
     "graph.edges_shape",
     "edges must be a list of objects",
     help='write edges as [{"edge_id", "from_node", "to_node", "message_type"}, …]',
 )
 def edges_are_objects(subject: Subject) -> Iterator[Found]:
     """Yield if `edges` is no list, and each member that is no object."""
-    edges = subject.manifest.get("edges")
-    if edges is not None and not isinstance(edges, list):
-        yield Found(at=("edges",), expected="a list", actual=edges)
-    for index, edge in enumerate(listing(edges)):
-        if not isinstance(edge, dict):
+    for at, edges in edge_lists(subject.graph, subject.graph_generation):
+        if not isinstance(edges, list):
             yield Found(
-                at=("edges", index),
-                message=f"edge number {index + 1} must be an object",
-                expected="an object",
-                actual=edge,
+                at=at,
+                message=f"{dotted(at)} must be a list of objects",
+                expected="a list",
+                actual=edges,
             )
+        for index, edge in enumerate(listing(edges)):
+            if not isinstance(edge, dict):
+                yield Found(
+                    at=(*at, index),
+                    message=f"edge number {index + 1} must be an object",
+                    expected="an object",
+                    actual=edge,
+                )
 
 
 def _named(edge: JsonObject) -> str:

@@ -15,7 +15,7 @@ _STAGED_ELSEWHERE = ("__mn_skill_dependencies", "mn-skills")
 @rule(
     "N-08",
     ERROR,
-    "A",
+    "*",
     "agent.path",
     "a path leaves the place it is relative to",
     help="use a relative path without `..`; absolute targets only below /sandbox",
@@ -74,7 +74,7 @@ def _path_problem(agent: AgentEntry, path: Any, *, rooted: bool) -> str:
 @rule(
     "N-33",
     WARNING,
-    "A",
+    "*",
     "agent.upload_missing",
     "an upload is not in payloads/",
     help="add the file or folder below payloads/, or correct the path",

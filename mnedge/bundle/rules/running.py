@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mnedge.bundle.config import look_up
-from mnedge.bundle.lower import job_type_of, kind_of
+from mnedge.bundle.kinds import kind_of
+from mnedge.bundle.lower import job_type_of
 from mnedge.bundle.rules.executors import is_container, runner_of
 from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import RUN, WARNING, Found, rule
@@ -27,7 +28,7 @@ _PYTHON_COMMAND = re.compile(r"python(3(\.[0-9]+)?)?")
 @rule(
     "X-01",
     RUN,
-    "A",
+    "*",
     "runner.unsupported",
     "this agent cannot run here",
     help="give it a command and a runner that this machine has",
@@ -74,7 +75,13 @@ def unrunnable(
 
 def _module(agent: AgentEntry) -> Iterator[Found]:
     name = agent.config.get("module")
-    if is_text(name) and not _PYTHON_CLASS.fullmatch(name):
+    if not is_text(name):
+        yield Found(
+            at=(*agent.at, "config", "module"),
+            message=f"{agent.label} names no module",
+            expected="python:package.module:Class",
+        )
+    elif not _PYTHON_CLASS.fullmatch(name):
         yield Found(
             at=(*agent.at, "config", "module"),
             message=f"module {name} of {agent.label} is native code of another runtime",

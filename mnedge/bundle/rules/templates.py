@@ -11,7 +11,7 @@ from mnedge.bundle.templates import is_pinned
 @rule(
     "T-01",
     ERROR,
-    "A",
+    "*",
     "template.version",
     "a template reference must pin a version",
     help="write <template>@<version>, not latest",
@@ -32,7 +32,7 @@ def templates_are_pinned(subject: Subject) -> Iterator[Found]:
 @rule(
     "T-02",
     ERROR,
-    "A",
+    "*",
     "template.unknown",
     "agent template not found",
     help="give the agent agent_type and config of its own, or use a built-in template",
@@ -45,7 +45,7 @@ def templates_are_known(subject: Subject) -> Iterator[Found]:
 @rule(
     "T-03",
     ERROR,
-    "A",
+    "*",
     "template.input_missing",
     "missing required template fields",
     help="add the fields to `with`",
