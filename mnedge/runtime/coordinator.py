@@ -46,6 +46,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
+from mnedge.runtime.listening import Listener
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
@@ -125,6 +126,7 @@ class Coordinator:
         self._inbox = Inbox()
         self._timers = Timers(clock, self._timer_due)
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._listener = Listener(folder, self._inbox, clock, lambda: bool(self._scopes))
         self._asked: dict[str, OperatorRequest] = {}
         self._since_snapshot_bytes = 0
         self._snapshot_bytes = 0
@@ -152,6 +154,7 @@ class Coordinator:
                     nursery.start_soon(self._timers.run)
                     nursery.start_soon(self._publisher.run)
                     nursery.start_soon(self._watch_asks)
+                    nursery.start_soon(self._listener.run)
                     await self._serve(nursery)
                     nursery.cancel_scope.cancel()
             if self._poisoned:
@@ -176,6 +179,7 @@ class Coordinator:
             await self._workplace.sweep()
         if self._finish is not None:
             return
+        self._listener.hear()
         for request in await jobs.waiting_asks(self._stores, self.record.job_id):
             self._take_ask(request)
         at = self._clock()
@@ -227,8 +231,10 @@ class Coordinator:
             self._act(applied, nursery)
         if any(isinstance(fact, AttemptEnded) for fact in applied.facts):
             self._folder.merge_worker_files()
+            self._listener.hear()
         await self._publisher.add(applied.events)
         await self._answer_asks(applied.facts)
+        self._listener.journaled(applied.facts)
         if self._follow_status(applied.poison):
             nursery.start_soon(self._keep_record)
         await self._keep_snapshot()
@@ -437,6 +443,7 @@ class Coordinator:
                 verb=request.verb,
                 by=request.by,
                 reason=request.reason,
+                details=request.details,
             )
         )
 

@@ -101,8 +101,8 @@ def replace_file(path: Path, content: bytes, *, durably: bool = False) -> Stamp:
 
 _OURS = re.compile(
     r"\.(?:(?:run|config|inputs|job|result|final_artifact|timeline|observability_summary)\.json"
-    r"|(?:events|errors|timeline|logs|human)\.(?:\d+\.)?(?:jsonl|index\.json))"
-    + re.escape(TEMPORARY)
+    r"|(?:events|errors|timeline|logs|human)\.(?:\d+\.)?(?:jsonl|index\.json)"
+    r"|workflow_state\.json|human\.heard\.json)" + re.escape(TEMPORARY)
 )
 
 

@@ -6,7 +6,7 @@ between any two writes is made good by `open`, which the next owner calls.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ from mnedge.store.runs.records import (
     run_json,
     summary_json,
 )
+from mnedge.store.runs.spoken import Spoken
 
 STREAMS = "events"
 """Folder of the data directory that holds our streams, one folder per job."""
@@ -174,6 +175,27 @@ class RunFolder:
             with self._told():
                 self._pages.merge()
                 self._restore()
+        except UnavailableError:
+            return
+
+    def listen(self) -> list[Spoken]:
+        """Return what others wrote into `human.jsonl` and nobody was told yet.
+
+        Each line is told again after `open` until it is confirmed. A disk that refuses is no error.
+        """
+        try:
+            with self._told():
+                if not self._sound:
+                    self._load()
+                return self._pages.listen()
+        except UnavailableError:
+            return []
+
+    def confirm(self, line_ids: Collection[str]) -> None:
+        """Forget lines that the job's journal holds; if the disk refuses, they are told again."""
+        try:
+            with self._told():
+                self._pages.spool.confirm(line_ids)
         except UnavailableError:
             return
 

@@ -18,7 +18,7 @@ PHASES = (
     "failed",
 )
 _FAILURES = frozenset({"job_failed", "retry_exhausted", "scheduler_failure", "error_recorded"})
-_HUMAN = frozenset(
+HUMAN = frozenset(
     {
         "human_notice",
         "human_input_requested",
@@ -28,6 +28,7 @@ _HUMAN = frozenset(
         "human_notice_acknowledged",
     }
 )
+"""Types of the records of `human.jsonl`."""
 _PHASE_OF = {
     "job_pending": "validating",
     "job_validated": "validating",
@@ -50,6 +51,7 @@ _STATUS_OF = {
     "run_started": "running",
     "inputs_loaded": "completed",
     "human_input_requested": "pending",
+    "human_input_rejected": "rejected",
 }
 _STATUS_BY_ENDING = (
     ("_started", "running"),
@@ -83,11 +85,16 @@ _WARNINGS = frozenset(
         "budget_warning",
         "executor_fallback_dispatched",
         "human_input_timeout",
+        "human_lines_dropped",
         "item_dropped",
         "item_skipped",
+        "notes_dropped",
         "rate_limited",
         "retry_scheduled",
         "unparseable_event",
+        "worker_events_dropped",
+        "workflow_message_dead_lettered",
+        "workflow_step_low_confidence",
     }
 )
 _STATE_BEGINNINGS = ("run_", "job_", "blueprint_phase_", "output_skill_", "tcp_output_", "service_")
@@ -103,6 +110,7 @@ _STATE_TYPES = frozenset(
         "agents_restarted",
         "agent_restart_scheduled",
         "budget_exceeded",
+        "human_input_rejected",
         "retry_scheduled",
     }
 )
@@ -145,7 +153,7 @@ class Kind(Struct, frozen=True):
 def kind_of(event_type: str) -> Kind:
     """Return the kind of any type, also of one that a worker made up."""
     failure = event_type in _FAILURES or event_type.endswith(("_failed", "_timed_out"))
-    human = event_type in _HUMAN
+    human = event_type in HUMAN
     retry = event_type.endswith("retry_scheduled")
     warning = event_type in _WARNINGS or retry or event_type.endswith("_rejected")
     timeline = (

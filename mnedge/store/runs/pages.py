@@ -34,6 +34,7 @@ from mnedge.store.runs.mending import (
 )
 from mnedge.store.runs.mirror import Mirror
 from mnedge.store.runs.records import Counts
+from mnedge.store.runs.spoken import Spoken, Spool
 from mnedge.store.runs.stream import Stream, segment_name
 from mnedge.store.runs.tally import Tally
 
@@ -56,6 +57,7 @@ class Pages:
         self._job_id = identity.job_id
         self._deriver = deriver
         self._adopter = Adopter(identity, redactor)
+        self.spool = Spool(folder, identity.job_id)
         streams = [
             Stream(folder, name, rotates=name in INDEXED, busy=name == "events")
             for name in ("events", *FOLLOWING)
@@ -84,6 +86,7 @@ class Pages:
         """
         for mirror in self.mirrors.values():
             mirror.stream.load()
+        self.spool.load()
         self.tally, derived = counted_again(self.events, self._deriver, self._job_id)
         following = [self.mirrors[name].stream for name in FOLLOWING]
         drop_ahead(self.events, following, self._job_id, self.tally)
@@ -113,6 +116,16 @@ class Pages:
         for mirror in self.mirrors.values():
             if thoroughly or not mirror.quiet:
                 self._absorb(mirror, thoroughly=thoroughly)
+
+    def listen(self) -> list[Spoken]:
+        """Return what others wrote into `human.jsonl` and nobody was told yet.
+
+        Raises: OSError.
+        """
+        mirror = self.mirrors["human"]
+        if not mirror.quiet:
+            self._absorb(mirror, thoroughly=False)
+        return self.spool.new()
 
     def cut(self, seq: int) -> None:
         """Forget the events after this number, and what followed from them.
@@ -263,6 +276,8 @@ class Pages:
             if lines:
                 self._add([self._foreign_block(line) for line in lines], show=False)
         else:
+            if lines and stream.name == "human":
+                self.spool.add(lines)
             self._write(mirror, lines, show=False)
         added = stream.size_bytes - shown
         if foreign.in_place and stream.segments is segments and lines == foreign.lines:

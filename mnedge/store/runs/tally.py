@@ -55,9 +55,9 @@ class Tally(Struct, kw_only=True, omit_defaults=True):
         if kind.failure and kind.type not in ("run_failed", "job_failed"):
             self.failed_step = text_of(record, "step_id") or self.failed_step
             self.failed_agent = text_of(record, "agent_id") or self.failed_agent
-        if kind.human:
-            self._note_human(kind, record)
         if ours:
+            if kind.human:
+                self._note_human(kind, record)
             self._note_run(kind, ts)
         return self._duration_ms(kind, record, ts)
 
@@ -68,16 +68,22 @@ class Tally(Struct, kw_only=True, omit_defaults=True):
             case "run_completed" | "run_failed" | "run_cancelled":
                 self.ended_type, self.ended_ts = kind.type, ts
             case type_ if type_ in RUN_STATUS_OF:
-                self.status = RUN_STATUS_OF[type_]
+                status = RUN_STATUS_OF[type_]
+                waits = status == "running" and self.waiting_human
+                self.status = "waiting_for_human" if waits else status
             case _:
                 pass
 
     def _note_human(self, kind: Kind, record: dict[str, Any]) -> None:
-        request = text_of(payload_of(record), "request_id")
+        payload = payload_of(record)
+        request = text_of(payload, "request_id")
         if kind.type == "human_input_requested":
+            if payload.get("status", "pending") != "pending":
+                return  # it is only shown; nobody waits for an answer
             if request not in self.waiting_human:
                 self.waiting_human.append(request)
-            self.status = "waiting_for_human"
+            if self.status == "running":
+                self.status = "waiting_for_human"
         elif request in self.waiting_human and kind.type != "human_notice":
             self.waiting_human.remove(request)
             if not self.waiting_human and self.status == "waiting_for_human":

@@ -67,6 +67,23 @@ def test_a_run_waits_for_a_person_until_every_request_is_answered():
     assert tally.warnings == 1
 
 
+def test_only_what_waits_for_an_answer_makes_a_run_wait():
+    tally = Tally()
+    note(tally, "human_input_requested", payload={"request_id": "a", "status": "disabled"})
+    note(tally, "human_input_requested", ours=False, payload={"request_id": "b"})
+    assert tally.status == "running"
+
+
+def test_a_paused_run_that_waits_for_a_person_waits_again_when_it_is_resumed():
+    tally = Tally()
+    note(tally, "human_input_requested", payload={"request_id": "a", "status": "pending"})
+    note(tally, "job_paused")
+    note(tally, "human_input_requested", payload={"request_id": "b"})
+    assert tally.status == "paused"
+    note(tally, "job_resumed")
+    assert tally.status == "waiting_for_human"
+
+
 def test_odd_records_do_no_harm():
     tally = Tally()
     for record in (
