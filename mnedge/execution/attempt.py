@@ -23,7 +23,7 @@ from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
 from mnedge.execution.leases import Lease, Leases
 from mnedge.execution.modules import ModuleWorkers, module_workers
 from mnedge.execution.order import AttemptOrder, JobContext
-from mnedge.execution.output import said
+from mnedge.execution.output import Said
 from mnedge.execution.patience import insist, refused
 from mnedge.execution.pools import DEFAULT_POOL, PoolStats, read_capacities
 from mnedge.execution.processes import Processes
@@ -200,20 +200,20 @@ class _Attempt:
         documents = await self._documents(agent)
         while True:
             self._runs += 1
-            status, result = await insist(
+            status, result, answer = await insist(
                 partial(self._run_once, agent, chosen, documents), self._tell
             )
             again = self._runs < most and is_transient(result)
             result |= {"attempts": self._runs, "lease": lease_map(lease)}
             if status is OutcomeStatus.SUCCEEDED:
-                return await insist(partial(self._succeeded, result), self._tell)
+                return await insist(partial(self._succeeded, result, answer), self._tell)
             if not again:
                 return await insist(partial(self._gave_up, result), self._tell)
             await trio.sleep(backoff_s(backoff_ms, self._runs))
 
     async def _run_once(
         self, agent: Agent, chosen: Chosen, documents: staging.Documents
-    ) -> tuple[OutcomeStatus, dict[str, Any]]:
+    ) -> tuple[OutcomeStatus, dict[str, Any], Said]:
         """Stage and run.
 
         Raises: DiskRefusedError if nothing was started for want of room.
@@ -224,23 +224,23 @@ class _Attempt:
             async with self._workspace() as workspace:
                 launch = await run.stage(workspace, documents)
                 finished = await run.carry(launch, self._publish)
+                finished, answer = await run.answer(finished)
         except OSError as error:
             disk = refused(error) if launch is None else None
             raise (disk or error) from error
-        return finished.status, run.result(launch, finished)
+        return finished.status, run.result(launch, finished), answer
 
     async def _gave_up(self, result: dict[str, Any]) -> Outcome:
         offload = Offload(self._equipment.blobs, self._job.body_paths)
         return Outcome(status=OutcomeStatus.FAILED, error=await offload.members(result))
 
-    async def _succeeded(self, result: dict[str, Any]) -> Outcome:
-        understood = said(result["stdout"])
+    async def _succeeded(self, result: dict[str, Any], answer: Said) -> Outcome:
         offload = Offload(self._equipment.blobs, self._job.body_paths)
         return Outcome(
             status=OutcomeStatus.SUCCEEDED,
             result=await offload.members(result),
-            structured=understood.structured and await offload.structured(understood.structured),
-            sdk_result=understood.sdk_result and await offload.members(understood.sdk_result),
+            structured=answer.structured and await offload.structured(answer.structured),
+            sdk_result=answer.sdk_result and await offload.members(answer.sdk_result),
         )
 
     async def _documents(self, agent: Agent) -> staging.Documents:

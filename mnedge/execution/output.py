@@ -45,8 +45,11 @@ def said(stdout: str) -> Said:
     if not (text.startswith("{") and text.endswith("}")):
         return NOTHING_SAID
     value = decoded(text)
-    if not isinstance(value, dict):
-        return NOTHING_SAID
+    return understood(value) if isinstance(value, dict) else NOTHING_SAID
+
+
+def understood(value: dict[str, Any]) -> Said:
+    """Return how a worker's JSON object is understood."""
     return Said(
         structured=structured(value) if any(key in value for key in TRIGGERS) else None,
         sdk_result=value if is_sdk_result(value) else None,

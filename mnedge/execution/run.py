@@ -4,18 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
+from msgspec import structs
 
 from mnedge.execution import preparation, staging
 from mnedge.execution.beacons import Beacons, beacon_settings
 from mnedge.execution.environment import DEFAULT_MAX_COMMAND_BYTES, positive, whole
 from mnedge.execution.equipment import Equipment
 from mnedge.execution.order import AttemptOrder
+from mnedge.execution.output import NOTHING_SAID, Said, hidden, said, understood
 from mnedge.execution.preparation import Place
 from mnedge.execution.results import result_map, worker_secrets_in
 from mnedge.execution.selection import Chosen
+from mnedge.execution.step_result import VARIABLE, NotReadyError, result_file
 from mnedge.execution.watch import Watch
 from mnedge.model.facts import NamedEvent
 from mnedge.model.manifest import Agent
+from mnedge.model.states import OutcomeStatus
 from mnedge.ports import Finished, Launch
 
 MAX_OUTPUT_BYTES = 1 << 20
@@ -43,6 +47,7 @@ class Run:
             agent.config, order.command.workflow.get("heartbeat_timeout_ms")
         )
         self._identity = preparation.identity_of(order, agent, number)
+        self._result_file = result_file(agent.config, order.job.job_id, order.command, number)
         self._secrets: tuple[str, ...] = ()
 
     async def stage(self, workspace: str, documents: staging.Documents) -> Launch:
@@ -76,6 +81,9 @@ class Run:
             self._identity,
             python,
         )
+        if self._result_file is not None:
+            self._result_file.prepare()
+            environment.setdefault(VARIABLE, self._result_file.path)
         self._secrets = worker_secrets_in(self._equipment.config.environ, config, environment)
         command = await self._equipment.python.settle(command, environment, job.job_id)
         return self._launch(place, command, environment)
@@ -92,6 +100,26 @@ class Run:
         )
         watch = Watch(self._chosen.runner, launch, beacons, secrets=self._secrets, publish=publish)
         return await watch.run()
+
+    async def answer(self, finished: Finished) -> tuple[Finished, Said]:
+        """Return what the worker said: in its result file, else on stdout.
+
+        A run without the result that it owes has failed.
+        """
+        if finished.status is not OutcomeStatus.SUCCEEDED:
+            return finished, NOTHING_SAID
+        if self._result_file is None:
+            text = finished.stdout.decode(errors="replace")
+            return finished, said(hidden(text, self._secrets))
+        try:
+            value = await trio.to_thread.run_sync(
+                self._result_file.read, self._secrets, limiter=self._equipment.copying
+            )
+        except NotReadyError as missing:
+            error = f"artifact_not_ready: {missing}"
+            failed = structs.replace(finished, status=OutcomeStatus.FAILED, error=error)
+            return failed, NOTHING_SAID
+        return finished, understood(value)
 
     def result(self, launch: Launch, finished: Finished) -> dict[str, Any]:
         """Return the result map, or the error map."""
