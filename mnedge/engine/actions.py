@@ -5,7 +5,9 @@ Source: worker contract 2.2, 2.8.
 
 from typing import Any
 
-from mnedge.engine.job import complete_run
+from mnedge.engine.ledger import reports
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.run import complete_run
 from mnedge.engine.route import Draft, emit, emit_to
 from mnedge.engine.turn import Turn
 from mnedge.model.facts import Emission
@@ -41,11 +43,14 @@ def send(turn: Turn, index: int, parent: Message, emission: Emission, action: in
         emit_to(turn, index, emission.to, draft)
 
 
-def complete(turn: Turn, index: int, scope: str, result: Any, step_id: str | None) -> None:
-    """Note a completed step, or complete the run."""
+def complete(turn: Turn, index: int, scope: str, result: Any, attempt: int) -> None:
+    """Complete the step that is acted for (by that attempt of it), or the run."""
     if scope == "run":
         complete_run(turn, index, result)
         return
+    if turn.step != NO_STEP:
+        reports.complete(turn, turn.ledger.steps[turn.step], attempt, result)
+        return
     agent_id = turn.job.agents[index].agent_id
     payload = result if isinstance(result, dict) else {"result": result}
-    turn.tell("workflow_step_attempt_completed", agent_id, payload, step_id=step_id)
+    turn.tell("workflow_step_attempt_completed", agent_id, payload)

@@ -19,11 +19,15 @@ from mnedge.engine.job import (
     IDLE_TIMER,
     fail,
     idle_timer_fired,
+    is_silent,
     operator_asked,
     park,
     start,
     watch_silence,
 )
+from mnedge.engine.ledger import gate, reports, run, settle
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.work import beacon
 from mnedge.engine.primitives import gather, observe, route_on
 from mnedge.engine.restart import recovered, restart_begins
 from mnedge.engine.route import (
@@ -54,7 +58,7 @@ from mnedge.model.facts import (
     WorkerSaid,
 )
 from mnedge.model.message import Message
-from mnedge.model.states import TERMINAL, AgentKind, JobStatus
+from mnedge.model.states import TERMINAL, AgentKind, JobStatus, Verb
 
 MAX_HOPS = 10_000
 """Messages that one `apply` takes at most, so that a cancel gets in between."""
@@ -77,8 +81,10 @@ def apply(
     state.at = max(state.at, float(fact.at))
     turn = Turn(job, state)
     _act(turn, fact)
+    run.resume_end(turn)
     if state.status is JobStatus.RUNNING:
         _drain(turn)
+        run.resume_end(turn)
     else:
         state.wants_more = False
     if state.status not in TERMINAL:
@@ -113,7 +119,11 @@ def _act(turn: Turn, fact: AnyFact) -> None:
                 turn.events.append(
                     Event(turn.next_seq, float(note.at), note.type, note.agent_id, note.payload)
                 )
-        case Continued() | WorkerSaid() | HumanSaid():
+                if note.type == "agent_beacon" and turn.running and turn.state.ledger is not None:
+                    beacon(turn, note)
+        case WorkerSaid():
+            _worker_said(turn, fact)
+        case Continued() | HumanSaid():
             pass
         case _:
             _act_on_job(turn, fact)
@@ -123,11 +133,17 @@ def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitC
     match fact:
         case Submitted():
             if turn.state.status is JobStatus.PENDING:
+                run.start(turn, fact.carried)
                 start(turn, fact.node)
+                if turn.state.ledger is not None:
+                    settle.reconsider(turn)
         case OperatorAsked():
             was_paused = turn.state.status is JobStatus.PAUSED
+            if fact.verb is Verb.PAUSE and turn.running:
+                run.pausing(turn)
             operator_asked(turn, fact)
             if was_paused and turn.running:
+                run.resumed(turn)
                 _go_on(turn)
         case Recovered():
             _recovered(turn, fact)
@@ -169,12 +185,31 @@ def _timer_fired(turn: Turn, timer_id: str) -> None:
     timer = turn.clear_timer(timer_id, tell=False)
     if timer is None:
         return
-    if timer_id == IDLE_TIMER:
+    if timer_id == IDLE_TIMER and turn.state.ledger is not None:
+        if is_silent(turn):
+            run.silent(turn, timer.kind)
+    elif timer_id == IDLE_TIMER:
         idle_timer_fired(turn)
+    elif timer.kind in ("deadline", "heartbeat", "retry"):
+        settle.timer_fired(turn, timer.kind, timer.agent)
     elif timer.message is not None:
         deliver(turn, OUTSIDE, timer.agent, msgspec.structs.replace(timer.message, at=turn.at))
     else:
         _launch_waiting(turn, timer.agent)
+
+
+def _worker_said(turn: Turn, fact: WorkerSaid) -> None:
+    """Act on what a worker published while its launch is the current one."""
+    for kind in (AgentKind.EXECUTOR, AgentKind.MODULE):
+        index = turn.agent_at_work(fact.work_id, fact.launch, kind)
+        flight = None if index is None else turn.state.agents[index].flight
+        if index is not None and flight is not None:
+            executor.enter(turn, flight)
+            agent_id = turn.job.agents[index].agent_id
+            event = fact.event
+            turn.tell(event.type, agent_id, event.payload, step_id=flight.step_id)
+            reports.report(turn, index, event, flight.attempt)
+            return
 
 
 def _launch_waiting(turn: Turn, index: int) -> None:
@@ -212,6 +247,7 @@ def _recovered(turn: Turn, fact: Recovered) -> None:
         turn.commands.append(finished)
         return
     turn.tell("job_recovery_started", None, {"node": fact.node, "reason": fact.reason})
+    run.found_again(turn)
     for index in range(len(state.agents)):
         _relaunch(turn, index)
     for timer_id, timer in state.timers.items():
@@ -349,7 +385,7 @@ def _take_queue(turn: Turn) -> None:  # noqa: PLR0915 - a call per message would
 def _take(turn: Turn, index: int, message: Message) -> None:
     """Let the agent take the message; its inbox keeps it while it cannot, or others wait."""
     agent = turn.state.agents[index]
-    if agent.holding or agent.flight is not None or agent.inbox:
+    if agent.holding or agent.flight is not None or agent.inbox or agent.due:
         if agent.inbox is None:
             agent.inbox = deque()
         agent.inbox.append(message)
@@ -360,21 +396,37 @@ def _take(turn: Turn, index: int, message: Message) -> None:
 def _take_from_inbox(turn: Turn, index: int) -> None:
     agent = turn.state.agents[index]
     agent.ready = False
-    if agent.inbox is None or agent.holding or agent.flight is not None:
+    if agent.holding or agent.flight is not None:
         return
-    message = agent.inbox.popleft()
-    if not agent.inbox:
-        agent.inbox = None
-    _handle(turn, index, message)
+    due = gate.take_due(turn, index) if agent.due else None
+    if due is not None:
+        _begin(turn, index, due, released=True)
+    elif agent.inbox:
+        message = agent.inbox.popleft()
+        if not agent.inbox:
+            agent.inbox = None
+        _handle(turn, index, message)
     make_ready(turn, index)
 
 
 def _handle(turn: Turn, index: int, message: Message) -> None:
-    compiled, agent = turn.agent(index)
+    agent = turn.state.agents[index]
     agent.depth -= 1
     turn.state.queued_bytes -= message.weight_bytes
     if agent.level:
         taken(turn, index)
+    _begin(turn, index, message)
+
+
+def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) -> None:
+    """Let the agent handle the message, if the ledger agrees."""
+    compiled = turn.job.agents[index]
+    turn.step = NO_STEP
+    if turn.state.ledger is not None:
+        admitted = gate.admit(turn, index, message, released=released)
+        if admitted is None:
+            return
+        message = admitted
     turn.tell("agent_message_received", compiled.agent_id, message)
     match compiled.kind:
         case AgentKind.ROUTER:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from mnedge.engine.conditions import Condition, compile_condition, suffixes
+from mnedge.engine.ledger.definition import CompiledLedger, compile_ledger
 from mnedge.engine.pressure import Bounds, bounds_of
 from mnedge.engine.restart_policy import RestartPolicy, restart_policy
 from mnedge.engine.settings import named, truthy, whole
@@ -26,6 +27,9 @@ _RUNNABLE = frozenset(
         AgentKind.AGGREGATOR,
         AgentKind.SENSOR,
         AgentKind.MODULE,
+        AgentKind.STEP_SOURCE,
+        AgentKind.STEP_JOIN,
+        AgentKind.STEP_SINK,
     }
 )
 _SAFETY_KEYS = ("safe_to_retry", "idempotent", "idempotency_key", "recovery_idempotency_key")
@@ -94,6 +98,10 @@ class CompiledAgent(Struct, frozen=True, kw_only=True):
     startup_delay_s: float = 0.0
     needs_review: bool = False
     """A launch cut by a crash waits for a person."""
+    ends_run: bool = False
+    """Its completion is the run's: `terminal_sink` and `complete_run`."""
+    completes_step: bool = True
+    """A successful attempt completes the step it is for."""
 
     def route(self, message_type: str) -> Route:
         """Return where that type goes."""
@@ -114,6 +122,7 @@ class CompiledJob(Struct, frozen=True, kw_only=True):
     completes_by_agent: bool
     """A completing agent ends the job (else the job is a service that goes on)."""
     max_state_bytes: int
+    ledger: CompiledLedger | None = None
 
 
 def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJob:
@@ -131,12 +140,14 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
     paths: set[str] = {"agent_id"}
     routes = _routes(spec, index_of, paths)
     service = spec.job_type in ("service", "system")
+    sinks = {index_of[agent.agent_id] for agent in spec.agents if ends_run(agent.config)}
+    ledger = compile_ledger(spec.workflow, index_of, spec.edges, sinks)
     limit = whole(spec.policies.get("max_state_bytes"), at_least=1)
     return CompiledJob(
         spec=spec,
         revision=revision,
         agents=[
-            _agent(spec, index, agent, routes.get(index, {}))
+            _agent(spec, index, agent, routes.get(index, {}), ledger)
             for index, agent in enumerate(spec.agents)
         ],
         index_of=index_of,
@@ -145,6 +156,7 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
         service=service,
         completes_by_agent=not service or spec.generation == "A",
         max_state_bytes=MAX_STATE_BYTES if limit is None else limit,
+        ledger=ledger,
     )
 
 
@@ -210,7 +222,13 @@ def _route(links: list[Link]) -> Route:
     return Route(tuple(links), plain)
 
 
-def _agent(spec: JobSpec, index: int, agent: Agent, routes: dict[str, Route]) -> CompiledAgent:
+def _agent(
+    spec: JobSpec,
+    index: int,
+    agent: Agent,
+    routes: dict[str, Route],
+    ledger: CompiledLedger | None,
+) -> CompiledAgent:
     config = agent.config
     return CompiledAgent(
         index=index,
@@ -222,7 +240,7 @@ def _agent(spec: JobSpec, index: int, agent: Agent, routes: dict[str, Route]) ->
         bounds=bounds_of(config),
         restart=restart_policy(spec, agent),
         emits=_emits(agent),
-        is_plain_router=_is_plain_router(agent, routes),
+        is_plain_router=ledger is None and _is_plain_router(agent, routes),
         target=named(config.get("target_node")) if agent.kind is AgentKind.ROUTER else None,
         completes=_completes(agent),
         on_message=truthy(config.get("complete_on_message")),
@@ -230,6 +248,9 @@ def _agent(spec: JobSpec, index: int, agent: Agent, routes: dict[str, Route]) ->
         failure_type=named(config.get("failure_message_type")),
         startup_delay_s=(whole(config.get("startup_delay_ms")) or 0) / 1000,
         needs_review=_needs_review(spec, config),
+        ends_run=ends_run(config),
+        completes_step="workflow_complete_step" not in config
+        or truthy(config["workflow_complete_step"]),
     )
 
 
@@ -254,9 +275,14 @@ def _emits(agent: Agent) -> str | None:
     return named(config.get("output_message_type"))
 
 
+def ends_run(config: dict[str, Any]) -> bool:
+    """Tell whether an agent's completion is the run's."""
+    return truthy(config.get("terminal_sink")) and truthy(config.get("complete_run"))
+
+
 def _completes(agent: Agent) -> bool:
     config = agent.config
-    if truthy(config.get("terminal_sink")) and truthy(config.get("complete_run")):
+    if ends_run(config):
         return True
     if "complete_job" in config:
         return truthy(config["complete_job"])

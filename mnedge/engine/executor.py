@@ -6,7 +6,13 @@ Source: worker contract 2.7 to 2.9.
 from typing import Any
 
 from mnedge.engine.actions import complete, send
-from mnedge.engine.job import complete_run, fail
+from mnedge.engine.job import fail
+from mnedge.engine.ledger import reports
+from mnedge.engine.ledger.context import step_context, work_key
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.run import complete_run
+from mnedge.engine.ledger.settle import attempt_failed
+from mnedge.engine.ledger.work import stale_answer
 from mnedge.engine.restart import crashed
 from mnedge.engine.route import Draft, emit, make_ready
 from mnedge.engine.state import PARKED, RUNNING, STARTING, AgentState, ExecutorMemory, Flight, Timer
@@ -17,7 +23,7 @@ from mnedge.model.facts import AttemptEnded, Outcome, Structured
 from mnedge.model.failure import failure_text
 from mnedge.model.ids import plain_id
 from mnedge.model.message import Message
-from mnedge.model.states import TERMINAL, AgentKind, OutcomeStatus
+from mnedge.model.states import TERMINAL, AgentKind, AttemptStatus, OutcomeStatus
 
 RESULT_HEADERS = {
     "schema_ref": "com.mirrorneuron.executor.result",
@@ -36,6 +42,7 @@ def take(turn: Turn, index: int, message: Message) -> None:
     compiled, agent = turn.agent(index)
     memory = memory_of(agent)
     agent.flight = Flight(f"{compiled.agent_id}:{plain_id(message.message_id)}", message)
+    bind(turn, agent.flight)
     turn.state.flights += 1
     turn.state.queued_bytes += message.weight_bytes
     if compiled.startup_delay_s and not memory.started:
@@ -72,7 +79,8 @@ def launch(turn: Turn, index: int) -> None:
             message=flight.message,
             invocation=agent.processed + 1,
             agent_state={} if memory.agent_state is None else memory.agent_state,
-            idempotency_key=f"{turn.state.job_id}:{flight.work_id}",
+            idempotency_key=work_key(turn, flight),
+            workflow=step_context(turn, flight),
         )
     )
 
@@ -81,22 +89,45 @@ def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
     """Take the answer of an attempt's current launch; any other answer changes nothing."""
     index = turn.agent_at_work(fact.attempt_id, fact.launch, AgentKind.EXECUTOR)
     if index is None:
+        stale_answer(turn, fact.attempt_id)
         return
     agent = turn.state.agents[index]
     flight = agent.flight
     if flight is None or flight.message is None:
         return
     memory = memory_of(agent)
+    enter(turn, flight)
     match fact.outcome.status:
         case OutcomeStatus.SUCCEEDED:
             _land(turn, index)
-            _succeeded(turn, index, flight.message, fact.outcome, memory)
+            _succeeded(turn, index, flight, fact.outcome, memory)
         case OutcomeStatus.STOPPED:
             memory.last_error = "the attempt was stopped from outside"
-            crashed(turn, index, memory.last_error)
+            if turn.step != NO_STEP:
+                _land(turn, index)
+                attempt_failed(turn, turn.ledger.steps[turn.step], memory.last_error)
+            else:
+                crashed(turn, index, memory.last_error)
         case OutcomeStatus.FAILED:
             _failed(turn, index, flight, fact.outcome, memory)
     make_ready(turn, index)
+
+
+def bind(turn: Turn, flight: Flight) -> None:
+    """Note which step, and which attempt of it, the flight works for."""
+    if turn.step == NO_STEP:
+        return
+    step = turn.ledger.steps[turn.step]
+    current = step.current
+    flight.step_id = step.step_id
+    flight.attempt = 0 if current is None else current.number
+
+
+def enter(turn: Turn, flight: Flight) -> None:
+    """Act for the flight's step from here on."""
+    turn.step = NO_STEP
+    if flight.step_id is not None and turn.state.ledger is not None:
+        turn.step = turn.ledger.step_of.get(flight.step_id, NO_STEP)
 
 
 def _land(turn: Turn, index: int) -> None:
@@ -111,8 +142,11 @@ def _land(turn: Turn, index: int) -> None:
 
 
 def _succeeded(
-    turn: Turn, index: int, message: Message, outcome: Outcome, memory: ExecutorMemory
+    turn: Turn, index: int, flight: Flight, outcome: Outcome, memory: ExecutorMemory
 ) -> None:
+    message = flight.message
+    if message is None:
+        return
     structured = outcome.structured or Structured()
     payload = output_payload(turn.job.agents[index].agent_id, message, outcome)
     memory.runs += 1
@@ -121,7 +155,7 @@ def _succeeded(
     if structured.has_next_state:
         memory.agent_state = structured.next_state
     _weigh(turn, memory)
-    _act(turn, index, message, outcome, structured, payload)
+    _act(turn, index, flight, message, outcome, structured, payload)
 
 
 def _weigh(turn: Turn, memory: ExecutorMemory) -> None:
@@ -133,6 +167,7 @@ def _weigh(turn: Turn, memory: ExecutorMemory) -> None:
 def _act(
     turn: Turn,
     index: int,
+    flight: Flight,
     message: Message,
     outcome: Outcome,
     structured: Structured,
@@ -142,18 +177,26 @@ def _act(
     compiled = turn.job.agents[index]
     state = turn.state
     turn.tell("sandbox_job_completed", compiled.agent_id, _completed_payload(outcome.result))
+    number = turn.step
     for event in structured.events:
-        turn.tell(event.type, compiled.agent_id, event.payload)
-    for completion in sorted(structured.completions, key=lambda one: one.scope != "step"):
-        result = payload if completion.default else completion.value
-        complete(turn, index, completion.scope, result, None)
+        turn.tell(event.type, compiled.agent_id, event.payload, step_id=flight.step_id)
+        reports.report(turn, index, event, flight.attempt)
         if state.status in TERMINAL:
             return
-    action = 1 + len(structured.events) + len(structured.completions)
-    if compiled.emits is not None:
+    failed_itself = number != NO_STEP and _has_failed(turn, number, flight.attempt)
+    completions = structured.completions
+    for completion in sorted(completions, key=lambda one: one.scope != "step"):
+        result = payload if completion.default else completion.value
+        complete(turn, index, completion.scope, result, flight.attempt)
+        if state.status in TERMINAL:
+            return
+    if number != NO_STEP and compiled.completes_step and not completions:
+        complete_if_current(turn, number, flight.attempt, payload)
+    action = 1 + len(structured.events) + len(completions)
+    if compiled.emits is not None and not failed_itself:
         _emit_result(turn, index, message, compiled.emits, payload, action)
         action += 1
-    if compiled.completes:
+    if compiled.completes and number == NO_STEP:
         complete_run(turn, index, payload)
         action += 1
     for emission in structured.emissions:
@@ -161,6 +204,22 @@ def _act(
             return
         send(turn, index, message, emission, action)
         action += 1
+
+
+def _has_failed(turn: Turn, number: int, attempt_number: int) -> bool:
+    """Tell whether the worker has made its own attempt fail."""
+    return any(
+        attempt.number == attempt_number and attempt.status is AttemptStatus.FAILED
+        for attempt in turn.ledger.steps[number].attempts
+    )
+
+
+def complete_if_current(turn: Turn, number: int, attempt_number: int, payload: Any) -> None:
+    """Complete the step as success implies, unless its worker has settled it otherwise."""
+    step = turn.ledger.steps.get(number)
+    current = None if step is None else step.current
+    if step is not None and current is not None and current.number == attempt_number:
+        reports.complete(turn, step, attempt_number, payload)
 
 
 def _completed_payload(result: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +297,10 @@ def _failed(
     memory.last_error = text
     if compiled.failure_type is not None and flight.message is not None:
         _land(turn, index)
-        _fall_back(turn, index, flight.message, outcome, compiled.failure_type)
+        _fall_back(turn, index, flight, flight.message, outcome, compiled.failure_type)
+    elif turn.step != NO_STEP:
+        _land(turn, index)
+        attempt_failed(turn, turn.ledger.steps[turn.step], error)
     elif compiled.restart.declared:
         crashed(turn, index, text, error=error)
     else:
@@ -252,7 +314,7 @@ def _attempts(error: Any) -> dict[str, Any]:
 
 
 def _fall_back(
-    turn: Turn, index: int, message: Message, outcome: Outcome, message_type: str
+    turn: Turn, index: int, flight: Flight, message: Message, outcome: Outcome, message_type: str
 ) -> None:
     """Turn the failure into a message."""
     agent_id = turn.job.agents[index].agent_id
@@ -264,4 +326,6 @@ def _fall_back(
         "artifacts": [],
         "status": "failed",
     }
+    if turn.step != NO_STEP and turn.job.agents[index].completes_step:
+        complete_if_current(turn, turn.step, flight.attempt, payload)
     _emit_result(turn, index, message, message_type, payload, 1)

@@ -51,6 +51,7 @@ def fail(
     *,
     component: str = "agent",
     code: str | None = None,
+    step_id: str | None = None,
     **about: Any,
 ) -> None:
     """End the job because of an error (text, or a result map)."""
@@ -65,6 +66,7 @@ def fail(
         component=component,
         code=code,
         agent_id=agent_id,
+        step_id=step_id,
         **about,
     )
     payload = {
@@ -73,8 +75,11 @@ def fail(
         "status_reason": envelope["desc"],
         "error": envelope,
     }
-    turn.tell("job_failed", agent_id, payload)
-    finish(turn, JobStatus.FAILED, {"agent_id": agent_id, "error": text}, envelope)
+    result = {"agent_id": agent_id, "error": text}
+    if step_id is not None:
+        payload["step_id"] = result["step_id"] = step_id
+    turn.tell("job_failed", agent_id, payload, step_id=step_id)
+    finish(turn, JobStatus.FAILED, result, envelope)
 
 
 def finish(turn: Turn, status: JobStatus, result: Any, error: dict[str, Any] | None = None) -> None:
@@ -149,14 +154,15 @@ def park(turn: Turn, index: int, reason: str) -> None:
 def watch_silence(turn: Turn) -> None:
     """Set the idle timer when the last work is gone, and clear it when there is some again."""
     timers = turn.state.timers
-    if _silent(turn):
+    if is_silent(turn):
         if IDLE_TIMER not in timers:
             turn.set_timer(IDLE_TIMER, Timer(turn.at + IDLE_S, IDLE_TIMER))
     elif IDLE_TIMER in timers:
         turn.clear_timer(IDLE_TIMER)
 
 
-def _silent(turn: Turn) -> bool:
+def is_silent(turn: Turn) -> bool:
+    """Tell whether nothing moves in a batch job, and nothing is timed to."""
     state = turn.state
     if turn.job.service or state.status is not JobStatus.RUNNING or state.wants_more:
         return False
@@ -167,7 +173,7 @@ def _silent(turn: Turn) -> bool:
 
 def idle_timer_fired(turn: Turn) -> None:
     """Complete the job with its newest output, if it still is silent."""
-    if not _silent(turn):
+    if not is_silent(turn):
         return
     state = turn.state
     agent_id = turn.job.agents[state.last_agent].agent_id if state.last_agent >= 0 else None

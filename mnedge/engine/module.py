@@ -6,7 +6,12 @@ Source: worker contract 2.10, 5.7.
 from typing import assert_never
 
 from mnedge.engine.actions import complete, send
+from mnedge.engine.executor import bind, enter
 from mnedge.engine.job import fail
+from mnedge.engine.ledger import reports
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.settle import attempt_failed
+from mnedge.engine.ledger.work import stale_answer
 from mnedge.engine.restart import crashed, recovered
 from mnedge.engine.route import make_ready
 from mnedge.engine.state import PARKED, RUNNING, AgentState, Flight, ModuleMemory, Timer
@@ -31,8 +36,13 @@ def take(turn: Turn, index: int, message: Message) -> None:
     """Hand the message to the agent's worker."""
     agent = turn.state.agents[index]
     agent.flight = Flight("", message)
+    bind(turn, agent.flight)
     turn.state.flights += 1
     turn.state.queued_bytes += message.weight_bytes
+    memory = memory_of(agent)
+    if memory.crashed:
+        memory.crashed = False
+        recover_first(turn, index)
     launch(turn, index)
 
 
@@ -88,21 +98,15 @@ def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
     """Take the answer to the current call; any other answer changes nothing."""
     index = turn.agent_at_work(fact.call_id, fact.launch, AgentKind.MODULE)
     if index is None:
+        stale_answer(turn, fact.call_id)
         return
-    compiled, agent = turn.agent(index)
+    agent = turn.state.agents[index]
     flight, memory = agent.flight, memory_of(agent)
     if flight is None:
         return
-    if fact.crash is not None:
-        memory.last_error = fact.crash
-        crashed(turn, index, fact.crash)
-        return
-    if fact.error is not None:
-        memory.last_error = fact.error
-        if compiled.restart.declared:
-            crashed(turn, index, fact.error, error=fact.error)
-        else:
-            fail(turn, compiled.agent_id, fact.error)
+    enter(turn, flight)
+    if fact.crash is not None or fact.error is not None:
+        _failed(turn, index, flight, fact)
         return
     parent = _recovery_message(turn, index) if flight.recovering else flight.message
     if parent is None:
@@ -112,13 +116,33 @@ def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
     _land(turn, index)
     if was_recovering:
         recovered(turn, index)
+    attempt = flight.attempt
     for position, action in enumerate(fact.actions):
-        _act(turn, index, parent, action, position)
+        _act(turn, index, parent, action, position, attempt)
         if turn.state.status in TERMINAL:
             return
     if agent.flight is not None:
         launch(turn, index)
     make_ready(turn, index)
+
+
+def _failed(turn: Turn, index: int, flight: Flight, fact: ModuleAnswered) -> None:
+    """The worker died, or its handler returned an error."""
+    compiled, agent = turn.agent(index)
+    memory = memory_of(agent)
+    reason = memory.last_error = fact.error or "" if fact.crash is None else fact.crash
+    if turn.step != NO_STEP and flight.message is not None:
+        memory.crashed = fact.crash is not None
+        flight.recovering = False
+        _land(turn, index)
+        attempt_failed(turn, turn.ledger.steps[turn.step], reason)
+        make_ready(turn, index)
+    elif fact.crash is not None:
+        crashed(turn, index, reason)
+    elif compiled.restart.declared:
+        crashed(turn, index, reason, error=reason)
+    else:
+        fail(turn, compiled.agent_id, reason)
 
 
 def _keep(turn: Turn, memory: ModuleMemory, fact: ModuleAnswered) -> None:
@@ -167,17 +191,20 @@ def _recovery_message(turn: Turn, index: int) -> Message:
     )
 
 
-def _act(turn: Turn, index: int, parent: Message, action: Action, position: int) -> None:
+def _act(
+    turn: Turn, index: int, parent: Message, action: Action, position: int, attempt: int
+) -> None:
     compiled, agent = turn.agent(index)
     match action:
         case Emit():
             send(turn, index, parent, action.emission, position)
         case Tell():
             turn.tell(action.event.type, compiled.agent_id, action.event.payload)
+            reports.report(turn, index, action.event, attempt)
         case Complete():
             completion = action.completion
             result = parent.body if completion.default else completion.value
-            complete(turn, index, completion.scope, result, None)
+            complete(turn, index, completion.scope, result, attempt)
         case Checkpoint():
             memory = memory_of(agent)
             memory.checkpoint = action.snapshot
@@ -201,6 +228,7 @@ def _deliver_later(
         parent.correlation_id,
         turn.at,
         action.body,
+        parent.headers if turn.step != NO_STEP else {},
         causation_id=parent.message_id,
         weight_bytes=weight(action.body, {}, [], None),
     )

@@ -5,7 +5,11 @@ Source: worker contract 2.4 to 2.6.
 
 from typing import Any
 
-from mnedge.engine.job import complete_run, fail
+from mnedge.engine.job import fail
+from mnedge.engine.ledger import reports
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.run import complete_run
+from mnedge.engine.ledger.settle import attempt_failed
 from mnedge.engine.route import (
     Draft,
     dead_letter,
@@ -18,6 +22,7 @@ from mnedge.engine.state import AggregatorMemory
 from mnedge.engine.turn import Turn
 from mnedge.model.body import BlobRef, Gathered, weight_of
 from mnedge.model.message import Message
+from mnedge.model.states import TERMINAL
 
 AGGREGATE_WEIGHT_BYTES = 300
 AGGREGATE_HEADERS = {
@@ -30,6 +35,7 @@ def route_on(turn: Turn, index: int, message: Message) -> None:
     """Pass the message on under the router's type; twin of the fast path in `apply`."""
     compiled, agent = turn.agent(index)
     agent.processed += 1
+    complete_alone(turn, message.body)
     draft = Draft(
         message,
         compiled.emits or message.type,
@@ -49,6 +55,8 @@ def observe(turn: Turn, index: int, message: Message) -> None:
     count = agent.processed
     body = {} if message.body is None else message.body
     turn.tell("sensor_observed", compiled.agent_id, {"count": count})
+    if count >= (compiled.threshold or 1):
+        complete_alone(turn, body)
     draft = Draft(
         message,
         compiled.emits or "sensor_ready",
@@ -58,8 +66,18 @@ def observe(turn: Turn, index: int, message: Message) -> None:
         class_="event",
     )
     emit(turn, index, draft)
-    if compiled.completes and count >= (compiled.threshold or 1):
+    if compiled.completes and turn.step == NO_STEP and count >= (compiled.threshold or 1):
         complete_run(turn, index, {"count": count, "last_message": body})
+
+
+def complete_alone(turn: Turn, output: Any) -> None:
+    """Complete the step that is acted for, if this agent does all its work."""
+    if turn.step == NO_STEP:
+        return
+    step = turn.ledger.steps[turn.step]
+    current = step.current
+    if current is not None and turn.definition(step).is_alone:
+        reports.complete(turn, step, current.number, output)
 
 
 def gather(turn: Turn, index: int, message: Message) -> None:
@@ -125,6 +143,12 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
     too_large = memory.spread_bytes > turn.job.max_state_bytes
     if too_large:
         result = {"count": count, "truncated": True}
+    if turn.step != NO_STEP and not too_large:
+        step = turn.ledger.steps[turn.step]
+        if step.current is not None:
+            reports.complete(turn, step, step.current.number, result)
+            if turn.state.status in TERMINAL:
+                return
     if compiled.emits is not None:
         draft = Draft(
             message,
@@ -142,7 +166,11 @@ def _fire(turn: Turn, index: int, memory: AggregatorMemory, message: Message, bo
             emit(turn, index, draft)
     else:
         remember_output(turn, index, result)
-    if compiled.completes and too_large:
+    if turn.step != NO_STEP:
+        if too_large:
+            reason = _too_large(turn, index, memory)
+            attempt_failed(turn, turn.ledger.steps[turn.step], reason, final=True)
+    elif compiled.completes and too_large:
         reason = _too_large(turn, index, memory)
         fail(turn, compiled.agent_id, reason, component="engine", code="job.aggregate_too_large")
     elif compiled.completes:

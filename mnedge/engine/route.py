@@ -16,6 +16,7 @@ import msgspec
 from mnedge.engine.compile import Link, Route
 from mnedge.engine.conditions import Asked
 from mnedge.engine.inspect import state_root
+from mnedge.engine.ledger.headers import headers_to
 from mnedge.engine.state import OUTSIDE, AgentState, Held
 from mnedge.engine.turn import Turn
 from mnedge.model.message import Message, normalise, output_id, weight
@@ -64,8 +65,15 @@ class Draft:
         self.stream = parent.stream
         self.hops = parent.hops + 1 if hops is None else hops
 
-    def message(self, message_id: str, sender: str, to: str, at: float) -> Message:
-        """Return the message for one target."""
+    def message(
+        self,
+        message_id: str,
+        sender: str,
+        to: str,
+        at: float,
+        headers: dict[str, Any] | None = None,
+    ) -> Message:
+        """Return the message for one target; `headers` None: those of the draft."""
         if self.weight_bytes is None:
             self.weight_bytes = weight(self.body, self.headers, self.artifacts, self.stream)
         return Message(
@@ -77,7 +85,7 @@ class Draft:
             self.correlation_id,
             at,
             self.body,
-            self.headers,
+            self.headers if headers is None else headers,
             self.artifacts,
             self.stream,
             self.causation_id,
@@ -109,7 +117,11 @@ def outgoing(turn: Turn, sender: int, draft: Draft) -> Iterator[tuple[int, Messa
         else:
             key = f"{draft.action}:{link.edge_id}"
             new_id = output_id(parent_id, compiled.agent_id, link.target_id, key)
-        yield link.target, draft.message(new_id, compiled.agent_id, link.target_id, turn.at)
+        headers = _headers(turn, draft, link.target)
+        yield (
+            link.target,
+            draft.message(new_id, compiled.agent_id, link.target_id, turn.at, headers),
+        )
 
 
 def emit_to(turn: Turn, sender: int, target_id: str, draft: Draft) -> None:
@@ -117,12 +129,17 @@ def emit_to(turn: Turn, sender: int, target_id: str, draft: Draft) -> None:
     agent_id = turn.job.agents[sender].agent_id
     remember_output(turn, sender, draft.body)
     new_id = output_id(draft.parent.message_id, agent_id, target_id, str(draft.action))
-    message = draft.message(new_id, agent_id, target_id, turn.at)
     target = turn.job.index_of.get(target_id)
+    headers = None if target is None else _headers(turn, draft, target)
+    message = draft.message(new_id, agent_id, target_id, turn.at, headers)
     if target is None:
         dead_letter(turn, message, f"agent {target_id} is not part of the job")
     else:
         deliver(turn, sender, target, message)
+
+
+def _headers(turn: Turn, draft: Draft, target: int) -> dict[str, Any] | None:
+    return None if turn.state.ledger is None else headers_to(turn, draft.headers, target)
 
 
 def edge_id_of(parent_id: str, suffix: bytes) -> str:
@@ -309,7 +326,8 @@ def admit(turn: Turn, agent: AgentState) -> None:
 def make_ready(turn: Turn, index: int) -> None:
     """Let the agent take from its inbox, if it has one and nothing keeps it."""
     agent = turn.state.agents[index]
-    if agent.inbox and not agent.ready and agent.holding == 0 and agent.flight is None:
+    waits = agent.inbox or agent.due
+    if waits and not agent.ready and agent.holding == 0 and agent.flight is None:
         agent.ready = True
         turn.state.ready.append(index)
 

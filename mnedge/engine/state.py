@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, convert, field
 
 from mnedge.engine.compile import CompiledJob
+from mnedge.engine.ledger.state import LedgerState
 from mnedge.engine.pressure import NORMAL
 from mnedge.model.body import Gathered
 from mnedge.model.codec import decoded, state_decoder, state_encoder
@@ -48,6 +49,8 @@ class Flight(Struct, array_like=True):
     recovering: bool = False
     """A module's worker was asked to recover first; the message follows."""
     step_id: str | None = None
+    attempt: int = 0
+    """Of that step's attempts, the one it is work for."""
 
 
 class AggregatorMemory(Struct, array_like=True, tag="aggregator"):
@@ -83,6 +86,8 @@ class ModuleMemory(Struct, array_like=True, tag="module"):
     last_error: str | None = None
     recoveries: int = 0
     weight_bytes: int = 0
+    crashed: bool = False
+    """Its worker died while it worked for a step: it recovers before the next message."""
 
 
 Memory = AggregatorMemory | ExecutorMemory | ModuleMemory
@@ -113,6 +118,8 @@ class AgentState(Struct, array_like=True):
     """When it was restarted, within the interval that counts."""
     ready: bool = False
     """It stands in the list of those who take from their inbox."""
+    due: deque[int] | None = None
+    """Steps whose waiting messages it may take now."""
 
 
 class Timer(Struct, array_like=True):
@@ -120,8 +127,9 @@ class Timer(Struct, array_like=True):
 
     due_at: float
     kind: str
-    """`later`, `startup`, `restart` or `idle`."""
+    """`later`, `startup`, `restart`, `idle`, `stalled`; `deadline`, `heartbeat` or `retry`."""
     agent: int = -1
+    """The agent it is about; of a step's timer, the step."""
     message: Message | None = None
 
 
@@ -163,6 +171,7 @@ class JobState(Struct, array_like=True):
     """The newest output of any agent: the result, should the job fall silent."""
     result: Any = None
     error: dict[str, Any] | None = None
+    ledger: LedgerState | None = None
 
     @property
     def size_bytes(self) -> int:

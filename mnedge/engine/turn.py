@@ -3,6 +3,8 @@
 from typing import Any
 
 from mnedge.engine.compile import CompiledAgent, CompiledJob
+from mnedge.engine.ledger.definition import NO_STEP, CompiledLedger, CompiledStep
+from mnedge.engine.ledger.state import LedgerState, StepState
 from mnedge.engine.state import RUNNING, AgentState, JobState, Timer
 from mnedge.model.commands import AnyCommand, ClearTimer, SetTimer
 from mnedge.model.events import Event
@@ -13,7 +15,7 @@ from mnedge.model.states import JOB_MOVES, AgentKind, JobStatus
 class Turn:
     """Collects the commands and events of one fact."""
 
-    __slots__ = ("at", "commands", "events", "first", "hops", "job", "state")
+    __slots__ = ("at", "commands", "events", "first", "hops", "job", "state", "step", "touched")
 
     def __init__(self, job: CompiledJob, state: JobState) -> None:
         self.job = job
@@ -24,6 +26,10 @@ class Turn:
         self.first = state.event_seq + 1
         self.hops = 0
         """Messages taken so far in this run."""
+        self.step = NO_STEP
+        """The step whose message or answer is being acted on."""
+        self.touched: dict[int, None] = {}
+        """Steps whose parents changed, and that were not reconsidered since."""
 
     @property
     def next_seq(self) -> int:
@@ -76,6 +82,30 @@ class Turn:
         if status not in JOB_MOVES[self.state.status]:
             raise ValueError(f"a job that is {self.state.status} cannot become {status}")
         self.state.status = status
+
+    @property
+    def ledger(self) -> LedgerState:
+        """The ledger's state, of a job that has one."""
+        ledger = self.state.ledger
+        if ledger is None:
+            raise ValueError("the job has no ledger")
+        return ledger
+
+    @property
+    def compiled_ledger(self) -> CompiledLedger:
+        """What of the ledger never changes, of a job that has one."""
+        ledger = self.job.ledger
+        if ledger is None:
+            raise ValueError("the job has no ledger")
+        return ledger
+
+    def definition(self, step: StepState) -> CompiledStep:
+        """Return what the step is made from."""
+        return self.compiled_ledger.definitions[step.definition]
+
+    def touch(self, step: int) -> None:
+        """Have the step reconsidered."""
+        self.touched[step] = None
 
     @property
     def running(self) -> bool:

@@ -1,0 +1,244 @@
+"""The gate before execution: which message an agent may take now, and for which attempt.
+
+Source: worker contract 5.9 (how mnedge gates).
+"""
+
+from bisect import insort
+from collections import deque
+
+from msgspec.structs import replace
+
+from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.headers import ATTEMPT_ID, STEP_ID, attempt_id, decorated
+from mnedge.engine.ledger.state import StepState
+from mnedge.engine.ledger.telling import tell_step
+from mnedge.engine.ledger.triggers import blocked_on, satisfied
+from mnedge.engine.ledger.work import begin, record, tell_stale
+from mnedge.engine.route import dead_letter, make_ready
+from mnedge.engine.turn import Turn
+from mnedge.model.message import Message
+from mnedge.model.states import TERMINAL_STEP, StepStatus
+
+WAITING_AT_MOST = 10_000
+"""Messages that wait for one step; those beyond are dead letters."""
+
+
+def step_for(turn: Turn, index: int, message: Message) -> int:
+    """Return the number of the step that a message for this agent belongs to, or `NO_STEP`."""
+    compiled, ledger = turn.compiled_ledger, turn.ledger
+    named = message.headers.get(STEP_ID)
+    if isinstance(named, str):
+        number = ledger.step_of.get(named)
+        if number is not None and index in turn.definition(ledger.steps[number]).agents:
+            return number
+    return compiled.step_of_agent.get(index, NO_STEP)
+
+
+def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -> Message | None:
+    """Return the message as its attempt takes it, or None: it waits, or nobody wants it.
+
+    `released`: it has waited for its step, and comes up now.
+    """
+    number = step_for(turn, index, message)
+    turn.step = number
+    if number == NO_STEP:
+        return message
+    step = turn.ledger.steps[number]
+    if step.status in TERMINAL_STEP:
+        ignore(turn, step, message)
+        return None
+    if _is_stale(turn, step, message):
+        return None
+    attempt = step.current
+    goes_on = attempt is not None or step.status is StepStatus.QUEUED
+    if goes_on and step.waiting and not released:
+        _wait(turn, step, message)
+        release(turn, step)
+        return None
+    if attempt is None:
+        if not _may_start(turn, step, message):
+            return None
+        attempt = begin(turn, step, index, message)
+    _save(turn, step, message)
+    step.last_message_id = message.message_id
+    record(turn, step, message, "running", attempt.number)
+    return decorated(turn, step, attempt, message)
+
+
+def _may_start(turn: Turn, step: StepState, message: Message) -> bool:
+    if step.status in (StepStatus.RETRY_WAIT, StepStatus.WAITING):
+        _wait(turn, step, message)
+        return False
+    if not satisfied(step, turn.definition(step).step):
+        step.status = StepStatus.BLOCKED
+        if _wait(turn, step, message):
+            tell_step(
+                turn,
+                "workflow_step_blocked",
+                step,
+                reason="waiting for workflow dependencies",
+                message_id=message.message_id,
+                blocked_on=blocked_on(turn, step),
+            )
+        return False
+    most = turn.compiled_ledger.workflow.max_parallel_steps
+    if most is not None and turn.ledger.running >= most:
+        _wait(turn, step, message, first=True)
+        _queue_for_place(turn, step)
+        return False
+    return True
+
+
+def _queue_for_place(turn: Turn, step: StepState) -> None:
+    """Let the step wait for a place among the running ones; who came first gets one first."""
+    ledger = turn.ledger
+    step.status = StepStatus.QUEUED
+    if not step.ticket:
+        ledger.tickets += 1
+        step.ticket = ledger.tickets
+    insort(ledger.limited, (step.ticket, step.number))
+
+
+def give_places(turn: Turn) -> None:
+    """Let as many of the steps that wait for a place come up as there are places."""
+    ledger = turn.ledger
+    most = turn.compiled_ledger.workflow.max_parallel_steps
+    if not ledger.limited or most is None:
+        return
+    free = max(most - ledger.running, 0)
+    chosen = ledger.limited[:free]
+    del ledger.limited[:free]
+    for _, number in chosen:
+        step = ledger.steps.get(number)
+        if step is not None and step.status is StepStatus.QUEUED:
+            release(turn, step)
+
+
+def _is_stale(turn: Turn, step: StepState, message: Message) -> bool:
+    """Tell whether the message was sent inside an attempt of this step that is over.
+
+    A lone agent keeps its state from attempt to attempt, so what it sent itself still counts.
+    """
+    sent_in = message.headers.get(ATTEMPT_ID)
+    if not isinstance(sent_in, str) or turn.definition(step).is_alone:
+        return False
+    current = step.current
+    if current is not None and sent_in == attempt_id(step, current):
+        return False
+    for attempt in step.attempts:
+        if sent_in == attempt_id(step, attempt):
+            record(turn, step, message, "ignored", attempt.number, "stale attempt")
+            tell_stale(turn, step, attempt)
+            return True
+    return False
+
+
+def _save(turn: Turn, step: StepState, message: Message) -> None:
+    """Keep the message for a retry: the newest, or in a step of many agents all from outside."""
+    if turn.definition(step).is_alone or step.saved is None:
+        step.saved = [message]
+    elif ATTEMPT_ID not in message.headers:
+        step.saved.append(message)
+
+
+def _wait(turn: Turn, step: StepState, message: Message, *, first: bool = False) -> bool:
+    """Let the message wait for its step; tell whether there was room."""
+    if step.waiting is None:
+        step.waiting = deque()
+    if len(step.waiting) >= WAITING_AT_MOST:
+        dead_letter(turn, message, f"more than {WAITING_AT_MOST} messages wait for a step")
+        return False
+    if first:
+        step.waiting.appendleft(message)
+    else:
+        step.waiting.append(message)
+    turn.state.queued_bytes += message.weight_bytes
+    record(turn, step, message, "blocked")
+    return True
+
+
+def put_first(turn: Turn, step: StepState, messages: list[Message]) -> None:
+    """Let these messages wait before all others."""
+    if step.waiting is None:
+        step.waiting = deque()
+    step.waiting.extendleft(reversed(messages))
+    turn.state.queued_bytes += sum(message.weight_bytes for message in messages)
+
+
+def release(turn: Turn, step: StepState) -> None:
+    """Let the agents take what waits for the step."""
+    if step.status is not StepStatus.RUNNING:
+        step.status = StepStatus.QUEUED
+    for name in dict.fromkeys(message.to for message in step.waiting or ()):
+        index = turn.job.index_of[name]
+        if index not in step.due:
+            agent = turn.state.agents[index]
+            if agent.due is None:
+                agent.due = deque()
+            agent.due.append(step.number)
+            step.due = [*step.due, index]
+        make_ready(turn, index)
+
+
+def take_due(turn: Turn, index: int) -> Message | None:
+    """Return the next message that has waited for its step and may be taken now."""
+    compiled, agent = turn.agent(index)
+    while agent.due:
+        step = turn.ledger.steps.get(agent.due.popleft())
+        if not agent.due:
+            agent.due = None
+        if step is None:
+            continue
+        step.due = [other for other in step.due if other != index]
+        if step.status not in (StepStatus.QUEUED, StepStatus.RUNNING):
+            continue
+        message = _first_for(step, compiled.agent_id)
+        if message is None:
+            continue
+        turn.state.queued_bytes -= message.weight_bytes
+        if any(other.to == compiled.agent_id for other in step.waiting or ()):
+            if agent.due is None:
+                agent.due = deque()
+            agent.due.appendleft(step.number)
+            step.due = [*step.due, index]
+        if STEP_ID not in message.headers:
+            message = replace(message, headers={**message.headers, STEP_ID: step.step_id})
+        return message
+    return None
+
+
+def _first_for(step: StepState, agent_id: str) -> Message | None:
+    waiting = step.waiting
+    if not waiting:
+        return None
+    if waiting[0].to == agent_id:
+        message = waiting.popleft()
+    else:
+        found = next((one for one in waiting if one.to == agent_id), None)
+        if found is None:
+            return None
+        waiting.remove(found)
+        message = found
+    if not waiting:
+        step.waiting = None
+    return message
+
+
+def ignore(turn: Turn, step: StepState, message: Message) -> None:
+    """Take a message that comes too late, and do nothing."""
+    record(turn, step, message, "ignored", reason=f"step is {step.status}")
+    tell_step(
+        turn,
+        "workflow_step_duplicate_message_ignored",
+        step,
+        message_id=message.message_id,
+        message_type=message.type,
+    )
+
+
+def ignore_waiting(turn: Turn, step: StepState) -> None:
+    """Drop what waits for a step that will not run (again)."""
+    for message in step.waiting or ():
+        turn.state.queued_bytes -= message.weight_bytes
+        ignore(turn, step, message)
+    step.waiting = None
