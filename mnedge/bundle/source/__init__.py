@@ -1,0 +1,1 @@
+"""Authoring sources: written by people, expanded here into workflow manifests."""

@@ -1,0 +1,30 @@
+"""A small `mn_sdk` for payloads on machines where the published one is not installed.
+
+It has what step definitions and step handlers import: `mn_sdk.step_graph`, `mn_sdk.step_runtime`.
+"""
+
+from pathlib import Path
+
+PACKAGE = "mn_sdk"
+_HERE = Path(__file__).parent
+_MODULES = {"step_graph.py": "sdk_step_graph.py", "step_runtime.py": "sdk_step_runtime.py"}
+_INIT = '''"""A stand-in: only step_graph and step_runtime of the published package are here."""
+__version__ = "0+mnedge"
+'''
+
+
+def laid_out(folder: Path) -> Path:
+    """Write the package into the folder, and return the folder: it belongs on PYTHONPATH, last."""
+    package = folder / PACKAGE
+    package.mkdir(parents=True, exist_ok=True)
+    for name, content in contents().items():
+        (package / name).write_bytes(content)
+    return folder
+
+
+def contents() -> dict[str, bytes]:
+    """Return the files of the package by name."""
+    return {
+        "__init__.py": _INIT.encode(),
+        **{name: (_HERE / source).read_bytes() for name, source in _MODULES.items()},
+    }
