@@ -111,11 +111,16 @@ def setting(manifest: JsonObject, key: str) -> tuple[At, Any]:
 
 def source_of(manifest: JsonObject) -> str | None:
     """Return the step that work starts at: entrypoint, else source, else the first step."""
-    for key in ("entrypoint", "source"):
-        value = setting(manifest, key)[1]
-        if is_text(value):
-            return value
-    return next((step["id"] for _, step in steps_of(manifest)), None)
+    ids = [step["id"] for _, step in steps_of(manifest)]
+    named = (setting(manifest, key)[1] for key in ("entrypoint", "source"))
+    return next((name for name in (*named, *ids) if name in ids), None)
+
+
+def sink_of(manifest: JsonObject) -> str | None:
+    """Return the step that work ends at: what is named, else the last step."""
+    ids = [step["id"] for _, step in steps_of(manifest)]
+    named = setting(manifest, "sink")[1]
+    return next((name for name in (named, *reversed(ids)) if name in ids), None)
 
 
 def bindings_of(manifest: JsonObject) -> Iterator[tuple[At, JsonObject]]:

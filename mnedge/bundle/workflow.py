@@ -8,13 +8,16 @@ from itertools import pairwise
 from typing import Any
 
 from mnedge.bundle.layout import (
+    Placed,
     bindings_of,
     setting,
+    sink_of,
     source_of,
     step_edge_list,
     steps_of,
     workers_of,
 )
+from mnedge.bundle.problem import At
 from mnedge.bundle.steps import Surroundings, agent_ids_of, agent_names, step_of
 from mnedge.bundle.subject import AgentEntry, JsonObject, is_count, is_text, listing, mapping
 from mnedge.model.manifest import (
@@ -29,6 +32,7 @@ from mnedge.model.manifest import (
 
 FANOUT_PATCHES = 10_000
 """How many patches a workflow may make that fans out again and again."""
+MOST_PARALLEL = 1_000_000
 MODES = ("static_dag", "dynamic_dag", "linear")
 
 
@@ -50,13 +54,12 @@ def workflow_of(
         for step in raw
     ]
     mode = setting(manifest, "mode")[1]
-    sink = setting(manifest, "sink")[1]
     return Workflow(
         steps=steps,
         edges=step_edges(manifest, [step.step_id for step in steps]),
         mode="dynamic_dag" if mode == "dynamic_dag" else "static_dag",
         source=source_of(manifest),
-        sink=sink if is_text(sink) else None,
+        sink=sink_of(manifest),
         controlling=controlling,
         max_parallel_steps=max_parallel_steps(setting(manifest, "execution")[1]),
         dynamic=_dynamic(manifest, around) if mode == "dynamic_dag" else None,
@@ -125,32 +128,40 @@ def max_parallel_steps(execution: Any) -> int | None:
     """Return how many steps may run at once; None where nothing bounds them."""
     declared = mapping(execution)
     most = declared.get("max_parallel_steps")
-    return most if declared.get("strategy") == "parallel" and is_count(most, 1) else None
+    if declared.get("strategy") != "parallel" or not is_count(most, 1):
+        return None
+    return min(most, MOST_PARALLEL)
 
 
-def templates_of(declared: Any) -> Iterator[JsonObject]:
-    """Yield each template of an object or list of them, with its id."""
+def placed_templates(manifest: JsonObject) -> list[Placed]:
+    """Return the templates of steps that are made while the job runs, with their places."""
+    at, dynamic = setting(manifest, "dynamic")
+    homes: list[tuple[At, Any]] = [((*at, "templates"), mapping(dynamic).get("templates"))]
+    if setting(manifest, "mode")[1] != "dynamic_dag":
+        homes = []
+    at, children = setting(manifest, "child_workflows")
+    for parent, child in mapping(children).items():
+        homes.append(((*at, parent, "templates"), mapping(child).get("templates")))
+    return [placed for at, declared in homes for placed in _placed(at, declared)]
+
+
+def _placed(at: At, declared: Any) -> Iterator[Placed]:
     if isinstance(declared, dict):
         for name, template in declared.items():
             if isinstance(template, dict) and is_text(name):
-                yield {**template, "id": name}
-    for template in listing(declared):
+                yield (*at, name), {**template, "id": name}
+    for index, template in enumerate(listing(declared)):
         if isinstance(template, dict) and is_text(template.get("id")):
-            yield template
+            yield (*at, index), template
 
 
 def template_agents(manifest: JsonObject) -> list[str]:
     """Return the agents that only steps made while the job runs will use."""
-    declared = [mapping(setting(manifest, "dynamic")[1]).get("templates")]
-    children = mapping(setting(manifest, "child_workflows")[1])
-    declared += [mapping(child).get("templates") for child in children.values()]
-    return [
-        name for one in declared for template in templates_of(one) for name in agent_names(template)
-    ]
+    return [name for _, template in placed_templates(manifest) for name in agent_names(template)]
 
 
 def _steps_from(declared: Any, around: Surroundings) -> list[Step]:
-    return [step_of(template, around) for template in templates_of(declared)]
+    return [step_of(template, around) for _, template in _placed((), declared)]
 
 
 def _dynamic(manifest: JsonObject, around: Surroundings) -> Dynamic | None:

@@ -2,6 +2,7 @@
 
 from mnedge.bundle.rules import (
     agents,
+    bindings,
     completion,
     config_behaviour,
     config_models,
@@ -10,12 +11,15 @@ from mnedge.bundle.rules import (
     config_surfaces,
     dependencies,
     dispatch,
+    dynamic,
     executors,
     files,
+    glue,
     graph,
     inputs,
     manifest,
     metadata,
+    models,
     paths,
     policies,
     resources,
@@ -24,12 +28,15 @@ from mnedge.bundle.rules import (
     secrets,
     services,
     spelling,
+    steps,
     templates,
+    workflow,
 )
 from mnedge.bundle.rules.registry import declared
 
 MODULES = (
     agents,
+    bindings,
     completion,
     config_behaviour,
     config_models,
@@ -38,12 +45,15 @@ MODULES = (
     config_surfaces,
     dependencies,
     dispatch,
+    dynamic,
     executors,
     files,
+    glue,
     graph,
     inputs,
     manifest,
     metadata,
+    models,
     paths,
     policies,
     resources,
@@ -52,7 +62,9 @@ MODULES = (
     secrets,
     services,
     spelling,
+    steps,
     templates,
+    workflow,
 )
 RULES = declared()
 """By group, then by number: so they run and are listed."""

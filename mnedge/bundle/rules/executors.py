@@ -9,7 +9,8 @@ from mnedge.bundle.files import tidy, unsafe_path
 from mnedge.bundle.kinds import in_container, kind_of, runner_named
 from mnedge.bundle.rules.agents import name_of
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
-from mnedge.bundle.subject import AgentEntry, Subject, as_number, is_text, mapping
+from mnedge.bundle.steps import agent_ids_of
+from mnedge.bundle.subject import AgentEntry, JsonObject, Subject, as_number, is_text, mapping
 from mnedge.model.states import AgentKind
 
 HOST_LOCAL = ("MirrorNeuron.Runner.HostLocal", "host_local")
@@ -288,6 +289,47 @@ def generated_code_is_sandboxed(subject: Subject) -> Iterator[Found]:
                     message=f"executor {name_of(agent)} runs generated code without a sandbox",
                     actual=runner,
                 )
+
+
+@rule(
+    "N-18",
+    WARNING,
+    "BCS",
+    "agent.unwatched_step",
+    "a Python worker of a step is not watched",
+    help="add agent_beacon_required, beacon_enabled, timeout_seconds and max_attempts",
+)
+def step_workers_are_watched(subject: Subject) -> Iterator[Found]:
+    """Yield each Python executor of a step that leaves open how its life is told."""
+    controls: dict[str, JsonObject] = {}
+    for _, step in subject.steps:
+        for name in agent_ids_of(step, subject.agent_ids):
+            controls.setdefault(name, mapping(step.get("control")))
+    for agent in executors(subject):
+        control = controls.get(agent.agent_id)
+        if control is None or not _is_python(agent.config.get("command")):
+            continue
+        said = {
+            "agent_beacon_required": "agent_beacon_required" in agent.config,
+            "beacon_enabled": "beacon_enabled" in agent.config,
+            "timeout_seconds": agent.config.get("timeout_seconds") is not None
+            or control.get("timeout_seconds") is not None,
+            "max_attempts": agent.config.get("max_attempts") is not None
+            or control.get("max_attempts") is not None
+            or mapping(control.get("retry")).get("max_attempts") is not None,
+        }
+        missing = [name for name, there in said.items() if not there]
+        if missing:
+            yield Found(
+                at=(*agent.at, "config"),
+                message=f"executor {name_of(agent)} does not say {', '.join(missing)}",
+                expected=missing,
+            )
+
+
+def _is_python(command: Any) -> bool:
+    first = command[0] if isinstance(command, list) and command else command
+    return is_text(first) and first.rpartition("/")[2].split(" ")[0].startswith("python")
 
 
 @rule(

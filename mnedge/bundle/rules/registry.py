@@ -31,6 +31,8 @@ GROUPS = {
     "agent": "Agents",
     "template": "Agent templates",
     "completion": "Completion",
+    "workflow": "Steps",
+    "dynamic": "Graphs that change while the job runs",
     "runtime": "Runtime declarations",
     "config": "Configuration",
     "input": "Inputs",
@@ -39,6 +41,8 @@ GROUPS = {
 }
 _OF_FILES = ("bundle", "document")
 """Groups that still make sense when a document cannot be read."""
+_OF_THE_GRAPH = ("graph", "agent", "template", "completion", "workflow", "dynamic")
+"""Groups that look at agents, edges and steps: in a source's expansion, if there is one."""
 PROFILES = ("default", "strict")
 
 Check = Callable[[Subject], Iterator["Found"]]
@@ -129,6 +133,8 @@ def run(rules: list[Rule], subject: Subject, profile: str) -> list[Problem]:
     groups = set(GROUPS if subject.manifest_is_object else _OF_FILES)
     if not isinstance(subject.config_document.value, dict):
         groups.discard("config")
+    if not subject.graph and letter == "S":
+        groups -= set(_OF_THE_GRAPH)
     problems = [
         as_problem(item, found, profile)
         for item in rules
