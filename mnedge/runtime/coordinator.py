@@ -186,7 +186,8 @@ class Coordinator:
         if self.record.started_at is None:
             self.record = msgspec.structs.replace(self.record, started_at=at)
         if self._state.status is JobStatus.PENDING:
-            self._inbox.put(Submitted(at=at, node=self._node))
+            carried = await jobs.carried_to(self._stores, self.record.job_id)
+            self._inbox.put(Submitted(at=at, node=self._node, carried=carried))
         else:
             self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
 
@@ -234,6 +235,8 @@ class Coordinator:
             self._listener.hear()
         await self._publisher.add(applied.events)
         await self._answer_asks(applied.facts)
+        if any(isinstance(fact, Submitted) and fact.carried for fact in applied.facts):
+            await self._insist(partial(jobs.forget_carried, self._stores, self.record.job_id))
         self._listener.journaled(applied.facts)
         if self._follow_status(applied.poison):
             nursery.start_soon(self._keep_record)

@@ -1,18 +1,19 @@
 """What people do with jobs: submit, find, ask. Everything goes through the store, so any process
 can do it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from random import SystemRandom
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import trio
 
 from mnedge.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
 from mnedge.model.body import INLINE_LIMIT_BYTES
-from mnedge.model.codec import decode_spec, encode_spec
+from mnedge.model.codec import decode_fact, decode_spec, encode_fact, encode_spec
+from mnedge.model.facts import Submitted
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
@@ -24,6 +25,8 @@ OPEN = "open/"
 """A row without content for each job that is not over: finished ones are many."""
 SPECS = "spec/"
 ASKS = "ask/"
+CARRIED = "carried/"
+"""What a job takes over from an earlier one, as `Submitted.carried`; only until it has begun."""
 _IN_BLOBS = b"blob:"
 """How a row begins that only says where the content is; no encoded spec begins so."""
 
@@ -103,16 +106,20 @@ async def write_job(stores: Stores, record: JobRecord) -> None:
     await stores.table.put(JOBS + record.job_id, _encode(record))
 
 
-async def write_new_job(stores: Stores, record: JobRecord, spec: JobSpec) -> None:
+async def write_new_job(
+    stores: Stores, record: JobRecord, spec: JobSpec, *, carried: Mapping[str, Any] | None = None
+) -> None:
     """Keep a new job, whole or not at all; a large specification lies among the blobs.
 
+    `carried`: what it takes over from an earlier job.
     Raises: JobExistsError if a job has this id already.
     """
-    kept = encode_spec(spec)
-    if len(kept) > INLINE_LIMIT_BYTES:
-        kept = _IN_BLOBS + (await stores.blobs.put(kept)).encode()
+    kept = await _placed(stores, encode_spec(spec))
     job_id = record.job_id
     rows = {SPECS + job_id: kept, JOBS + job_id: _encode(record), OPEN + job_id: b""}
+    if carried:
+        given = encode_fact(Submitted(at=record.submitted_at, carried=dict(carried)))
+        rows[CARRIED + job_id] = await _placed(stores, given)
     try:
         await stores.table.put_new(rows)
     except ConflictError:
@@ -143,9 +150,34 @@ async def read_spec(stores: Stores, job_id: str) -> JobSpec:
     row = await stores.table.get(SPECS + job_id)
     if row is None:
         raise JobNotFoundError(f"the specification of job {job_id!r} is missing")
+    return decode_spec(await _content(stores, row))
+
+
+async def carried_to(stores: Stores, job_id: str) -> dict[str, Any]:
+    """Return what the job takes over from an earlier one, before it has begun."""
+    row = await stores.table.get(CARRIED + job_id)
+    if row is None:
+        return {}
+    fact = decode_fact(await _content(stores, row))
+    return fact.carried if isinstance(fact, Submitted) else {}
+
+
+async def forget_carried(stores: Stores, job_id: str) -> None:
+    """Forget what the job took over, once its journal has it."""
+    await stores.table.delete(CARRIED + job_id, sync=False)
+
+
+async def _placed(stores: Stores, content: bytes) -> bytes:
+    """Return what a row holds of it: all, or where it lies."""
+    if len(content) <= INLINE_LIMIT_BYTES:
+        return content
+    return _IN_BLOBS + (await stores.blobs.put(content)).encode()
+
+
+async def _content(stores: Stores, row: Row) -> bytes:
     if not row.value.startswith(_IN_BLOBS):
-        return decode_spec(row.value)
-    return decode_spec(await stores.blobs.get(row.value.removeprefix(_IN_BLOBS).decode()))
+        return row.value
+    return await stores.blobs.get(row.value.removeprefix(_IN_BLOBS).decode())
 
 
 async def find_job(stores: Stores, wanted: str) -> JobRecord:
@@ -195,23 +227,38 @@ _ALLOWED = {
     Verb.PAUSE: frozenset({JobStatus.RUNNING}),
     Verb.RESUME: frozenset({JobStatus.PAUSED}),
     Verb.CANCEL: frozenset(JobStatus) - TERMINAL,
+    Verb.REDRIVE: frozenset({JobStatus.RUNNING, JobStatus.PAUSED}),
+    Verb.DISCARD: frozenset({JobStatus.RUNNING, JobStatus.PAUSED}),
+    Verb.RESPOND: frozenset({JobStatus.RUNNING, JobStatus.PAUSED}),
 }
 _WANTED = {
     Verb.PAUSE: frozenset({JobStatus.PAUSED}) | TERMINAL,
     Verb.RESUME: frozenset({JobStatus.RUNNING}) | TERMINAL,
     Verb.CANCEL: TERMINAL,
 }
+"""The others show nothing in the record: they are done when the owner has taken the request."""
+TAKEN_LOOK_S = 0.05
 _REFUSALS = {
     Verb.PAUSE: "job is not running",
     Verb.RESUME: "job is not paused",
     Verb.CANCEL: "job is already in a terminal state",
+    Verb.REDRIVE: "only a job that runs takes its messages again",
+    Verb.DISCARD: "only a job that runs forgets its messages",
+    Verb.RESPOND: "nobody waits for an answer",
 }
 
 
 async def ask(
-    stores: Stores, job_id: str, verb: Verb, *, now: Clock, by: str = "", reason: str = ""
+    stores: Stores,
+    job_id: str,
+    verb: Verb,
+    *,
+    now: Clock,
+    by: str = "",
+    reason: str = "",
+    details: Mapping[str, Any] | None = None,
 ) -> OperatorRequest:
-    """Leave a request for the owner of the job.
+    """Leave a request for the owner of the job; `details` as in the fact `OperatorAsked`.
 
     Raises: JobStatusError if the job's status does not allow it.
     """
@@ -227,6 +274,7 @@ async def ask(
         asked_at=now(),
         by=by,
         reason=reason,
+        details=dict(details or {}),
     )
     await stores.table.put(f"{ASKS}{job_id}/{request.request_id}", _encode(request), if_version=0)
     return request
@@ -264,8 +312,12 @@ async def settled(stores: Stores, request: OperatorRequest, *, timeout_s: float)
 
     Raises: JobUnsettledError after `timeout_s`; the request stands.
     """
-    wanted = _WANTED[request.verb]
+    wanted = _WANTED.get(request.verb)
     with trio.move_on_after(timeout_s):
+        while wanted is None:
+            if await stores.table.get(f"{ASKS}{request.job_id}/{request.request_id}") is None:
+                return await read_job(stores, request.job_id)
+            await trio.sleep(TAKEN_LOOK_S)
         async for rows in stores.table.watch(JOBS + request.job_id):
             for row in rows:
                 record = _record(row)

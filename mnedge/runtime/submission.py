@@ -35,10 +35,12 @@ async def submit(
     now: Clock,
     job_id: str | None = None,
     own: Callable[[str], Awaitable[None]] | None = None,
+    carried: Mapping[str, Any] | None = None,
 ) -> JobRecord:
     """Keep the bundle and a pending job, if it can run here.
 
-    `own` (`Host.reserve`) is asked to own the job before anybody can see it.
+    `carried`: steps that it takes over from an earlier job. `own` (`Host.reserve`) is asked to own
+    the job before anybody can see it.
     Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
     ContextEngineUnavailableError; JobExistsError; UnavailableError if the disk is full.
     """
@@ -59,6 +61,7 @@ async def submit(
         bundle_digest=digest,
         bundle_source=bundle.label,
         config_sources=bundle.config_sources,
+        carried=carried,
     )
 
 
@@ -95,6 +98,7 @@ async def submit_spec(
     bundle_digest: str | None = None,
     bundle_source: str = "",
     config_sources: list[str] | None = None,
+    carried: Mapping[str, Any] | None = None,
 ) -> JobRecord:
     """Keep a pending job, whole or not at all.
 
@@ -123,7 +127,8 @@ async def submit_spec(
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
     )
-    await write_new_job(stores, record, msgspec.structs.replace(spec, seeds=seeds))
+    light = msgspec.structs.replace(spec, seeds=seeds)
+    await write_new_job(stores, record, light, carried=carried)
     return record
 
 

@@ -1,6 +1,8 @@
 """What a job looks like inside, for people: its journal replayed, without disturbing its owner."""
 
-from msgspec import Struct
+from typing import Any
+
+from msgspec import Struct, field
 
 from mnedge.engine.apply import apply
 from mnedge.engine.compile import compile_job
@@ -20,6 +22,11 @@ class JobView(Struct, frozen=True, kw_only=True):
     events: int
     holder: str | None
     """The living process that owns it."""
+    workflow: dict[str, Any] = field(default_factory=dict)
+    """`workflow_state`."""
+    human_requests: list[dict[str, Any]] = field(default_factory=list)
+    """What waits for a person."""
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
 
 
 async def job_view(stores: jobs.Stores, job_id: str) -> JobView:

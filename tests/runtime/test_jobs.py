@@ -2,6 +2,8 @@ import pytest
 import trio
 
 from mnedge.errors import UnavailableError
+from mnedge.model.codec import decode_fact
+from mnedge.model.facts import OperatorAsked
 from mnedge.model.states import JobStatus, Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.submission import submit_spec
@@ -68,3 +70,43 @@ async def test_a_request_that_nobody_hears_is_told_and_stands(tmp_path, autojump
             await jobs.settled(rig.store, request, timeout_s=3)
         assert isinstance(caught.value, UnavailableError)
         assert await jobs.waiting_asks(rig.store, "job-1") == [request]
+
+
+async def test_a_request_that_shows_nothing_in_the_record_is_settled_when_it_is_taken(
+    tmp_path, autojump_clock
+):
+    async def hang(command):
+        await trio.sleep_forever()
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["worker"] = hang
+        await submit_spec(rig.store, rig.config, pipeline(), job_id="job-1", now=now)
+        with pytest.raises(jobs.JobStatusError, match="nobody waits for an answer: job-1"):
+            await jobs.ask(rig.store, "job-1", Verb.RESPOND, now=now)
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await trio.sleep(1)
+            details = {"request_id": "r", "decision": "approve"}
+            request = await jobs.ask(rig.store, "job-1", Verb.RESPOND, now=now, details=details)
+            assert (await jobs.settled(rig.store, request, timeout_s=5)).job_id == "job-1"
+        [kept] = [
+            fact
+            for _, content in await rig.store.journal.read("job-1")
+            if isinstance(fact := decode_fact(content), OperatorAsked)
+        ]
+        assert kept.details == details
+
+
+async def test_what_a_job_takes_over_is_kept_until_it_has_begun(tmp_path, autojump_clock):
+    carried = {"fetch": {"status": "completed", "output": "x" * 100_000}}
+    async with a_rig(tmp_path) as rig:
+        await submit_spec(
+            rig.store, rig.config, pipeline(), job_id="job-1", now=now, carried=carried
+        )
+        assert await jobs.carried_to(rig.store, "job-1") == carried
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await host.finished("job-1")
+        assert await jobs.carried_to(rig.store, "job-1") == {}
+        [(_, first)] = await rig.store.journal.read("job-1", limit=1)
+        assert decode_fact(first).carried == carried
