@@ -16,6 +16,7 @@ import trio
 from msgspec import Struct
 
 from mnedge.config import Config
+from mnedge.execution import sdk
 from mnedge.execution.environment import python_named_by, with_python
 from mnedge.execution.folder_lock import locked, remove
 from mnedge.execution.refusal import RefusedError
@@ -79,6 +80,7 @@ class PythonEnvironments:
         self._host = host
         self._now = now
         self._known: dict[str, Interpreter | None] = {}
+        self._with_sdk: dict[tuple[str, str], bool] = {}
         self._building: dict[str, trio.Lock] = {}
         named = config.environ.get("MN_BLUEPRINT_PYTHON_ENVS_DIR")
         self._root = Path(named) if named else config.home / "cache" / "blueprint-python-envs"
@@ -126,6 +128,22 @@ class PythonEnvironments:
             if found is not None and found.number >= (3, 11):
                 return with_python(command, found.path)
         return command
+
+    async def has_sdk(
+        self, command: tuple[str, ...] | str, environment: Mapping[str, str], job_id: str
+    ) -> bool:
+        """Tell whether the interpreter of a settled command can import the SDK by itself."""
+        first = command[0] if isinstance(command, tuple) else command.split(maxsplit=1)[0]
+        called = os.path.basename(first).startswith("python")
+        path = _found(first if called else "python3", environment)
+        if path is None:
+            return True  # nothing could be said better than what starting it will say
+        asked = (path, environment.get("PYTHONPATH", ""))
+        if asked not in self._with_sdk:
+            given = {"PYTHONPATH": asked[1]} if asked[1] else {}
+            found = await self._execute((path, "-c", sdk.ASK), "/", job_id, **given)
+            self._with_sdk[asked] = found.exit_code == 0
+        return self._with_sdk[asked]
 
     async def _base(self, job_id: str) -> Interpreter:
         found = [await self._interpreter(name, self._host, job_id) for name in BASES]
@@ -204,7 +222,9 @@ class PythonEnvironments:
         with suppress(OSError):  # it is for whoever cleans up; the environment works without it
             _replace(folder / RESOURCE, json.dumps(resource, indent=2).encode())
 
-    async def _execute(self, command: tuple[str, ...], directory: str, job_id: str) -> Finished:
+    async def _execute(
+        self, command: tuple[str, ...], directory: str, job_id: str, **more: str
+    ) -> Finished:
         if self._runner is None:
             raise RefusedError("python_environment needs the host_local runner")
         for_pip = {
@@ -223,6 +243,7 @@ class PythonEnvironments:
                 **for_pip,
                 "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                 "PIP_NO_INPUT": "1",
+                **more,
             },
             timeout_s=self._timeout_s(),
             max_output_bytes=1 << 16,

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 from msgspec import structs
 
-from mnedge.execution import preparation, staging
+from mnedge.execution import preparation, sdk, staging
 from mnedge.execution.beacons import Beacons, beacon_settings
 from mnedge.execution.environment import DEFAULT_MAX_COMMAND_BYTES, positive, whole
 from mnedge.execution.equipment import Equipment
@@ -86,6 +86,7 @@ class Run:
             environment.setdefault(VARIABLE, self._result_file.path)
         self._secrets = worker_secrets_in(self._equipment.config.environ, config, environment)
         command = await self._equipment.python.settle(command, environment, job.job_id)
+        await self._bring_sdk(command, environment, place)
         return self._launch(place, command, environment)
 
     async def carry(self, launch: Launch, publish: Callable[[NamedEvent], None]) -> Finished:
@@ -126,6 +127,17 @@ class Run:
         return result_map(
             finished, launch, self._chosen.runner, self._equipment.config.node, self._secrets
         )
+
+    async def _bring_sdk(
+        self, command: tuple[str, ...] | str, environment: dict[str, str], place: Place
+    ) -> None:
+        """Put a stand-in for the SDK on the path of a worker that needs it and lacks it."""
+        if not sdk.is_wanted(self._agent.config) or sdk.comes_along(place.workdir):
+            return
+        equipment = self._equipment
+        if not await equipment.python.has_sdk(command, environment, self._order.job.job_id):
+            folder = sdk.stand_in(equipment.config.data_dir)
+            environment["PYTHONPATH"] = sdk.with_path(environment, folder)
 
     async def _copy(self, uploads: list[staging.Upload], workspace: str) -> None:
         payloads = self._order.job.payloads
