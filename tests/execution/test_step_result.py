@@ -89,6 +89,16 @@ def test_a_result_that_nobody_can_hold_is_refused(found, monkeypatch):
         found.read(())
 
 
+def with_sdk(node):
+    """Have the payload bring an SDK, so that none is looked for."""
+    node.write("mn_sdk/__init__.py")
+    return node
+
+
+def upload(root, **more):
+    return sdk(root, upload_path="mn_sdk", **more)
+
+
 @pytest.mark.live
 async def test_the_file_counts_and_not_what_is_printed(bench, tmp_path):
     result = {"outputs": {"n": 1}, "artifacts": [], "metrics": {}, "status": "completed"}
@@ -97,7 +107,7 @@ async def test_the_file_counts_and_not_what_is_printed(bench, tmp_path):
         Path(launch.environment["MN_STEP_RESULT_FILE"]).write_text(json.dumps(result))
         return ended(b'{"complete_run": true}')
 
-    outcome = await bench(ScriptedRunner(writes)).run(sdk(tmp_path))
+    outcome = await with_sdk(bench(ScriptedRunner(writes))).run(upload(tmp_path))
     assert outcome.status is OutcomeStatus.SUCCEEDED
     assert outcome.structured is None
     assert outcome.sdk_result == result
@@ -109,14 +119,14 @@ async def test_a_run_that_owes_its_result_is_run_again(bench, tmp_path):
         Path(launch.environment["MN_STEP_RESULT_FILE"]).write_text('{"complete_step": 5}')
         return ended()
 
-    node = bench(ScriptedRunner(ended(b"no result"), writes))
-    outcome = await node.run(sdk(tmp_path, max_attempts=2, retry_backoff_ms=0))
+    node = with_sdk(bench(ScriptedRunner(ended(b"no result"), writes)))
+    outcome = await node.run(upload(tmp_path, max_attempts=2, retry_backoff_ms=0))
     assert outcome.result["attempts"] == 2
     assert outcome.structured.completions[0].value == 5
 
 
 @pytest.mark.live
 async def test_a_result_that_never_comes_is_a_failure(bench, tmp_path):
-    failed = await bench(ScriptedRunner(ended(b"no result"))).run(sdk(tmp_path))
+    failed = await with_sdk(bench(ScriptedRunner(ended(b"no result")))).run(upload(tmp_path))
     assert failed.status is OutcomeStatus.FAILED
     assert failed.error["error"].startswith("artifact_not_ready")
