@@ -16,6 +16,7 @@ from mnedge import faults
 from mnedge.bus import Bus
 from mnedge.engine import apply as engine
 from mnedge.engine.compile import CompiledJob
+from mnedge.engine.ledger.view import workflow_state
 from mnedge.engine.state import JobState, new_state, restore, snapshot
 from mnedge.errors import UnavailableError
 from mnedge.model.body import INLINE_LIMIT_BYTES
@@ -464,10 +465,11 @@ class Coordinator:
         ended_at = self._state.at
         await self._publisher.flush()
         result = await self._workplace.plain(finish.result)
+        steps = finished_steps(workflow_state(self._job, self._state))
 
         async def conclude() -> None:
             self._folder.merge_worker_files()
-            self._folder.finish(finish.status, result, finish.error, ended_at=ended_at)
+            self._folder.finish(finish.status, result, finish.error, ended_at=ended_at, steps=steps)
 
         await self._insist(conclude)
         await self._insist(partial(self._file_work, self._folder.sync))
@@ -491,3 +493,20 @@ class Coordinator:
     async def _drop_asks(self) -> None:
         for request in await jobs.waiting_asks(self._stores, self.record.job_id):
             await jobs.answered(self._stores, request)
+
+
+def finished_steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what `result.json` says of the steps of a workflow, in their order.
+
+    Source: bundle format 6.12.
+    """
+    steps = workflow.get("steps", {})
+    return [
+        {
+            "id": step_id,
+            "status": steps[step_id]["status"],
+            "outcome": steps[step_id].get("terminal_outcome"),
+            "attempts": steps[step_id].get("attempt_count", 0),
+        }
+        for step_id in workflow.get("step_order", ())
+    ]

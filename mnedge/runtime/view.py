@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from mnedge.engine.apply import apply
 from mnedge.engine.compile import compile_job
 from mnedge.engine.inspect import AgentView, agent_views
+from mnedge.engine.ledger.view import workflow_state
 from mnedge.engine.state import new_state, restore
 from mnedge.model.codec import decode_fact
 from mnedge.model.records import JobRecord
@@ -44,4 +45,5 @@ async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
         last_fact=state.last_seq,
         events=state.event_seq,
         holder=await stores.claims.holder(jobs.JOBS + job_id),
+        workflow=workflow_state(job, state),
     )

@@ -15,7 +15,7 @@ from mnedge.engine.apply import apply
 from mnedge.execution.modules import ModuleAnswer
 from mnedge.model.commands import CallModule, RunAttempt
 from mnedge.model.facts import Outcome
-from mnedge.model.manifest import Agent, Edge, JobSpec
+from mnedge.model.manifest import Agent, Edge, JobSpec, Step, StepEdge, Workflow
 from mnedge.model.records import JobRecord
 from mnedge.model.states import AgentKind, OutcomeStatus
 from mnedge.part import running
@@ -181,3 +181,24 @@ def lines(rig: Rig, job_id: str, name: str = "events.jsonl") -> list[dict[str, A
 def numbers(rig: Rig, job_id: str) -> list[int]:
     """Return the numbers of our own events in the run folder."""
     return [line["seq"] for line in lines(rig, job_id) if "seq" in line]
+
+
+def two_steps(**more: Any) -> JobSpec:
+    """Two executors, each a step, one after the other."""
+    return a_spec(
+        [
+            agent("fetcher", AgentKind.EXECUTOR, command=["true"], output_message_type="fetched"),
+            agent("cleaner", AgentKind.EXECUTOR, command=["true"], output_message_type="cleaned"),
+        ],
+        [edge("fetcher", "cleaner", "fetched")],
+        {"fetcher": [{"text": "hello"}]},
+        workflow=Workflow(
+            steps=[
+                Step(step_id="fetch", agent_ids=["fetcher"], **more.pop("fetch", {})),
+                Step(step_id="clean", agent_ids=["cleaner"], **more.pop("clean", {})),
+            ],
+            edges=[StepEdge(edge_id="fetch_to_clean", source="fetch", target="clean")],
+            sink="clean",
+        ),
+        **more,
+    )

@@ -30,6 +30,7 @@ from tests.runtime.rig import (
     pipeline,
     submitted,
     succeeded,
+    two_steps,
 )
 
 
@@ -612,3 +613,39 @@ async def test_a_journal_that_grows_over_many_owners_gets_its_snapshot(tmp_path,
                 await host.start_job("job-1")
                 await trio.sleep(1.5)
         assert await rig.store.journal.latest_snapshot("job-1") is not None
+
+
+async def test_a_worker_is_told_its_step_and_the_run_folder_lists_all_steps(
+    tmp_path, autojump_clock
+):
+    async def fails_once(command):
+        if command.workflow["attempt"] == 1:
+            error = {"error": "not yet", "attempts": 1}
+            return Outcome(status=OutcomeStatus.FAILED, error=error)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        rig.executor.work["cleaner"] = fails_once
+        await submitted(rig, two_steps(clean={"max_attempts": 2}))
+        await host.start_job("job-1")
+        assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+        told = [order.workflow for order in rig.executor.orders]
+        assert [(one["step_id"], one["attempt"]) for one in told] == [
+            ("fetch", 1),
+            ("clean", 1),
+            ("clean", 2),
+        ]
+        result = json.loads((rig.config.runs_root / "job-1" / "result.json").read_text())
+        assert result["workflow"]["steps"] == [
+            {"id": "fetch", "status": "completed", "outcome": "success", "attempts": 1},
+            {"id": "clean", "status": "completed", "outcome": "success", "attempts": 2},
+        ]
+
+
+async def test_without_steps_the_run_folder_lists_none(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        await host.finished("job-1")
+        result = json.loads((rig.config.runs_root / "job-1" / "result.json").read_text())
+        assert result["workflow"] == {"steps": []}

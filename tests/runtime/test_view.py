@@ -3,7 +3,7 @@ import trio
 from mnedge.model.states import JobStatus
 from mnedge.runtime.submission import submit_spec
 from mnedge.runtime.view import job_view
-from tests.runtime.rig import a_rig, now, pipeline
+from tests.runtime.rig import a_rig, now, pipeline, two_steps
 
 
 async def test_a_view_shows_agents_and_owner_while_the_job_runs(tmp_path, autojump_clock):
@@ -37,3 +37,20 @@ async def test_a_view_needs_no_owner_and_starts_from_a_snapshot(tmp_path, autoju
         assert view.holder is None
         assert view.events == record.events
         assert [agent.processed_messages for agent in view.agents] == [1, 1, 1]
+
+
+async def test_a_view_shows_the_ledger_and_without_steps_that_there_is_none(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        for name, spec in (("job-1", two_steps()), ("job-2", pipeline())):
+            await submit_spec(rig.store, rig.config, spec, job_id=name, now=now)
+            await host.start_job(name)
+            await host.finished(name)
+        workflow = (await job_view(rig.store, "job-1")).workflow
+        assert workflow["step_order"] == ["fetch", "clean"]
+        assert {step["status"] for step in workflow["steps"].values()} == {"completed"}
+        assert (await job_view(rig.store, "job-2")).workflow == {
+            "schema_version": 3,
+            "enabled": False,
+        }
