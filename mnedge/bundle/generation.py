@@ -26,9 +26,6 @@ class Generation(StrEnum):
         return "A" if self is Generation.UNKNOWN else self.value[0]
 
 
-SUPPORTED = frozenset({Generation.A, Generation.B_R, Generation.B_F, Generation.C})
-"""What this version can run; the others are recognised and refused by name."""
-
 WORKFLOW_VERSIONS = ("mn.workflow/v1", "mn.workflow/v2")
 SOURCE_VERSIONS = ("mn.workflow.source/v1", "mn.workflow.source/v2")
 

@@ -21,14 +21,14 @@ from mnedge.bundle.archive import is_archive, unpack
 from mnedge.bundle.config import Resolved, Setting, for_run, resolve
 from mnedge.bundle.files import Files, FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
-from mnedge.bundle.generation import SUPPORTED, Generation, detect
+from mnedge.bundle.generation import Generation, detect
 from mnedge.bundle.inputs import ResolvedInputs, failed_patterns, resolve_inputs
 from mnedge.bundle.json_text import JsonInvalidError, read
 from mnedge.bundle.layout import edges_of, steps_of
 from mnedge.bundle.problem import Problem, Severity, invalid
 from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.rules.inputs import rules_in
-from mnedge.bundle.rules.registry import ERROR, PROFILES, as_problem, run
+from mnedge.bundle.rules.registry import ERROR, PROFILES, Found, as_problem, run
 from mnedge.bundle.rules.running import unrunnable
 from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
@@ -89,6 +89,8 @@ class Bundle:
         Raises: BundleInvalidError if the bundle has errors.
         """
         require(self)
+        if self.subject.unchecked:
+            raise invalid(self.label, unread_definitions(self.subject))
         return _lowered(self, for_run(self.config, run_id, runs_root))
 
     def close(self) -> None:
@@ -117,11 +119,14 @@ def open_bundle(
     inputs: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     expected_id: str | None = None,
+    run_code: bool = True,
 ) -> Bundle:
     """Return the bundle at a folder or archive, with every problem the rules find.
 
     `overrides` is a config layer, `settings` are texts `a.b=c`, `inputs` replaces the input
     payload. `expected_id` is the id to hold it to where the folder's name means nothing.
+    `run_code` False leaves the step definitions of an authoring source unread: they are Python
+    modules of the bundle, loaded in a process of their own.
     Raises: NotFoundError if nothing is there; BundleUnreadableError;
     ArchiveUnsafeError, ArchiveInvalidError; ConfigInvalidError for a bad setting.
     """
@@ -149,6 +154,7 @@ def open_bundle(
             settings=settings,
             inputs=inputs,
             environ=environ,
+            run_code=run_code,
         )
     except BaseException:
         if remove is not None:
@@ -171,11 +177,12 @@ def open_files(
     settings: Sequence[Setting] = (),
     inputs: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    run_code: bool = True,
 ) -> Bundle:
-    """Return the bundle that these files make."""
+    """Return the bundle that these files make; `run_code` as in `open_bundle`."""
     if profile not in PROFILES:
         raise UsageError(f"no profile is called {profile!r}", hint=f"use {' or '.join(PROFILES)}")
-    subject = _subject(files, expected_id, catalogue)
+    subject = _subject(files, expected_id, catalogue, run_code=run_code)
     bundle = Bundle(label, root, subject, run(RULES, subject, profile))
     resolved = _config(subject, overrides, settings, environ)
     bundle.config = resolved.config
@@ -190,7 +197,7 @@ def open_files(
     bundle.launch_problems = [*resolved.problems, *bundle.inputs.problems]
     bundle.fingerprint = directory_digest(files)
     refused = [problem for problem in bundle.errors if not problem.strict]
-    if not refused and subject.generation in SUPPORTED:
+    if not refused and subject.graph:
         bundle.spec = _lowered(bundle, bundle.config)
     return bundle
 
@@ -230,9 +237,28 @@ def runnable_problems(
         for item, one in found
     ]
     entries = [entry for _, entry in rules_in(bundle.subject)]
+    problems += unread_definitions(bundle.subject)
     problems += bundle.launch_problems
     problems += failed_patterns(entries, bundle.config, bundle.manifest)
     return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)
+
+
+def unread_definitions(subject: Subject) -> list[Problem]:
+    """Return an error for each step definition of an authoring source that was not loaded."""
+    item = next(item for item in RULES if item.rule_id == "S-09")
+    return [
+        as_problem(
+            item,
+            Found(
+                message=f"step definition {name} was not loaded; its step has no agents inside",
+                help="let mnedge load the modules of this bundle",
+                actual=name,
+                severity=ERROR,
+            ),
+            "default",
+        )
+        for name in subject.unchecked
+    ]
 
 
 def valid_text(bundle: Bundle) -> str:
@@ -263,7 +289,9 @@ def parsed(name: str, content: bytes) -> Document:
     return Document(name=name, present=True, value=value, content=content, duplicates=duplicates)
 
 
-def _subject(files: Files, expected_id: str | None, catalogue: Document | None) -> Subject:
+def _subject(
+    files: Files, expected_id: str | None, catalogue: Document | None, *, run_code: bool
+) -> Subject:
     manifest = document(files, "manifest.json")
     default = document(files, "config/default.json")
     generation = detect(manifest.members) if manifest.members else Generation.UNKNOWN
@@ -277,10 +305,31 @@ def _subject(files: Files, expected_id: str | None, catalogue: Document | None) 
         expected_id=expected_id,
         catalogue=catalogue,
         config=default.members,
+        supplied=default.members,
     )
-    if generation.letter != "S":
+    if generation.letter == "S":
+        _expand(subject, run_code=run_code)
+    else:
         _look_at_the_graph(subject, manifest.members)
     return subject
+
+
+def _expand(subject: Subject, *, run_code: bool) -> None:
+    """Make the workflow manifest that an authoring source stands for."""
+    from mnedge.bundle.source.expand import expand
+
+    config = subject.config_document
+    expanded = expand(
+        subject.manifest,
+        subject.files,
+        config_default=config.members if config.present else None,
+        run_code=run_code,
+    )
+    subject.source_problems = list(expanded.problems)
+    subject.unchecked = list(expanded.unchecked)
+    if expanded.manifest:
+        subject.supplied = expanded.config
+        _look_at_the_graph(subject, expanded.manifest)
 
 
 def _look_at_the_graph(subject: Subject, manifest: JsonObject) -> None:
@@ -305,9 +354,12 @@ def _config(
         blueprint_id,
         name if is_text(name) else blueprint_id,
         [
-            (layer.name, layer.members)
-            for layer in (subject.config_document, subject.overwrite_document)
-            if layer.present
+            (layer.name, members)
+            for layer, members in (
+                (subject.config_document, subject.supplied),
+                (subject.overwrite_document, subject.overwrite_document.members),
+            )
+            if layer.present or (members and subject.generation.letter == "S")
         ],
         overrides=overrides,
         settings=settings,
@@ -318,6 +370,7 @@ def _config(
 def _blueprint_id(subject: Subject) -> str:
     for name in (
         subject.metadata.get("blueprint_id"),
+        mapping(subject.graph.get("metadata")).get("blueprint_id"),
         mapping(subject.config.get("identity")).get("blueprint_id"),
         subject.expected_id,
         subject.manifest.get("graph_id"),
@@ -328,7 +381,7 @@ def _blueprint_id(subject: Subject) -> str:
 
 
 def _lowered(bundle: Bundle, config: JsonObject) -> JobSpec:
-    manifest = bindings.applied(bundle.manifest, config)
+    manifest = bindings.applied(bundle.subject.graph, config)
     scenario = bundle.subject.scenario_document
     return lower.job_spec(
         manifest,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec import Struct, field
 
@@ -10,6 +10,9 @@ from mnedge.bundle.files import Files
 from mnedge.bundle.generation import Generation
 from mnedge.bundle.json_text import JsonInvalidError
 from mnedge.bundle.problem import At
+
+if TYPE_CHECKING:
+    from mnedge.bundle.source.outcome import SourceProblem
 
 JsonObject = dict[str, Any]
 
@@ -84,6 +87,12 @@ class Subject(Struct, kw_only=True):
     """Steps that have an id, each id once, with their places."""
     graph: JsonObject = field(default_factory=dict)
     """The manifest that agents, edges and steps stand in: an authoring source's expansion."""
+    source_problems: "list[SourceProblem]" = field(default_factory=list)
+    """What is wrong with an authoring source."""
+    unchecked: list[str] = field(default_factory=list)
+    """Step definitions of an authoring source that were not loaded."""
+    supplied: JsonObject = field(default_factory=dict)
+    """The config, with what an authoring source lends it below."""
 
     @property
     def manifest(self) -> JsonObject:

@@ -139,14 +139,76 @@ ROW: dict[str, Any] = {
     ),
 }
 
+WATCHED = {
+    "agent_beacon_required": False,
+    "beacon_enabled": True,
+    "beacon_interval_ms": 1000,
+    "beacon_timeout_ms": 5000,
+}
+CONTROL: dict[str, Any] = {
+    "required": True,
+    "timeout_seconds": 20,
+    "retry": {"max_attempts": 2, "backoff_seconds": 0.5},
+    "failure_policy": "fail_workflow",
+}
+
 WORKFLOW: dict[str, Any] = {
     "apiVersion": "mn.workflow/v1",
     "kind": "Workflow",
     "id": "river_gauge",
     "version": 1,
     "contract": {"inputs": {}, "outputs": {"primary": {}}},
-    "workflow": {"workflow_id": "river_gauge_v1", "steps": [{"id": "read"}]},
-    "agents": {"nodes": [], "edges": [], "entrypoints": []},
+    "workflow": {
+        "schema": "mn.workflow.problem_graph/v1",
+        "workflow_id": "river_gauge_v1",
+        "mode": "static_dag",
+        "entrypoint": "read",
+        "source": "read",
+        "sink": "check",
+        "steps": [
+            {"id": "read", "run": "reader", "emits": ["reading"], "control": CONTROL},
+            {"id": "check", "run": "checker", "emits": "checked", "control": CONTROL},
+        ],
+        "edges": [{"id": "read_to_check", "from": "read", "to": "check", "accepts": ["done"]}],
+        "execution": {"strategy": "serial"},
+    },
+    "agents": {
+        "schema": "mn.agents.communication_graph/v1",
+        "nodes": [],
+        "edges": [
+            {
+                "edge_id": "e1",
+                "from_node": "intake",
+                "to_node": "reader",
+                "message_type": "reading_requested",
+            },
+            {
+                "edge_id": "e2",
+                "from_node": "reader",
+                "to_node": "checker",
+                "message_type": "reading",
+            },
+            {
+                "edge_id": "e3",
+                "from_node": "checker",
+                "to_node": "sink",
+                "message_type": "checked",
+            },
+        ],
+        "entrypoints": ["intake"],
+    },
+    "runtime": {
+        "bindings": {"read": {"risk": "low"}, "check": {"risk": "low"}},
+        "workflow_control": {"enabled": True, "source_of_truth": "workflow.steps"},
+        "initial_inputs": {"intake": [{"gauge": "G-17"}]},
+    },
+}
+STATUS_CONTRACT = {
+    "runtime_state_source": "workflow_state",
+    "attempt_event": "a",
+    "retry_event": "r",
+    "blocked_event": "b",
+    "terminal_step_events": ["t"],
 }
 
 
@@ -164,10 +226,33 @@ class Parts:
         self.expected_id: str | None = "river_gauge"
 
     def agent(self, name: str) -> dict[str, Any]:
-        """Return one entry of `nodes`."""
+        """Return one entry of `nodes`, wherever they stand."""
+        homes = (self.manifest, self.manifest.get("flow", {}), self.manifest.get("agents", {}))
         found: dict[str, Any] = next(
-            node for node in self.manifest["nodes"] if node["node_id"] == name
+            node for home in homes for node in home.get("nodes", []) if node["node_id"] == name
         )
+        return found
+
+    @property
+    def workflow(self) -> dict[str, Any]:
+        """`workflow` of the manifest, or `flow`."""
+        found: dict[str, Any] = self.manifest.get("workflow") or self.manifest["flow"]
+        return found
+
+    @property
+    def step_edges(self) -> list[dict[str, Any]]:
+        """The edges between steps."""
+        found: list[dict[str, Any]] = self.workflow.get("graph", self.workflow)["edges"]
+        return found
+
+    def step(self, name: str) -> dict[str, Any]:
+        """Return one step."""
+        found: dict[str, Any] = next(s for s in self.workflow["steps"] if s["id"] == name)
+        return found
+
+    def control(self, name: str) -> dict[str, Any]:
+        """Return the control of one step."""
+        found: dict[str, Any] = self.step(name)["control"]
         return found
 
     def settings(self, name: str) -> dict[str, Any]:
@@ -176,30 +261,80 @@ class Parts:
         return config
 
     def as_workflow(self) -> None:
-        """Make the manifest one of generation C."""
+        """Make the manifest one of generation C, of two steps."""
+        nodes = self.manifest["nodes"]
+        checker = copy.deepcopy(nodes[1])
+        checker["node_id"] = "checker"
+        checker["config"]["output_message_type"] = "checked"
+        nodes.insert(2, checker)
+        for node in nodes[1:3]:
+            node["config"].update(WATCHED)
         for key in ("graph_id", "nodes", "edges", "entrypoints", "initial_inputs"):
             del self.manifest[key]
         self.manifest.update(copy.deepcopy(WORKFLOW))
-        self.manifest["metadata"]["status_contract"] = {
-            "runtime_state_source": "workflow_state",
-            "attempt_event": "a",
-            "retry_event": "r",
-            "blocked_event": "b",
-            "terminal_step_events": ["t"],
-        }
+        self.manifest["agents"]["nodes"] = nodes
+        self.manifest["metadata"]["status_contract"] = copy.deepcopy(STATUS_CONTRACT)
+        self.config["agent_handoffs"]["reading"]["consumer"] = "checker"
 
     def as_steps(self) -> None:
         """Make the manifest one of generation B, its agents in `flow`."""
         self.as_workflow()
+        workflow, agents = self.manifest["workflow"], self.manifest["agents"]
         for key in ("workflow", "agents", "id", "version"):
             del self.manifest[key]
-        self.manifest["graph_id"] = "river_gauge_v1"
-        self.manifest["flow"] = {"nodes": [], "edges": [], "steps": [{"id": "read"}]}
+        self.manifest["graph_id"] = workflow.pop("workflow_id")
+        self.manifest["entrypoints"] = agents["entrypoints"]
+        self.manifest["runtime"]["workflow_control"]["source_of_truth"] = "flow.steps"
+        self.manifest["flow"] = {
+            "entrypoint": workflow.pop("entrypoint"),
+            "steps": workflow.pop("steps"),
+            "graph": workflow,
+            "nodes": agents["nodes"],
+            "edges": agents["edges"],
+        }
+
+    def as_old_steps(self) -> None:
+        """Make the manifest one of generation B, its agents at the root."""
+        self.as_steps()
+        for key in ("nodes", "edges"):
+            self.manifest[key] = self.manifest["flow"].pop(key)
+
+    def as_dynamic(self) -> None:
+        """Make the manifest one of generation C whose graph may change."""
+        self.as_workflow()
+        digger = copy.deepcopy(self.agent("reader"))
+        digger["node_id"] = "digger"
+        self.manifest["agents"]["nodes"].append(digger)
+        self.manifest["agents"]["edges"].append(
+            {
+                "edge_id": "e4",
+                "from_node": "digger",
+                "to_node": "checker",
+                "message_type": "reading",
+            }
+        )
+        self.workflow["mode"] = "dynamic_dag"
+        self.workflow["dynamic"] = {
+            "enabled": True,
+            "apply_at": "between_steps",
+            "limits": {"max_patches": 8},
+            "templates": {"dig": {"agent_id": "digger", "control": copy.deepcopy(CONTROL)}},
+            "regions": [
+                {
+                    "id": "deeper",
+                    "strategy": "replace_path",
+                    "controller": "read",
+                    "exit": "check",
+                    "templates": ["dig"],
+                    "mutable_edges": ["read_to_check"],
+                }
+            ],
+        }
 
     def as_source(self) -> None:
         """Make the manifest an authoring source."""
         self.as_workflow()
-        for key in ("workflow", "agents", "version", "metadata"):
+        for key in ("workflow", "agents", "version", "metadata", "runtime"):
             del self.manifest[key]
         self.manifest["apiVersion"] = "mn.workflow.source/v2"
         self.manifest["kind"] = "WorkflowSource"
@@ -271,6 +406,8 @@ class Case(NamedTuple):
     """`E`: an error; `E/s`: an error in strict only; `W`: a warning."""
     also: tuple[str, ...] = ()
     """Other rules that are broken as errors by the same edit."""
+    form: str = ""
+    """How the good bundle is made: `as_workflow`, `as_steps`, …; if empty, it is of generation A."""
 
     def __str__(self) -> str:
         return f"{self.rule} {self.path or self.file}: {self.says}"[:90]
@@ -278,7 +415,7 @@ class Case(NamedTuple):
 
 def check(case: Case) -> None:
     """Assert that the case is told exactly, and that the whole bundle does not break its rule."""
-    parts = Parts()
+    parts = good(case.form)
     case.edit(parts)
     strict = parts.opened("strict").problems
     found = [problem for problem in strict if problem.rule == case.rule]
@@ -299,13 +436,21 @@ def check(case: Case) -> None:
     default = [p for p in parts.opened("default").problems if p.rule == case.rule]
     lenient = Severity.ERROR if case.weight == "E" else Severity.WARNING
     assert {p.severity for p in default if (p.path, p.file) == (case.path, case.file)} == {lenient}
-    assert case.rule not in broken_by_the_good_one()
+    assert case.rule not in broken_by_the_good_one(case.form)
+
+
+def good(form: str = "") -> Parts:
+    """Return a bundle in which everything is right."""
+    parts = Parts()
+    if form:
+        getattr(parts, form)()
+    return parts
 
 
 @cache
-def broken_by_the_good_one() -> frozenset[str]:
+def broken_by_the_good_one(form: str = "") -> frozenset[str]:
     """Return the rules that the bundle breaks in which everything is right."""
-    return frozenset(problem.rule for problem in Parts().opened("strict").problems)
+    return frozenset(problem.rule for problem in good(form).opened("strict").problems)
 
 
 def assert_every_rule_has_a_case(module: ModuleType, cases: Iterable[Case]) -> None:

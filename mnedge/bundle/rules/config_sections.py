@@ -235,7 +235,9 @@ def bindings_can_be_used(subject: Subject) -> Iterator[Found]:
         at = (bindings.SECTION, index)
         if isinstance(entry, str):
             yield Found(file=FILE, at=at, message=f"binding number {index + 1} {entry}")
-        elif subject.manifest and not bindings.leads_somewhere(subject.manifest, entry.target):
+        elif subject.manifest and not bindings.leads_somewhere(
+            subject.graph or subject.manifest, entry.target
+        ):
             yield Found(
                 file=FILE,
                 at=(*at, "manifest_path"),

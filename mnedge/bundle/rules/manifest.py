@@ -6,7 +6,6 @@ from typing import Any
 from mnedge.bundle.files import tidy, unsafe_path
 from mnedge.bundle.generation import (
     SOURCE_VERSIONS,
-    SUPPORTED,
     WORKFLOW_VERSIONS,
     Generation,
 )
@@ -18,13 +17,6 @@ from mnedge.bundle.subject import JsonObject, Subject, is_number, is_text, listi
 
 _FORBIDDEN_IN_C = ("flow", "graph_id", "nodes", "edges", "entrypoints")
 _NEEDS = ("cpu", "gpu", "memory", "disk")
-_NAMES = {
-    Generation.B_R: "B (steps in `flow`, agents at the root)",
-    Generation.B_F: "B (steps and agents in `flow`)",
-    Generation.C: "C (`workflow` and `agents`)",
-    Generation.S1: "S1 (an authoring source)",
-    Generation.S2: "S2 (an authoring source)",
-}
 
 
 @rule(
@@ -378,25 +370,6 @@ def daemon_is_boolean(subject: Subject) -> Iterator[Found]:
     daemon = subject.manifest.get("daemon")
     if daemon is not None and not isinstance(daemon, bool):
         yield Found(at=("daemon",), expected="true or false", actual=daemon)
-
-
-@rule(
-    "M-50",
-    ERROR,
-    "BCS",
-    "manifest.not_supported_yet",
-    "this generation of manifest cannot be run yet",
-    help="use a manifest with root nodes and edges, or a later version of mnedge",
-)
-def generation_is_supported(subject: Subject) -> Iterator[Found]:
-    """Yield if this version recognises the manifest but cannot lower it."""
-    if subject.generation not in SUPPORTED:
-        name = _NAMES[subject.generation]
-        yield Found(
-            message=f"a manifest of generation {name}, which this version cannot run yet",
-            expected="generation A",
-            actual=str(subject.generation),
-        )
 
 
 def has_steps(manifest: JsonObject) -> bool:

@@ -8,7 +8,7 @@ type leaves it to the rule about that type.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from mnedge.bundle.problem import At, Problem, Severity
 from mnedge.bundle.subject import Subject
@@ -36,6 +36,7 @@ GROUPS = {
     "runtime": "Runtime declarations",
     "config": "Configuration",
     "input": "Inputs",
+    "source": "Authoring sources",
     "runner": "Running here",
     "dependency": "Dependencies",
 }
@@ -43,6 +44,7 @@ _OF_FILES = ("bundle", "document")
 """Groups that still make sense when a document cannot be read."""
 _OF_THE_GRAPH = ("graph", "agent", "template", "completion", "workflow", "dynamic")
 """Groups that look at agents, edges and steps: in a source's expansion, if there is one."""
+EXPANSION = "manifest.json (expanded)"
 PROFILES = ("default", "strict")
 
 Check = Callable[[Subject], Iterator["Found"]]
@@ -133,15 +135,22 @@ def run(rules: list[Rule], subject: Subject, profile: str) -> list[Problem]:
     groups = set(GROUPS if subject.manifest_is_object else _OF_FILES)
     if not isinstance(subject.config_document.value, dict):
         groups.discard("config")
-    if not subject.graph and letter == "S":
+    if letter == "S" and (not subject.graph or subject.unchecked):
         groups -= set(_OF_THE_GRAPH)
     problems = [
-        as_problem(item, found, profile)
+        as_problem(item, _placed(item, found) if letter == "S" else found, profile)
         for item in rules
         if letter in item.generations and item.group in groups
         for found in item.check(subject)
     ]
     return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)
+
+
+def _placed(item: Rule, found: Found) -> Found:
+    """Return the finding, its place in the expansion of a source if it looked at that."""
+    if item.group in _OF_THE_GRAPH and found.file == "manifest.json":
+        return structs.replace(found, file=EXPANSION)
+    return found
 
 
 def as_problem(item: Rule, found: Found, profile: str) -> Problem:

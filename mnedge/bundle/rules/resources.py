@@ -152,8 +152,8 @@ def _wrong_port(port: JsonObject) -> Wrong:
     if not is_text(port.get("label")):
         yield ("label",), "must be a text", "a label of its own"
     number = port.get("port")
-    if not is_count(number, 1) or number > 65535:
-        yield ("port",), "must be a port", "1 to 65535"
+    if number != "auto" and (not is_count(number, 1) or number > 65535):
+        yield ("port",), "must be a port", "1 to 65535, or auto"
     if port.get("protocol", "tcp") not in protocols:
         yield ("protocol",), "must be a protocol", list(protocols)
 
