@@ -62,7 +62,7 @@ def flow(
         ]
     messages = list(messages)
     if sink is not None:
-        last = steps[-1].agent_ids[-1] if not sink else sink
+        last = sink if sink else steps[-1].agent_ids[-1]
         agents = [*agents, SINK]
         messages.append(edge(last, "sink", f"{last}_done"))
     return spec_of(
