@@ -282,23 +282,25 @@ def differ(one: Any, other: Any, what: str) -> None:
 
 def story(match: Match) -> str:
     """Return the graph and what happened, for a person."""
-    lines = ["steps:"]
-    for step in match.spec.workflow.steps if match.spec.workflow else []:
-        lines.append("  " + short(step))
-    lines.append("step edges:")
-    for edge in match.spec.workflow.edges if match.spec.workflow else []:
-        lines.append(f"  {edge.source} → {edge.target} {edge.accepts}")
-    if match.spec.workflow and match.spec.workflow.dynamic:
-        lines.append(f"dynamic: {short(match.spec.workflow.dynamic)}")
-    lines.append(f"at most {match.spec.workflow and match.spec.workflow.max_parallel_steps} run")
-    lines.append("agents:")
-    lines += [f"  {agent.agent_id} {agent.config}" for agent in match.spec.agents]
-    lines.append("agent edges:")
-    lines += [f"  {e.sender} → {e.target} {e.message_type}" for e in match.spec.edges]
-    lines.append(f"seeds: {match.spec.seeds}")
-    lines.append("moves:")
-    lines += [f"  {number}: {short(move)}" for number, move in enumerate(match.moves)]
-    return "\n".join(lines)
+    flow = match.spec.workflow
+    assert flow is not None
+    return "\n".join(
+        [
+            "steps:",
+            *(f"  {short(step)}" for step in flow.steps),
+            "step edges:",
+            *(f"  {edge.source} → {edge.target} {edge.accepts}" for edge in flow.edges),
+            f"dynamic: {short(flow.dynamic)}",
+            f"run at once: {flow.max_parallel_steps}",
+            "agents:",
+            *(f"  {agent.agent_id} {agent.config}" for agent in match.spec.agents),
+            "agent edges:",
+            *(f"  {e.sender} → {e.target} {e.message_type}" for e in match.spec.edges),
+            f"seeds: {match.spec.seeds}",
+            "moves:",
+            *(f"  {number}: {short(move)}" for number, move in enumerate(match.moves)),
+        ]
+    )
 
 
 def short(value: Any) -> str:

@@ -704,10 +704,10 @@ class Ledger:
             return
         for step in self.order:
             record = self.steps[step]
-            if record["status"] in ("ready", "pending") and not record["waiting"]:
-                if self.satisfied(step):
-                    self.trigger(step)
-                    self.enqueue(step)
+            silent = record["status"] in ("ready", "pending") and not record["waiting"]
+            if silent and self.satisfied(step):
+                self.trigger(step)
+                self.enqueue(step)
 
     # ---- what workers report ----
 
@@ -953,9 +953,11 @@ class Ledger:
         kept, replaced = [], []
         for edge in self.edges:
             if edge["from"] in made or edge["to"] in made:
-                for source in made.get(edge["from"], [edge["from"]]):
-                    for target in made.get(edge["to"], [edge["to"]]):
-                        replaced.append({**edge, "from": source, "to": target})
+                replaced += [
+                    {**edge, "from": source, "to": target}
+                    for source in made.get(edge["from"], [edge["from"]])
+                    for target in made.get(edge["to"], [edge["to"]])
+                ]
             else:
                 kept.append(edge)
         self.edges = kept + replaced
