@@ -239,7 +239,7 @@ def _run(step: JsonObject, at: At, *, rule: str) -> Iterator[SourceProblem]:
         yield _wrong(
             rule,
             at,
-            f"step {step_id!r} has a definition and a {given[1]}",
+            f"step {step_id!r} has a definition, and a second thing to run: {given[1]}",
             "keep one of them",
             actual=given,
         )
