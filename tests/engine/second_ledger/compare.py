@@ -18,6 +18,7 @@ from mnedge.model.events import Event
 from mnedge.model.facts import (
     AnyFact,
     AttemptEnded,
+    MessageArrived,
     Note,
     Noted,
     OperatorAsked,
@@ -28,7 +29,7 @@ from mnedge.model.facts import (
     WorkerSaid,
 )
 from mnedge.model.manifest import JobSpec
-from mnedge.model.message import Message
+from mnedge.model.message import Message, normalise
 from mnedge.model.states import OutcomeStatus, Verb
 from tests.engine.jobs import Play
 from tests.engine.second_ledger.histories import Move, draw_move, draw_spec
@@ -99,6 +100,8 @@ class Engine:
                 launch = self.of(move.agent)
                 assert move.event is not None
                 self.give(said(at, launch, move))
+            case "send":
+                self.give(sent(at, move))
             case "beacon":
                 self.give(beacon(at, self.of(move.agent), move))
             case "crash":
@@ -166,6 +169,13 @@ def is_compared(event: Event) -> bool:
     if event.type in REPORTS:
         return "step" in event.payload and "step_id" in event.payload
     return event.type.startswith("workflow_") or event.type in JOB_EVENTS
+
+
+def sent(at: float, move: Move) -> AnyFact:
+    headers = {} if move.step is None else {"mn.workflow.step_id": move.step}
+    envelope = {"to": move.agent, "type": "more", "class": "command"}
+    value = {"envelope": envelope, "headers": headers, "body": {"token": move.label}}
+    return MessageArrived(at=at, message=normalise(value, at=at, seed=move.label))
 
 
 def ended(at: float, launch: RunAttempt, outcome: Outcome) -> AnyFact:

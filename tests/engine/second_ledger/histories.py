@@ -40,10 +40,11 @@ class Move(Struct, kw_only=True, omit_defaults=True):
     """One thing that happens to a job."""
 
     kind: str
-    """submit, end, said, beacon, timer, late, crash, pause, resume, cancel."""
+    """submit, end, said, beacon, send, timer, late…, crash, pause, resume, cancel."""
     at: float
     agent: str = ""
     label: str = ""
+    step: str | None = None
     outcome: Outcome | None = None
     event: NamedEvent | None = None
     timeout_ms: float | None = None
@@ -155,6 +156,10 @@ def draw_spec(rng: Random) -> JobSpec:
         for name in names:
             if rng.random() < (0.85 if name in leaves else 0.05):
                 edges.append(_edge(f"w{name[1:]}", "sink", "*"))
+    if rng.random() < 0.2:
+        agents.append(Agent(agent_id="free", kind=AgentKind.EXECUTOR, config={}))
+        edges += [_edge(f"w{rng.choice(names)[1:]}", "free", rng.choice(["*", "out"]))]
+        edges += [_edge("free", f"w{rng.choice(names)[1:]}", "*")]
     roots = [name for name in names if not parents_of[name]]
     entries = [f"w{name[1:]}" for name in roots if name == "s0" or rng.random() < 0.8]
     seeds = {
@@ -206,6 +211,8 @@ def draw_edges(
 
 def draw_outcome(rng: Random, ledger: Ledger, agent: str, label: str) -> Outcome:
     chance = rng.random()
+    if agent == "free":
+        chance = 1.0
     if chance < 0.12:
         error = {"error": f"no luck of {label}", "exit_code": 3, "attempts": 1}
         return Outcome(status=OutcomeStatus.FAILED, error=error)
@@ -250,6 +257,10 @@ def draw_event(rng: Random, ledger: Ledger, flight: dict[str, Any]) -> NamedEven
     """Return a structured event that a worker of this step might publish."""
     step = flight["step"]
     children = [edge["to"] for edge in ledger.out_of(step)]
+    if step is None:
+        payload = {"step": rng.choice(ledger.order)} if rng.random() < 0.5 else {}
+        kind = rng.choice(["completed", "partial", "skipped", "failed"])
+        return NamedEvent(type=f"workflow_step_{kind}", payload=payload)
     if is_controller(ledger, step) and rng.random() < 0.7:
         if rng.random() < 0.1:
             return NamedEvent(type="workflow_controller_checkpoint", payload={})
@@ -398,7 +409,7 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
     kinds = ["end"] * 40 * bool(out) + ["said"] * 5 * bool(out) + ["beacon"] * 4 * bool(out)
     kinds += ["timer"] * (6 if out else 40) * bool(timers)
     kinds += ["resume"] * 8 if ledger.status == "paused" else ["pause"] * 2
-    kinds += ["late"] * 3 + ["again", "again"]
+    kinds += ["send"] * 2 + ["late"] * 3 + ["again", "again"]
     safe = ledger.status == "running" and not any(map(ledger.finishes_when_paused, out))
     kinds += ["crash"] * 3 * safe + ["cancel"] * (rng.random() < 0.1)
     match rng.choice(kinds):
@@ -414,6 +425,11 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
         case "beacon":
             ms = rng.choice([None, None, 8000.0])
             return Move(kind="beacon", at=at, agent=rng.choice(out), timeout_ms=ms)
+        case "send":
+            step = rng.choice(ledger.order)
+            agent = ledger.steps[step]["agent"]
+            named = step if rng.random() < 0.6 else rng.choice([None, None, "ghost"])
+            return Move(kind="send", at=at, agent=agent, label=f"n{number}", step=named)
         case "timer":
             return Move(kind="timer", at=timers[0][0])
         case "late":

@@ -449,10 +449,13 @@ class Ledger:
             self.set_deadlines(step)
             self.say("workflow_step_attempt_started", step)
         record["last"] = message
-        self.flights[record["agent"]] = {
-            "agent": record["agent"],
+        self.launch(record["agent"], message, step, record["attempt"])
+
+    def launch(self, agent: str, message: Record, step: str | None, attempt: str | None) -> None:
+        self.flights[agent] = {
+            "agent": agent,
             "step": step,
-            "attempt": record["attempt"],
+            "attempt": attempt,
             "message": message,
             "launch": 1,
             "parked": False,
@@ -473,8 +476,11 @@ class Ledger:
         return definition.timeout_s
 
     def handle_outside(self, agent: str, message: Record) -> None:
-        """An agent of no step handles a message: only the sink does anything here."""
-        if not self.is_sink(agent) or message["who"] in self.gathered:
+        """An agent of no step handles a message; nobody asks the ledger."""
+        if not self.is_sink(agent):
+            self.launch(agent, message, None, None)
+            return
+        if message["who"] in self.gathered:
             return
         if message["who"] is not None:
             self.gathered.append(message["who"])
@@ -522,7 +528,24 @@ class Ledger:
             for seed in self.spec.seeds[name]:
                 step = self.claimed_by(name)
                 label = seed["token"]
-                self.deliver({"label": label, "to": name, "step": step, "attempt": None})
+                self.deliver(
+                    {"label": label, "to": name, "step": step, "attempt": None, "who": None}
+                )
+        self.settle()
+
+    def sent(self, at: float, agent: str, label: str, step: str | None) -> None:
+        """Somebody outside sent an agent a message; it may name the step that it is for."""
+        self.now = at
+        named = step in self.steps and self.steps[str(step)]["agent"] == agent
+        self.deliver(
+            {
+                "label": label,
+                "to": agent,
+                "step": step if named else self.claimed_by(agent),
+                "attempt": None,
+                "who": None,
+            }
+        )
         self.settle()
 
     def ended(self, at: float, agent: str, outcome: Outcome, label: str) -> None:
@@ -553,6 +576,10 @@ class Ledger:
         explicit = bool(said.completions)
         for completion in said.completions:
             value = {} if completion.default else completion.value
+            if flight["step"] is None:
+                if completion.scope == "run":
+                    self.say("workflow_completion_ignored")
+                continue
             heard = self.complete(flight, value)
             last = flight["step"] == self.flow.sink or not self.has_sink()
             if completion.scope == "run" and heard and last and self.status not in OVER:
@@ -627,7 +654,8 @@ class Ledger:
             if self.steps[step]["status"] in ACTIVE:
                 self.say("workflow_step_blocked", step)
         for flight in self.flights.values():
-            if not self.finishes_when_paused(flight["agent"]):
+            free = flight["step"] is None
+            if not free and not self.finishes_when_paused(flight["agent"]):
                 flight["parked"] = True
                 flight["launch"] += 1
         self.status = "paused"
@@ -724,12 +752,13 @@ class Ledger:
             return False
         return True
 
-    def meant(self, payload: Record, flight: Record) -> str:
+    def meant(self, payload: Record, flight: Record) -> str | None:
         """Which step an event is about: the first member that names one, else the flight's."""
         for key in ("step", "step_id", "workflow_step_id", "phase", "phase_id"):
             if payload.get(key) in self.steps:
                 return str(payload[key])
-        return str(flight["step"])
+        step: str | None = flight["step"]
+        return step
 
     def hear(self, event: NamedEvent, flight: Record) -> None:
         kind, payload = event.type, event.payload
@@ -742,6 +771,8 @@ class Ledger:
     def report(self, kind: str, payload: Record, flight: Record) -> None:
         own = flight["step"]
         step = own if kind in FLIGHT_ONLY else self.meant(payload, flight)
+        if step is None:
+            return
         attempt = flight["attempt"] if step == own else None
         attempt = payload.get("attempt_id", attempt)
         if not self.counts(step, attempt):

@@ -21,7 +21,7 @@ class Plain:
 
     def out(self) -> list[Key]:
         return sorted(
-            (f["agent"], f["attempt"], f["message"]["label"], f["launch"])
+            (f["agent"], f["attempt"] or "", f["message"]["label"], f["launch"])
             for f in self.ledger.flights.values()
             if not f["parked"]
         )
@@ -43,6 +43,8 @@ class Plain:
             case "said":
                 assert move.event is not None
                 ledger.said(move.at, move.agent, move.event)
+            case "send":
+                ledger.sent(move.at, move.agent, move.label, move.step)
             case "beacon":
                 ledger.beacon(move.at, move.agent, move.timeout_ms)
             case "crash":
