@@ -84,6 +84,8 @@ def blocked_on(turn: Turn, step: StepState) -> list[dict[str, Any]]:
     for number in step.ins[-SEEN:]:
         edge = ledger.edges[number]
         parent = ledger.steps[edge.source]
+        if edge.checkpoint_revision is not None:
+            continue
         if parent.status not in SUCCESSFUL_STEP or not accepts(edge, parent):
             found.append(
                 {
@@ -93,4 +95,6 @@ def blocked_on(turn: Turn, step: StepState) -> list[dict[str, Any]]:
                     "outcome": None if parent.outcome is None else parent.outcome.value,
                 }
             )
-    return found[:NAMED]
+            if len(found) == NAMED:
+                break
+    return found
