@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from mnedge.engine import executor, module
+from mnedge.engine import executor, glue, module
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (
@@ -26,6 +26,7 @@ from mnedge.engine.job import (
     watch_silence,
 )
 from mnedge.engine.ledger import gate, reports, run, settle
+from mnedge.engine.ledger.afterwards import follow_up
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.work import beacon
 from mnedge.engine.primitives import gather, observe, route_on
@@ -81,6 +82,8 @@ def apply(
     state.at = max(state.at, float(fact.at))
     turn = Turn(job, state)
     _act(turn, fact)
+    if turn.ended:
+        follow_up(turn)
     run.resume_end(turn)
     if state.status is JobStatus.RUNNING:
         _drain(turn)
@@ -401,6 +404,8 @@ def _take_from_inbox(turn: Turn, index: int) -> None:
     due = gate.take_due(turn, index) if agent.due else None
     if due is not None:
         _begin(turn, index, due, released=True)
+        if turn.ended:
+            follow_up(turn)
     elif agent.inbox:
         message = agent.inbox.popleft()
         if not agent.inbox:
@@ -416,6 +421,8 @@ def _handle(turn: Turn, index: int, message: Message) -> None:
     if agent.level:
         taken(turn, index)
     _begin(turn, index, message)
+    if turn.ended:
+        follow_up(turn)
 
 
 def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) -> None:
@@ -439,5 +446,11 @@ def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) 
             executor.take(turn, index, message)
         case AgentKind.MODULE:
             module.take(turn, index, message)
+        case AgentKind.STEP_SOURCE:
+            glue.start_step(turn, index, message)
+        case AgentKind.STEP_JOIN:
+            glue.join(turn, index, message)
+        case AgentKind.STEP_SINK:
+            glue.end_step(turn, index, message)
         case _:
             raise ValueError(f"{compiled.agent_id} is a {compiled.kind}: compile refuses those")

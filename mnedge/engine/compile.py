@@ -10,6 +10,7 @@ from msgspec import Struct
 from mnedge.engine.conditions import Condition, compile_condition, suffixes
 from mnedge.engine.ledger.definition import CompiledLedger, compile_ledger
 from mnedge.engine.pressure import Bounds, bounds_of
+from mnedge.engine.references import paths_asked
 from mnedge.engine.restart_policy import RestartPolicy, restart_policy
 from mnedge.engine.settings import named, truthy, whole
 from mnedge.errors import UnavailableError, UsageError
@@ -138,6 +139,8 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
     _check_kinds(spec)
     index_of = {agent.agent_id: index for index, agent in enumerate(spec.agents)}
     paths: set[str] = {"agent_id"}
+    for agent in spec.agents:
+        paths.update(paths_asked(agent.kind, agent.config))
     routes = _routes(spec, index_of, paths)
     service = spec.job_type in ("service", "system")
     sinks = {index_of[agent.agent_id] for agent in spec.agents if ends_run(agent.config)}

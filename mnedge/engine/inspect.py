@@ -11,6 +11,7 @@ from mnedge.engine.state import (
     AgentState,
     AggregatorMemory,
     ExecutorMemory,
+    GlueMemory,
     JobState,
     ModuleMemory,
 )
@@ -130,6 +131,15 @@ def internal_state(compiled: CompiledAgent, agent: AgentState) -> dict[str, Any]
             }
         case AgentKind.SENSOR:
             return {"config": config, "count": agent.processed}
+        case AgentKind.STEP_SOURCE | AgentKind.STEP_JOIN | AgentKind.STEP_SINK:
+            parts = memory.assemblies.values() if isinstance(memory, GlueMemory) else ()
+            return {
+                "config": config,
+                "attempts": [
+                    {"attempt_id": one.attempt, "received": one.received, "done": one.done}
+                    for one in parts
+                ],
+            }
         case _:
             return {"node_id": compiled.agent_id, "forwarded": agent.processed, "config": config}
 

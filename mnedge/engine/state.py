@@ -90,7 +90,31 @@ class ModuleMemory(Struct, array_like=True, tag="module"):
     """Its worker died while it worked for a step: it recovers before the next message."""
 
 
-Memory = AggregatorMemory | ExecutorMemory | ModuleMemory
+class Assembly(Struct, array_like=True):
+    """What an agent that holds a step together has gathered in one attempt of the step."""
+
+    attempt: str | None = None
+    received: dict[str, Any] = {}
+    """Bodies by the step, or the agent, that sent them; null once they were handed on."""
+    seen: dict[str, bool] = {}
+    """Messages it took, by id."""
+    done: bool = False
+    """It has handed on."""
+    run_inputs: Any = None
+    run_inputs_ref: Any = None
+    weight_bytes: int = 0
+
+
+class GlueMemory(Struct, array_like=True, tag="glue"):
+    """What such an agent keeps: an assembly for each step that it works for, by number."""
+
+    assemblies: dict[int, Assembly] = {}
+    prune_at: int = 256
+    """At so many, those of steps that are over are forgotten."""
+    weight_bytes: int = 0
+
+
+Memory = AggregatorMemory | ExecutorMemory | ModuleMemory | GlueMemory
 
 
 class AgentState(Struct, array_like=True):

@@ -16,6 +16,7 @@ from mnedge.engine.state import (
     AggregatorMemory,
     ExecutorMemory,
     Flight,
+    GlueMemory,
     ModuleMemory,
     snapshot,
 )
@@ -411,7 +412,7 @@ def sound(play: Play) -> None:
     kept = sum(
         one.memory.weight_bytes
         for one in state.agents
-        if isinstance(one.memory, AggregatorMemory | ExecutorMemory | ModuleMemory)
+        if isinstance(one.memory, AggregatorMemory | ExecutorMemory | GlueMemory | ModuleMemory)
     )
     assert state.kept_bytes == kept + timers
     assert state.flights == sum(one.flight is not None for one in state.agents)
