@@ -407,7 +407,7 @@ class Case(NamedTuple):
     also: tuple[str, ...] = ()
     """Other rules that are broken as errors by the same edit."""
     form: str = ""
-    """How the good bundle is made: `as_workflow`, `as_steps`, …; if empty, it is of generation A."""
+    """How the good bundle is made, such as `as_workflow`; if empty, it is of generation A."""
 
     def __str__(self) -> str:
         return f"{self.rule} {self.path or self.file}: {self.says}"[:90]

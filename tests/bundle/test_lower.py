@@ -1,18 +1,13 @@
-"""Generation A to the internal representation."""
+"""Manifests to the internal representation."""
 
 import pytest
 
 from mnedge.bundle.lower import (
-    agent_entries,
     edge_id_of,
-    entrypoints_of,
     job_spec,
     job_type_of,
-    kind_of,
     needs_context_engine,
-    seeds_of,
     services_of,
-    template_of,
 )
 from mnedge.model.manifest import Agent, Edge
 from mnedge.model.states import AgentKind
@@ -76,62 +71,6 @@ def test_config_values_are_filled_into_commands_environment_and_services_only():
     assert reader.config["command"] == ["serve", "5432"]
     assert reader.config["note"] == "${config.metadata.port}"
     assert reader.services[0]["port"] == spec.required_services[0]["port"] == "5432"
-
-
-@pytest.mark.parametrize(
-    "name, kind",
-    [
-        ("router", AgentKind.ROUTER),
-        ("relay", AgentKind.ROUTER),
-        ("sandbox_worker", AgentKind.EXECUTOR),
-        ("collector", AgentKind.AGGREGATOR),
-        ("wizard", None),
-        (None, None),
-        ({}, None),
-    ],
-)
-def test_an_agent_type_has_one_kind(name, kind):
-    assert kind_of({"agent_type": name}) is kind
-
-
-@pytest.mark.parametrize(
-    "name, template",
-    [("map", "map"), ("accumulator", "reduce"), ("", "generic"), (None, "generic"), (5, "generic")],
-)
-def test_a_template_type_has_one_name(name, template):
-    assert template_of({"type": name}) == template
-
-
-@pytest.mark.parametrize(
-    "given, starts",
-    [
-        (["a", "b", "a"], ["a", "b"]),
-        ("a", ["a"]),
-        (None, ["root"]),
-        ([], ["root"]),
-        ([3, {}], ["root"]),
-        ({"a": 1}, ["root"]),
-    ],
-)
-def test_a_job_starts_where_the_manifest_or_a_root_role_says(given, starts):
-    nodes = [{"node_id": "a"}, {"node_id": "root", "role": "root_coordinator"}]
-    manifest = {"entrypoints": given, "nodes": nodes}
-    assert entrypoints_of(manifest, agent_entries(manifest)) == starts
-
-
-@pytest.mark.parametrize(
-    "given, seeds",
-    [
-        ({"a": [1, 2], "x": [3]}, {"a": [1, 2], "b": [{}]}),
-        ({"a": {"k": 1}, "b": []}, {"a": [{"k": 1}], "b": [{}]}),
-        ({"a": None}, {"a": [None], "b": [{}]}),
-        ([1, 2], {"a": [1, 2], "b": [1, 2]}),
-        ([], {"a": [{}], "b": [{}]}),
-        (None, {"a": [{}], "b": [{}]}),
-    ],
-)
-def test_every_entrypoint_gets_at_least_one_seed(given, seeds):
-    assert seeds_of({"initial_inputs": given}, ["a", "b"]) == seeds
 
 
 @pytest.mark.parametrize(
@@ -215,4 +154,4 @@ def test_a_template_completes_an_agent_before_it_is_lowered():
 def test_an_agent_that_no_rule_should_have_let_through_stops_the_lowering():
     manifest = {**MANIFEST, "nodes": [{"node_id": "a", "agent_type": "wizard"}]}
     with pytest.raises(ValueError, match="N-04"):
-        job_spec(manifest, agent_entries(manifest), blueprint_id="b", config={}, inputs={})
+        job_spec(manifest, blueprint_id="b", config={}, inputs={})

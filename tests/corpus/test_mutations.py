@@ -12,6 +12,7 @@ import time
 import msgspec
 import pytest
 
+from mnedge.bundle.compiled import ir_document
 from mnedge.bundle.files import ListedFiles
 from mnedge.bundle.load import open_files, runnable_problems
 from mnedge.bundle.problem import Severity
@@ -76,10 +77,11 @@ def survives(mutant: Mutant) -> None:
     assert (bundle.spec is None) == any(
         problem.severity is Severity.ERROR for problem in bundle.problems
     )
-    if bundle.spec is not None:
+    if bundle.spec is not None and not bundle.subject.unchecked:
         spec = bundle.spec_for("run-1", "/runs")
         encode_spec(spec)
         compile_job(spec)
+        json.dumps(ir_document(spec))
 
 
 def told(mutant: Mutant) -> None:

@@ -90,10 +90,18 @@ _ORDER = (
     help="add the section; until then the shared default holds",
 )
 def sections_are_there(subject: Subject) -> Iterator[Found]:
-    """Yield each of the fourteen required sections that is missing."""
+    """Yield each of the fourteen required sections that is missing.
+
+    What an authoring source lends the config only makes it a warning.
+    """
     for name in REQUIRED:
         if name not in subject.config:
-            yield Found(file=FILE, at=(name,), message=f"missing config section {name}")
+            yield Found(
+                file=FILE,
+                at=(name,),
+                message=f"missing config section {name}",
+                severity=WARNING if name in subject.supplied else "",
+            )
 
 
 @rule(
@@ -123,7 +131,7 @@ def standard_version_is_known(subject: Subject) -> Iterator[Found]:
 )
 def identity_is_the_folder(subject: Subject) -> Iterator[Found]:
     """Yield if the id is another than the folder's name; if it is missing, in strict."""
-    declared = subject.section("identity").get("blueprint_id")
+    declared = mapping(subject.supplied.get("identity")).get("blueprint_id")
     at = ("identity", "blueprint_id")
     if declared is None:
         yield Found(

@@ -35,7 +35,7 @@ def adapters_are_declared(subject: Subject) -> Iterator[Found]:
     contract = mapping(subject.manifest.get("contract"))
     declared: set[str] = set()
     for names in (
-        subject.section("interfaces").get("input_adapters"),
+        mapping(subject.supplied.get("interfaces")).get("input_adapters"),
         mapping(subject.metadata.get("interfaces")).get("input_adapters"),
         mapping(contract.get("input_adapters")).get("supported"),
         mapping(subject.metadata.get("input_contract")).get("supported_adapters"),

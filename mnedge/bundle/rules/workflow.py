@@ -350,20 +350,9 @@ def edges_accept_statuses(subject: Subject) -> Iterator[Found]:
 )
 def graph_has_no_circle(subject: Subject) -> Iterator[Found]:
     """Yield the steps that wait for each other, once."""
-    waiting: dict[str, int] = dict.fromkeys(step_ids(subject), 0)
-    edges = known_edges(subject)
-    for _, _, target, _ in edges:
-        waiting[target] += 1
-    leaving: dict[str, list[str]] = {}
-    for _, source, target, _ in edges:
-        leaving.setdefault(source, []).append(target)
-    free = [name for name, count in waiting.items() if count == 0]
-    while free:
-        for target in leaving.get(free.pop(), ()):
-            waiting[target] -= 1
-            if waiting[target] == 0:
-                free.append(target)
-    stuck = [name for name, count in waiting.items() if count > 0]
+    ways = [(source, target) for _, source, target, _ in known_edges(subject)]
+    behind = _never_free(list(step_ids(subject)), ways)
+    stuck = _never_free(behind, [(target, source) for source, target in ways])
     if stuck:
         yield Found(
             at=step_edge_list(subject.graph)[0],
@@ -371,6 +360,23 @@ def graph_has_no_circle(subject: Subject) -> Iterator[Found]:
             f" {', '.join(stuck[:10])}"[:300],
             actual=stuck[:10],
         )
+
+
+def _never_free(names: list[str], ways: list[tuple[str, str]]) -> list[str]:
+    """Return those that still wait for one another after all that can go first has gone."""
+    waiting = dict.fromkeys(names, 0)
+    leaving: dict[str, list[str]] = {}
+    for source, target in ways:
+        if source in waiting and target in waiting:
+            waiting[target] += 1
+            leaving.setdefault(source, []).append(target)
+    free = [name for name, count in waiting.items() if count == 0]
+    while free:
+        for target in leaving.get(free.pop(), ()):
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                free.append(target)
+    return [name for name, count in waiting.items() if count > 0]
 
 
 @rule(

@@ -1,16 +1,73 @@
-"""Completion that only works by chance."""
+"""Completion that only works by chance, or not at all."""
 
 import pytest
 
 from mnedge.bundle.rules import completion
-from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check
+from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, good, rules_of
 
 
 def sink(**config):
     return lambda p: p.agent("sink").update(config=config)
 
 
+def reader(**config):
+    return lambda p: p.settings("reader").update(config)
+
+
+def second_way_out(p: Parts):
+    p.manifest["agents"]["edges"].append(
+        {"edge_id": "e4", "from_node": "sink", "to_node": "intake", "message_type": "again"}
+    )
+
+
+AT = "agents.nodes[1].config"
+
 CASES = [
+    Case(
+        "K-01",
+        reader(complete_job=True),
+        f"{AT}.complete_job",
+        "'reader' uses complete_job",
+        form="as_workflow",
+    ),
+    Case("K-01", reader(**{"complete_job?": 1}), f"{AT}.complete_job?", "uses", form="as_dynamic"),
+    Case(
+        "K-02",
+        sink(complete_on_message=True, terminal_sink=True),
+        "agents.nodes[3].config.complete_on_message",
+        "requires output_message_type",
+        form="as_workflow",
+        also=("K-06",),
+    ),
+    Case(
+        "K-03",
+        sink(complete_after="3", complete_run=True),
+        "flow.nodes[3].config.complete_after",
+        "requires output_message_type",
+        form="as_steps",
+        also=("K-06",),
+    ),
+    Case(
+        "K-04",
+        reader(complete_run=True),
+        f"{AT}.complete_run",
+        "does a step's work",
+        form="as_workflow",
+    ),
+    Case(
+        "K-05",
+        second_way_out,
+        "agents.edges[3].from_node",
+        "terminal sink sink must not",
+        form="as_workflow",
+    ),
+    Case(
+        "K-06",
+        sink(complete_on_message=True, output_message_type="done"),
+        "agents.nodes",
+        "a terminal sink",
+        form="as_workflow",
+    ),
     Case(
         "K-20",
         sink(complete_on_message=True),
@@ -54,3 +111,19 @@ def test_an_aggregator_that_emits_completes_nothing():
         config={"complete_after": 3, "output_message_type": "reading_requested"},
     )
     assert parts.opened("strict").problems == []
+
+
+def test_a_service_needs_no_sink():
+    parts = good("as_workflow")
+    parts.manifest["type"] = "service"
+    parts.agent("sink")["config"] = {"complete_on_message": True, "output_message_type": "done"}
+    assert "K-06" not in rules_of(parts.opened("strict").problems)
+
+
+def test_a_graph_without_steps_needs_no_sink():
+    parts = good("as_steps")
+    del parts.manifest["flow"]["steps"], parts.manifest["flow"]["graph"]
+    del parts.manifest["flow"]["entrypoint"]
+    parts.settings("sink").pop("complete_run")
+    parts.settings("sink")["output_message_type"] = "done"
+    assert "K-06" not in rules_of(parts.opened("strict").problems)

@@ -49,7 +49,6 @@ CASES = [
         "metadata.status_contract",
         "workflow state",
         weight="E/s",
-        also=("M-50",),
     ),
     Case(
         "MD-06",

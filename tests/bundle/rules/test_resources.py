@@ -74,7 +74,7 @@ CASES = [
         asks(ports=[{"label": "api", "port": 0}]),
         f"{AT}.ports[0].port",
         "must be a port",
-        "1 to 65535",
+        "1 to 65535, or auto",
     ),
     Case("R-03", asks(ports=[{"port": 80}]), f"{AT}.ports[0].label", "must be a text"),
     Case(
