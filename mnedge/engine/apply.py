@@ -26,7 +26,6 @@ from mnedge.engine.job import (
     watch_silence,
 )
 from mnedge.engine.ledger import gate, reports, run, settle
-from mnedge.engine.ledger.afterwards import follow_up
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.work import beacon
 from mnedge.engine.primitives import gather, observe, route_on
@@ -82,8 +81,6 @@ def apply(
     state.at = max(state.at, float(fact.at))
     turn = Turn(job, state)
     _act(turn, fact)
-    if turn.ended:
-        follow_up(turn)
     run.resume_end(turn)
     if state.status is JobStatus.RUNNING:
         _drain(turn)
@@ -404,8 +401,6 @@ def _take_from_inbox(turn: Turn, index: int) -> None:
     due = gate.take_due(turn, index) if agent.due else None
     if due is not None:
         _begin(turn, index, due, released=True)
-        if turn.ended:
-            follow_up(turn)
     elif agent.inbox:
         message = agent.inbox.popleft()
         if not agent.inbox:
@@ -421,8 +416,6 @@ def _handle(turn: Turn, index: int, message: Message) -> None:
     if agent.level:
         taken(turn, index)
     _begin(turn, index, message)
-    if turn.ended:
-        follow_up(turn)
 
 
 def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) -> None:
