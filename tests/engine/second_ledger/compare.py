@@ -30,7 +30,7 @@ from mnedge.model.facts import (
 )
 from mnedge.model.manifest import JobSpec
 from mnedge.model.message import Message, normalise
-from mnedge.model.states import OutcomeStatus, Verb
+from mnedge.model.states import JobStatus, OutcomeStatus, Verb
 from tests.engine.jobs import Play
 from tests.engine.second_ledger.histories import Move, draw_move, draw_spec
 from tests.engine.second_ledger.ledger import OVER, REPORTS, Ledger
@@ -135,10 +135,26 @@ class Engine:
         self.read = len(self.play.events)
         return [(event.type, event.step_id) for event in new if is_compared(event)]
 
+    def result(self) -> Any:
+        finished = self.play.finished
+        if finished is None or finished.status is not JobStatus.COMPLETED:
+            return None
+        output = finished.result["output"]
+        if isinstance(output, dict) and "last_message" in output:
+            output = output["last_message"]
+        made_by_worker = isinstance(output, dict) and {"token", "sandbox", "error"} & {
+            *output,
+            *(output.get("outputs") or {}),
+        }
+        if made_by_worker:
+            output = {"out": label_of_body(output)}
+        return finished.result["agent_id"], output
+
     def view(self) -> dict[str, Any]:
         state = workflow_state(self.play.job, self.play.state)
         return {
             "job": str(self.play.state.status),
+            "result": self.result(),
             "revision": state["graph_revision"],
             "order": state["step_order"],
             "edges": [(e["from"], e["to"], e["accepts"]) for e in state["edges"]],
@@ -146,7 +162,8 @@ class Engine:
                 name: {
                     "status": one["status"],
                     "outcome": one["terminal_outcome"],
-                    "attempts": one["attempt_count"],
+                    "attempt_count": one["attempt_count"],
+                    "attempts": [(a["attempt_id"], a["status"]) for a in one["attempts"]],
                     "attempt": one["current_attempt"],
                     "deadline_at": seconds(one["deadline_at"]),
                     "heartbeat_deadline_at": seconds(one["heartbeat_deadline_at"]),
@@ -213,6 +230,10 @@ def label_of(message: Message) -> str:
         return "trigger"
     if message.type == "workflow_scatter_item":
         return f"item:{body['map_index']}"
+    return label_of_body(body)
+
+
+def label_of_body(body: dict[str, Any]) -> str:
     if "token" in body:
         return str(body["token"])
     if "sandbox" in body:
@@ -255,11 +276,11 @@ class Match:
             differ(kept[0], kept[1], f"events of {step}")
             if not over:
                 differ(ignored[0], ignored[1], f"messages of {step} that were ignored")
-        for name in ("order", "edges", "revision"):
+        for name in ("result", "order", "edges", "revision"):
             differ(views[0][name], views[1][name], name)
         for step, one in views[0]["steps"].items():
             other = views[1]["steps"][step]
-            for key in ("status", "outcome", "attempts") if over else one:
+            for key in ("status", "outcome", "attempt_count") if over else one:
                 differ(one[key], other[key], f"{key} of {step}")
         differ(views[0]["out"], views[1]["out"], "work that is out")
         self.compare_timers()

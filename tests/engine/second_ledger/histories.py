@@ -28,6 +28,7 @@ ACCEPTS = (
     ["done"], ["done"], ["done"], ["completed"], ["done", "partial"], ["done", "skipped"],
     ["done", "partial", "skipped"], ["partial"], ["completed", "skipped"],
 )  # fmt: skip
+LENIENT_ACCEPTS = (["done"], *[["done", "partial", "skipped"]] * 4)
 RULES = (
     *[TriggerRule.ALL_SUCCESS] * 6,
     *[rule for rule in TriggerRule if rule is not TriggerRule.ALL_SUCCESS] * 2,
@@ -56,7 +57,9 @@ class Move(Struct, kw_only=True, omit_defaults=True):
 # ---- jobs ----
 
 
-def draw_step(rng: Random, name: str, agent: str, parents: int, number: int) -> Step:
+def draw_step(
+    rng: Random, name: str, agent: str, parents: int, number: int, *, lenient: bool
+) -> Step:
     rule = rng.choice(RULES if parents else ROOT_RULES)
     unique_s = number / 32
     return Step(
@@ -64,7 +67,7 @@ def draw_step(rng: Random, name: str, agent: str, parents: int, number: int) -> 
         label=name,
         agent_id=agent,
         agent_ids=[agent],
-        required=rng.random() < 0.75,
+        required=rng.random() < (0.1 if lenient else 0.75),
         failure_policy=rng.choice(POLICIES),
         rule=rule,
         quorum=rng.randint(1, parents) if rule is TriggerRule.QUORUM_SUCCESS else None,
@@ -93,7 +96,10 @@ def draw_agent(rng: Random, name: str) -> Agent:
 
 
 def draw_dynamic(rng: Random, edges: list[StepEdge], names: list[str]) -> Dynamic:
-    templates = [draw_step(rng, f"t{n}", f"wt{n}", 1, 40 + n) for n in range(rng.choice([1, 2]))]
+    templates = [
+        draw_step(rng, f"t{n}", f"wt{n}", 1, 40 + n, lenient=True)
+        for n in range(rng.choice([1, 2]))
+    ]
     allowed = [one.step_id for one in templates]
     path = rng.choice(edges)
     regions = [
@@ -123,7 +129,8 @@ def draw_dynamic(rng: Random, edges: list[StepEdge], names: list[str]) -> Dynami
 
 
 def draw_spec(rng: Random) -> JobSpec:
-    """Return a job of two to twelve steps."""
+    """Return a job of two to twelve steps; half of them go on whatever fails."""
+    lenient = rng.random() < 0.5
     count = rng.choice([2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12])
     names = [f"s{n}" for n in range(count)]
     step_edges: list[StepEdge] = []
@@ -136,13 +143,16 @@ def draw_spec(rng: Random) -> JobSpec:
                 edge_id=f"s{m}_to_s{n}",
                 source=f"s{m}",
                 target=f"s{n}",
-                accepts=rng.choice(ACCEPTS),
+                accepts=rng.choice(LENIENT_ACCEPTS if lenient else ACCEPTS),
             )
             for m in parents
         ]
     rng.shuffle(step_edges)
     parents_of = {name: sum(e.target == name for e in step_edges) for name in names}
-    steps = [draw_step(rng, name, f"w{n}", parents_of[name], n + 1) for n, name in enumerate(names)]
+    steps = [
+        draw_step(rng, name, f"w{n}", parents_of[name], n + 1, lenient=lenient)
+        for n, name in enumerate(names)
+    ]
     dynamic = None
     if step_edges and rng.random() < 0.25:
         dynamic = draw_dynamic(rng, step_edges, names)
@@ -266,7 +276,9 @@ def draw_event(rng: Random, ledger: Ledger, flight: dict[str, Any]) -> NamedEven
             return NamedEvent(type="workflow_controller_checkpoint", payload={})
         return NamedEvent(type="workflow_graph_patch", payload=draw_patch(rng, ledger, step))
     kind = rng.choice(
-        [
+        ["failed", "partial", "skipped", "completed", "about"]
+        if not children
+        else [
             "branch", "branch", "branch", "scatter", "scatter", "scatter", "skipped", "partial",
             "failed", "failed", "completed", "attempt_completed", "about", "told", "checkpoint",
         ]

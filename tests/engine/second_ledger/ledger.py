@@ -50,6 +50,7 @@ def record_of(step: Step) -> Record:
         "outcome": None,
         "count": 0,
         "attempt": None,
+        "attempts": [],
         "deadline_at": None,
         "heartbeat_deadline_at": None,
         "retry_at": None,
@@ -97,7 +98,9 @@ class Ledger:
         self.line: list[str] = []
         self.bell: list[str] = []
         self.emptied: list[tuple[str, str]] = []
-        self.deferred = False
+        self.deferred: list[Any] = []
+        self.result: Any = None
+        self.completed_in_order: list[str] = []
         self.paused_at = 0.0
         self.silent_since: float | None = None
         self.asked_silence = False
@@ -312,13 +315,21 @@ class Ledger:
         """The step is over. Only the launch that says so may run on; what waits is ignored."""
         record = self.steps[step]
         self.stop(step, self.speaker)
-        record.update(status=status, outcome=outcome, attempt=None)
+        self.close(step, status)
+        record.update(status=status, outcome=outcome)
         record.update(deadline_at=None, heartbeat_deadline_at=None, retry_at=None)
         self.say(f"workflow_step_{status}", step)
         for _ in record["waiting"]:
             self.say("workflow_step_duplicate_message_ignored", step)
         record.update(waiting=[], again=[])
         self.line = [name for name in self.line if name != step]
+
+    def close(self, step: str, status: str) -> None:
+        """The attempt under way, if any, has ended so."""
+        record = self.steps[step]
+        if record["attempt"] is not None:
+            record["attempts"][-1] = (record["attempt"], status)
+            record["attempt"] = None
 
     def is_complete(self) -> bool:
         return bool(self.steps) and all(
@@ -379,7 +390,7 @@ class Ledger:
         """Let agents take what they may take, until nobody can."""
         if self.deferred and self.is_complete() and self.status not in OVER:
             self.say("workflow_completion_resumed")
-            self.complete_job()
+            self.complete_job(*self.deferred[-1])
         while self.bell and self.status == "running":
             agent = self.bell.pop(0)
             if agent not in self.flights and self.take(agent):
@@ -444,6 +455,7 @@ class Ledger:
         if record["status"] != "running":
             record["count"] += 1
             record["attempt"] = f"{step}:attempt:{record['count']}"
+            record["attempts"].append((record["attempt"], "running"))
             record["status"] = "running"
             record["retry_at"] = None
             self.set_deadlines(step)
@@ -484,19 +496,20 @@ class Ledger:
             return
         if message["who"] is not None:
             self.gathered.append(message["who"])
-        self.complete_run()
+        self.complete_run(agent, {"out": message["label"]})
 
     # ---- the end of the run ----
 
-    def complete_run(self) -> None:
+    def complete_run(self, agent: str, output: Any) -> None:
         if self.is_complete():
-            self.complete_job()
+            self.complete_job(agent, output)
         else:
-            self.deferred = True
+            self.deferred.append((agent, output))
             self.say("workflow_completion_deferred")
 
-    def complete_job(self) -> None:
+    def complete_job(self, agent: str | None, output: Any) -> None:
         self.say("job_completed")
+        self.result = (agent, output)
         self.finish("completed")
 
     def fail_job(self, step: str | None = None) -> None:
@@ -559,7 +572,7 @@ class Ledger:
             self.succeeded(flight, outcome.structured or Structured(), config, label)
         elif outcome.status is OutcomeStatus.FAILED and fallback and not flight["failed"]:
             if config.get("workflow_complete_step", True):
-                self.complete_by_itself(flight)
+                self.complete_by_itself(flight, label)
             self.emit(agent, fallback, label, flight, None)
         elif self.counts(flight["step"], flight["attempt"]):
             self.fail(flight["step"], speaker=agent, message=flight["message"])
@@ -575,7 +588,7 @@ class Ledger:
         failed_itself = flight["failed"]
         explicit = bool(said.completions)
         for completion in said.completions:
-            value = {} if completion.default else completion.value
+            value = {"out": label} if completion.default else completion.value
             if flight["step"] is None:
                 if completion.scope == "run":
                     self.say("workflow_completion_ignored")
@@ -583,9 +596,9 @@ class Ledger:
             heard = self.complete(flight, value)
             last = flight["step"] == self.flow.sink or not self.has_sink()
             if completion.scope == "run" and heard and last and self.status not in OVER:
-                self.complete_run()
+                self.complete_run(agent, value)
         if not explicit and config.get("workflow_complete_step", True):
-            self.complete_by_itself(flight)
+            self.complete_by_itself(flight, label)
         self.flights.pop(agent, None)
         if self.status in OVER:
             return
@@ -728,7 +741,7 @@ class Ledger:
         self.asked_at = self.now
         if self.is_complete():
             self.say("workflow_completion_inferred")
-            self.complete_job()
+            self.complete_job(*self.inferred())
             return
         for step in self.order:
             record = self.steps[step]
@@ -736,6 +749,14 @@ class Ledger:
             if silent and self.satisfied(step):
                 self.trigger(step)
                 self.enqueue(step)
+
+    def inferred(self) -> tuple[str | None, Any]:
+        """What the sink's step put out, or the step that completed last."""
+        done = [step for step in self.completed_in_order if step in self.steps]
+        last = self.flow.sink if self.flow.sink in done else done[-1] if done else None
+        if last is None:
+            return None, None
+        return self.steps[last]["agent"], self.steps[last]["output"]
 
     # ---- what workers report ----
 
@@ -828,16 +849,17 @@ class Ledger:
 
     def completed(self, step: str, output: Any) -> None:
         self.steps[step]["output"] = output
+        self.completed_in_order.append(step)
         self.resolve(step, "completed", "success")
         self.weigh(step, output)
         self.reconsider([step, *self.after_scatter(step)])
 
-    def complete_by_itself(self, flight: Record) -> None:
+    def complete_by_itself(self, flight: Record, label: str) -> None:
         """An exit without fault completes the step, if its attempt is still under way."""
         record = self.steps.get(flight["step"])
         if record is not None and record["attempt"] == flight["attempt"]:
             self.speaker = flight["agent"]
-            self.completed(flight["step"], {})
+            self.completed(flight["step"], {"out": label})
             self.speaker = None
 
     def weigh(self, step: str, output: Any) -> None:
@@ -863,7 +885,8 @@ class Ledger:
         record = self.steps[step]
         definition = record["definition"]
         self.stop(step, speaker)
-        record.update(attempt=None, deadline_at=None, heartbeat_deadline_at=None)
+        self.close(step, "failed")
+        record.update(deadline_at=None, heartbeat_deadline_at=None)
         if record["count"] < definition.max_attempts:
             self.retry(step, message)
             self.serve_line()
@@ -1027,9 +1050,8 @@ class Ledger:
 
     def wait(self, step: str) -> None:
         """The controller has done its part; its attempt ends as checkpointed."""
-        self.steps[step].update(
-            status="waiting", attempt=None, deadline_at=None, heartbeat_deadline_at=None
-        )
+        self.close(step, "checkpointed")
+        self.steps[step].update(status="waiting", deadline_at=None, heartbeat_deadline_at=None)
 
     def patch(self, step: str, payload: Record, flight: Record) -> None:
         known = self.patches.get(str(payload.get("patch_id")))

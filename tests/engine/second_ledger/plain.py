@@ -79,6 +79,7 @@ class Plain:
         ledger = self.ledger
         return {
             "job": ledger.status,
+            "result": ledger.result,
             "revision": ledger.revision,
             "order": ledger.order,
             "edges": [(e["from"], e["to"], e["accepts"]) for e in ledger.edges],
@@ -86,7 +87,8 @@ class Plain:
                 name: {
                     "status": one["status"],
                     "outcome": one["outcome"],
-                    "attempts": one["count"],
+                    "attempt_count": one["count"],
+                    "attempts": one["attempts"],
                     "attempt": one["attempt"],
                     "deadline_at": one["deadline_at"],
                     "heartbeat_deadline_at": one["heartbeat_deadline_at"],

@@ -110,10 +110,11 @@ class ScattersToOne(Ledger):
 
 
 class FirstResultWins(Ledger):
-    """Completes the run although steps are missing."""
+    """Keeps the first of the results that came too soon."""
 
-    def is_complete(self) -> bool:
-        return any(record["status"] == "completed" for record in self.steps.values())
+    def complete_run(self, agent: str, output: Any) -> None:
+        super().complete_run(agent, output)
+        self.deferred = self.deferred[:1]
 
 
 class SayingNothing(Ledger):
