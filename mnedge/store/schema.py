@@ -148,12 +148,21 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     until = time.monotonic() + BUSY_S
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode == "wal":
+                return
+            raise _not_switched(mode)
         except sqlite3.OperationalError as error:
             if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             threading.Event().wait(0.02)
+
+
+def _not_switched(mode: str) -> sqlite3.OperationalError:
+    """Return the error that SQLite keeps to itself when the disk refuses the switch."""
+    error = sqlite3.OperationalError(f"the journal mode stays {mode}")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

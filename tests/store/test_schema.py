@@ -145,3 +145,15 @@ def test_a_damaged_page_is_noticed(path, tmp_path):
     connection = open_reader(path)
     assert is_whole(connection) is not None
     connection.close()
+
+
+def test_a_switch_to_the_log_that_the_disk_refused_is_no_success(path, tmp_path):
+    """SQLite says which mode it is in, and nothing of the disk."""
+
+    class Staying(sqlite3.Connection):
+        def execute(self, sql, parameters=(), /):
+            return super().execute(sql.replace("journal_mode = WAL", "journal_mode"), parameters)
+
+    with pytest.raises(sqlite3.OperationalError, match="stays delete") as refused:
+        open_database(path, "FULL", lambda path: sqlite3.connect(path, factory=Staying))
+    assert refused.value.sqlite_errorcode == sqlite3.SQLITE_IOERR

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mnedge import faults
-from mnedge.errors import UsageError
+from mnedge.errors import ConflictError, UsageError
 from mnedge.model.ids import is_run_id
 from mnedge.store.runs.bounds import encode
 
@@ -29,6 +29,12 @@ class RunExistsError(UsageError):
     """A finished run of that id is kept already."""
 
     code = "run_store.run_exists"
+
+
+class RunTakenError(ConflictError):
+    """Somebody else has opened the run folder since."""
+
+    code = "run_store.run_taken"
 
 
 class Stamp(NamedTuple):
@@ -102,7 +108,7 @@ def replace_file(path: Path, content: bytes, *, durably: bool = False) -> Stamp:
 _OURS = re.compile(
     r"\.(?:(?:run|config|inputs|job|result|final_artifact|timeline|observability_summary)\.json"
     r"|(?:events|errors|timeline|logs|human)\.(?:\d+\.)?(?:jsonl|index\.json)"
-    r"|workflow_state\.json|human\.heard\.json)" + re.escape(TEMPORARY)
+    r"|workflow_state\.json|human\.heard\.json|holder\.json)" + re.escape(TEMPORARY)
 )
 
 

@@ -34,6 +34,7 @@ from mnedge.store.runs.contents import (
 from mnedge.store.runs.derived import Deriver, level_of
 from mnedge.store.runs.files import (
     RunExistsError,
+    RunTakenError,
     Stamp,
     pretty,
     read_json,
@@ -60,6 +61,8 @@ from mnedge.store.runs.spoken import Spoken
 
 STREAMS = "events"
 """Folder of the data directory that holds our streams, one folder per job."""
+HOLDER = "holder.json"
+"""Mark of whoever has a folder open; it says nothing but that it is another one."""
 TIMELINE_BYTES = 64 << 20
 """What of a long timeline is looked at for `timeline.json`."""
 _PLACE = "runs"
@@ -121,6 +124,8 @@ class RunFolder:
         self._closing: Closing | None = None
         self._sound = False
         """False: what is in memory may not be what is on the disk, so read that again first."""
+        self._held: Stamp | None = None
+        """What our mark looks like: whoever opens the folder leaves another one."""
 
     @property
     def watermark(self) -> int:
@@ -141,7 +146,9 @@ class RunFolder:
                     hint="choose another run id, or resume it",
                     details={"run_dir": str(self.path), "status": found["status"]},
                 )
+        self._held = None
         with self._told():
+            self._take()
             self._load()
         return self.watermark
 
@@ -239,11 +246,16 @@ class RunFolder:
     def sync(self) -> None:
         """Return when all that was published, and every JSON file, is on the disk.
 
+        What the run folder shows of our streams is made again at the next `open`; once the run is
+        finished nobody opens it, so that is on the disk as well then.
         May be called from another thread. Raises: UnavailableError.
         """
         try:
             self._pages.synced()
-            sync_paths([*(self.path / name for name in sorted(self._stamps)), self.path])
+            shown = [] if self._closing is None else self._pages.shown()
+            files = [*(self.path / name for name in sorted(self._stamps)), *shown]
+            streams = self._streams.parent
+            sync_paths([*files, self.path, self.path.parent, streams, streams.parent])
         except OSError as met:
             raise self._named(met) from met
 
@@ -256,7 +268,17 @@ class RunFolder:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Whatever goes wrong inside, read the disk again next time; name what the disk says."""
+        """Whatever goes wrong inside, read the disk again next time; name what the disk says.
+
+        Raises: RunTakenError if somebody else has opened the folder since.
+        """
+        found = None if self._held is None else stamp_of(self._streams / HOLDER)
+        if found is not None and found != self._held:
+            raise RunTakenError(
+                f"the run folder {self.path} has been opened by another process",
+                hint="let go of the job: somebody else carries it on",
+                details={"run_dir": str(self.path)},
+            )
         try:
             yield
         except BaseException as met:
@@ -265,6 +287,11 @@ class RunFolder:
                 raise self._named(met) from met
             raise
         self._conditions.fine(_PLACE, str(self.path))
+
+    def _take(self) -> None:
+        """Leave our mark: who held the folder before, and goes on all the same, is refused."""
+        self._streams.mkdir(parents=True, exist_ok=True)
+        self._held = replace_file(self._streams / HOLDER, b"{}\n")
 
     def _named(self, met: OSError) -> MnedgeError:
         """Return the error that says which disk refuses, and why."""

@@ -101,7 +101,8 @@ class Mirror:
         """Return what others wrote since the last look.
 
         `thoroughly`: nobody writes any more, so unfinished last lines count, and all is compared;
-        not `halves`: those that are no JSON do not, a crash may have torn them off ours.
+        not `halves`: those that are no JSON do not, nor lines with a hole: a crash may have torn
+        them off ours.
         """
         lines: list[bytes] = []
         for leftover in self._leftovers:
@@ -275,6 +276,8 @@ def _gained(leftover: _Leftover, thoroughly: bool, halves: bool) -> list[bytes]:
     """Return the lines that a file gained; an unfinished one waits, unless nobody writes."""
     content = _read(leftover.file, leftover.read_bytes, FOREIGN_BYTES)
     *lines, last = content.split(b"\n")
+    if not halves:
+        lines = [line for line in lines if b"\0" not in line]
     whole = _is_json(last) if last else False
     if whole or (thoroughly and halves and last):
         lines.append(last)

@@ -151,6 +151,18 @@ class Pages:
             mirror.rebuild()
         self.load()
 
+    def shown(self) -> list[Path]:
+        """Return the files of the run folder that show our streams; some may not be there."""
+        return [
+            self._run_dir / name
+            for stream in (mirror.stream for mirror in self.mirrors.values())
+            for name in (
+                f"{stream.name}.jsonl",
+                f"{stream.name}.index.json",
+                *(segment_name(stream.name, segment.number) for segment in stream.segments),
+            )
+        ]
+
     def synced(self) -> None:
         """Return when our streams are on the disk.
 

@@ -5,8 +5,8 @@ A stream is the file `<name>.jsonl` in a folder of the data directory. When it w
 are kept. What stands in it is the truth: the file of the same name in the run folder shows it, byte
 for byte (`mirror.py`).
 
-Nothing but whole lines: a write that fails is taken back, and a torn last line is cut when the
-stream is opened.
+Nothing but whole lines: a write that fails is taken back, and when the stream is opened, a torn
+last line is cut, and whatever stands behind a hole.
 """
 
 import contextlib
@@ -92,8 +92,7 @@ class Stream:
         self._finish_rotation()
         with self._opened() as file:
             self.size_bytes = os.fstat(file).st_size
-        whole = self._whole_bytes(self.size_bytes)
-        self.cut(whole)
+        self.cut(self._whole_bytes(self._unbroken_bytes()))
 
     def append(self, lines: bytes) -> None:
         """Add whole lines: all of them, or none if the disk refuses.
@@ -224,6 +223,14 @@ class Stream:
             self.read(start, min(start + _TAIL_BYTES, self.size_bytes)).count(b"\n")
             for start in starts
         )
+
+    def _unbroken_bytes(self) -> int:
+        """Return where a power cut left a hole, if any: writes may reach the disk in any order."""
+        for start in range(0, self.size_bytes, _TAIL_BYTES):
+            at = self.read(start, min(start + _TAIL_BYTES, self.size_bytes)).find(b"\0")
+            if at >= 0:
+                return start + at
+        return self.size_bytes
 
     def _whole_bytes(self, size_bytes: int) -> int:
         """Return where the last whole line ends."""

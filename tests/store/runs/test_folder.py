@@ -18,7 +18,7 @@ from mnedge.faults import InjectedFaultError
 from mnedge.model.events import Event
 from mnedge.model.redaction import REDACTED, Redactor
 from mnedge.model.states import JobStatus
-from mnedge.store.runs.files import RunExistsError, RunIdInvalidError
+from mnedge.store.runs.files import RunExistsError, RunIdInvalidError, RunTakenError
 from mnedge.store.runs.folder import RunFolder, forget_run
 from tests.store.runs.world import (
     AT,
@@ -930,6 +930,44 @@ def test_what_was_synced_may_be_forgotten_by_the_journal(tmp_path):
     run.sync()
     closed(run, 9)
     run.sync()
+
+
+def test_once_a_run_is_finished_all_that_it_shows_is_synced_with_every_name(tmp_path, monkeypatch):
+    run = open_run(tmp_path)
+    closed(run, 6)
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def watch(file: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{file}"))
+        fsync(file)
+
+    monkeypatch.setattr("os.fsync", watch)
+    run.sync()
+    streams = tmp_path / "data" / "events"
+    shown = {str(path) for path in run.path.iterdir() if path.is_file()}
+    assert shown <= synced
+    assert {str(path) for path in (run.path, run.path.parent)} <= synced
+    assert {str(path) for path in (streams / JOB, streams, streams.parent)} <= synced
+
+
+def test_who_held_the_folder_before_is_refused(tmp_path):
+    run = open_run(tmp_path)
+    after = folder(tmp_path)
+    assert after.open() == 5
+    before = files_of(run.path)
+    for act in (
+        lambda: run.publish(middle(6, 3)),
+        run.merge_worker_files,
+        lambda: run.cut(1),
+        lambda: finish(run),
+    ):
+        with pytest.raises(RunTakenError, match="opened by another process"):
+            act()
+    assert files_of(run.path) == before
+    after.publish(middle(6, 3))
+    closed(after, 9)
+    run.close()
 
 
 def test_forgetting_a_run_leaves_its_folder(tmp_path):

@@ -44,6 +44,12 @@ def test_nothing_is_added_to_a_file_that_somebody_touched(mirror):
     assert mirror.path.read_bytes() == b"1\n{}\n"
 
 
+def test_a_line_with_a_hole_is_nobody_s_after_a_crash(mirror):
+    add(mirror, b"1\n")
+    write(mirror, b'{"a":1}\n{"b"\0\0\0}\n{"c":1}\n')
+    assert mirror.foreign(halves=False).lines == [b'{"a":1}', b'{"c":1}']
+
+
 def test_lines_behind_ours_are_told_in_place(mirror):
     add(mirror, b"1\n")
     write(mirror, b'{"a":1}\n{"b":2}\n')

@@ -56,6 +56,16 @@ def test_a_file_without_one_whole_line_is_emptied(stream):
     assert again(stream).size_bytes == 0
 
 
+@pytest.mark.parametrize("hole", [b"\0" * 100, b"\0" * 99 + b"\n", b"x\0" + line(9)])
+def test_what_stands_behind_a_hole_is_cut(stream, hole):
+    """After a power cut later writes may be there, and earlier ones may not."""
+    stream.append(line(1))
+    with open(stream.path, "ab") as file:
+        file.write(hole + line(3))
+    other = again(stream)
+    assert (other.read(), other.records) == (line(1), 1)
+
+
 def test_a_failed_write_leaves_nothing_of_itself(stream, monkeypatch):
     stream.append(line(1))
     write = os.write
