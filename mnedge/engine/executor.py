@@ -31,6 +31,7 @@ RESULT_HEADERS = {
 }
 INPUT_LEVELS = 6
 """An output carries its input, which carries its own, …: the innermost of so many is null."""
+_UNDONE = (AttemptStatus.FAILED, AttemptStatus.CHECKPOINTED)
 _SDK_FIELDS = (
     "outputs", "artifacts", "metrics", "status", "workflow_step_id", "run_id",
     "runtime_step_mode", "_mn_step",
@@ -105,7 +106,8 @@ def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
             memory.last_error = "the attempt was stopped from outside"
             if turn.step != NO_STEP:
                 _land(turn, index)
-                attempt_failed(turn, turn.ledger.steps[turn.step], memory.last_error)
+                step = turn.ledger.steps[turn.step]
+                attempt_failed(turn, step, memory.last_error, number=flight.attempt)
             else:
                 crashed(turn, index, memory.last_error)
         case OutcomeStatus.FAILED:
@@ -183,7 +185,7 @@ def _act(
         reports.report(turn, index, event, flight.attempt)
         if state.status in TERMINAL:
             return
-    failed_itself = number != NO_STEP and _has_failed(turn, number, flight.attempt)
+    undone = number != NO_STEP and _is_undone(turn, number, flight.attempt)
     completions = structured.completions
     for completion in sorted(completions, key=lambda one: one.scope != "step"):
         result = payload if completion.default else completion.value
@@ -193,7 +195,7 @@ def _act(
     if number != NO_STEP and compiled.completes_step and not completions:
         complete_if_current(turn, number, flight.attempt, payload)
     action = 1 + len(structured.events) + len(completions)
-    if compiled.emits is not None and not failed_itself:
+    if compiled.emits is not None and not undone:
         _emit_result(turn, index, message, compiled.emits, payload, action)
         action += 1
     if compiled.completes and number == NO_STEP:
@@ -206,10 +208,10 @@ def _act(
         action += 1
 
 
-def _has_failed(turn: Turn, number: int, attempt_number: int) -> bool:
-    """Tell whether the worker has made its own attempt fail."""
+def _is_undone(turn: Turn, number: int, attempt_number: int) -> bool:
+    """Tell whether the worker has made its own attempt fail, or will go on in another one."""
     return any(
-        attempt.number == attempt_number and attempt.status is AttemptStatus.FAILED
+        attempt.number == attempt_number and attempt.status in _UNDONE
         for attempt in turn.ledger.steps[number].attempts
     )
 
@@ -300,7 +302,7 @@ def _failed(
         _fall_back(turn, index, flight, flight.message, outcome, compiled.failure_type)
     elif turn.step != NO_STEP:
         _land(turn, index)
-        attempt_failed(turn, turn.ledger.steps[turn.step], error)
+        attempt_failed(turn, turn.ledger.steps[turn.step], error, number=flight.attempt)
     elif compiled.restart.declared:
         crashed(turn, index, text, error=error)
     else:

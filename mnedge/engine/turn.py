@@ -15,7 +15,9 @@ from mnedge.model.states import JOB_MOVES, AgentKind, JobStatus
 class Turn:
     """Collects the commands and events of one fact."""
 
-    __slots__ = ("at", "commands", "events", "first", "hops", "job", "state", "step", "touched")
+    __slots__ = (
+        "at", "commands", "ended", "events", "first", "hops", "job", "state", "step", "touched",
+    )  # fmt: skip
 
     def __init__(self, job: CompiledJob, state: JobState) -> None:
         self.job = job
@@ -30,6 +32,8 @@ class Turn:
         """The step whose message or answer is being acted on."""
         self.touched: dict[int, None] = {}
         """Steps whose parents changed, and that were not reconsidered since."""
+        self.ended: dict[int, None] = {}
+        """Steps that became terminal or began to wait, and that were not followed up since."""
 
     @property
     def next_seq(self) -> int:

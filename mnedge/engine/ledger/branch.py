@@ -50,13 +50,14 @@ def _skip_and_cascade(turn: Turn, step: StepState, reason: str, skipped: list[st
 
 
 def skipped_by_worker(
-    turn: Turn, step: StepState, payload: dict[str, Any], *, downstream: bool
+    turn: Turn, step: StepState, payload: dict[str, Any], *, downstream: bool, speaker: int
 ) -> None:
     """Skip the step because its worker says so, and all its descendants if it says that too."""
     attempt = step.current
     reason = payload.get("reason")
     reason = reason if isinstance(reason, str) and reason else "skipped by its worker"
-    resolve(turn, step, StepStatus.SKIPPED, StepOutcome.SKIPPED, reason=reason, output=payload)
+    status, outcome = StepStatus.SKIPPED, StepOutcome.SKIPPED
+    resolve(turn, step, status, outcome, reason=reason, output=payload, speaker=speaker)
     tell_step(
         turn,
         "workflow_step_skipped",

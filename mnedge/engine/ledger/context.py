@@ -26,6 +26,9 @@ def step_context(turn: Turn, flight: Flight) -> dict[str, Any]:
             context["map_item"] = step.origin.map_item
         if step.origin.step_input is not None:
             context["step_input"] = step.origin.step_input
+    fan_out = turn.ledger.fan_outs.get(step.number)
+    if fan_out is not None:
+        context["fan_out"] = fan_out.results
     return context
 
 
@@ -45,5 +48,9 @@ def _place(turn: Turn, flight: Flight) -> tuple[StepState, Attempt] | None:
     if flight.step_id is None or turn.state.ledger is None:
         return None
     step = turn.ledger.steps.get(turn.ledger.step_of.get(flight.step_id, NO_STEP))
-    current = None if step is None else step.current
-    return None if step is None or current is None else (step, current)
+    if step is None:
+        return None
+    for attempt in reversed(step.attempts):
+        if attempt.number == flight.attempt:
+            return step, attempt
+    return None

@@ -41,6 +41,8 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     """
     number = step_for(turn, index, message)
     turn.step = number
+    if _is_of_gone_step(turn, message):
+        return None
     if number == NO_STEP:
         return message
     step = turn.ledger.steps[number]
@@ -50,14 +52,10 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     if _is_stale(turn, step, message):
         return None
     attempt = step.current
-    goes_on = attempt is not None or step.status is StepStatus.QUEUED
-    if goes_on and step.waiting and not released:
-        _wait(turn, step, message)
-        release(turn, step)
+    if not released and not _may_go_on(turn, step, message):
         return None
     if attempt is None:
-        if not _may_start(turn, step, message):
-            return None
+        _leave_queue(turn, step)
         attempt = begin(turn, step, index, message)
     _save(turn, step, message)
     step.last_message_id = message.message_id
@@ -65,11 +63,30 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     return decorated(turn, step, attempt, message)
 
 
-def _may_start(turn: Turn, step: StepState, message: Message) -> bool:
+def _is_of_gone_step(turn: Turn, message: Message) -> bool:
+    """Tell whether the message was sent inside a step that has left the graph since."""
+    step_id = message.headers.get(STEP_ID)
+    if ATTEMPT_ID not in message.headers or not isinstance(step_id, str):
+        return False
+    if step_id in turn.ledger.step_of:
+        return False
+    payload = {
+        "step_id": step_id,
+        "agent_id": message.to,
+        "message_id": message.message_id,
+        "message_type": message.type,
+        "reason": "the step has left the graph",
+    }
+    turn.tell("workflow_step_duplicate_message_ignored", message.to, payload, step_id=step_id)
+    return True
+
+
+def _may_go_on(turn: Turn, step: StepState, message: Message) -> bool:
+    """Tell whether a message that has not waited yet may be taken; if not, it waits from now on."""
     if step.status in (StepStatus.RETRY_WAIT, StepStatus.WAITING):
         _wait(turn, step, message)
         return False
-    if not satisfied(step, turn.definition(step).step):
+    if step.current is None and not satisfied(step, turn.definition(step).step):
         step.status = StepStatus.BLOCKED
         if _wait(turn, step, message):
             tell_step(
@@ -81,37 +98,73 @@ def _may_start(turn: Turn, step: StepState, message: Message) -> bool:
                 blocked_on=blocked_on(turn, step),
             )
         return False
-    most = turn.compiled_ledger.workflow.max_parallel_steps
-    if most is not None and turn.ledger.running >= most:
-        _wait(turn, step, message, first=True)
-        _queue_for_place(turn, step)
+    if step.waiting or (step.current is None and not _has_place(turn, step)):
+        _wait(turn, step, message)
+        release(turn, step)
         return False
     return True
 
 
-def _queue_for_place(turn: Turn, step: StepState) -> None:
-    """Let the step wait for a place among the running ones; who came first gets one first."""
+# ---- places among the running steps ----
+
+
+def _has_place(turn: Turn, step: StepState) -> bool:
+    """Tell whether the step may run now: there is a place, and nobody waits longer for it."""
+    most = turn.compiled_ledger.workflow.max_parallel_steps
+    if most is None:
+        return True
     ledger = turn.ledger
-    step.status = StepStatus.QUEUED
-    if not step.ticket:
-        ledger.tickets += 1
-        step.ticket = ledger.tickets
-    insort(ledger.limited, (step.ticket, step.number))
+    free = most - ledger.running
+    for ticket, number in ledger.limited:
+        if free <= 0 or (step.ticket and ticket >= step.ticket):
+            break
+        if _free_agent(turn, ledger.steps[number]) is not None:
+            free -= 1
+    return free > 0
+
+
+def _free_agent(turn: Turn, step: StepState) -> int | None:
+    """Return the agent that what waits first is for, if it has nothing else to do."""
+    if not step.waiting:
+        return None
+    index = turn.job.index_of[step.waiting[0].to]
+    agent = turn.state.agents[index]
+    return index if agent.flight is None and not agent.holding else None
+
+
+def _queue_for_place(turn: Turn, step: StepState) -> None:
+    entry = (step.ticket, step.number)
+    if entry not in turn.ledger.limited:
+        insort(turn.ledger.limited, entry)
+
+
+def _leave_queue(turn: Turn, step: StepState) -> None:
+    if step.ticket:
+        leave_queue(turn, step)
+        step.ticket = 0
+
+
+def leave_queue(turn: Turn, step: StepState) -> None:
+    """Let the step wait for a place no longer."""
+    entry = (step.ticket, step.number)
+    if entry in turn.ledger.limited:
+        turn.ledger.limited.remove(entry)
 
 
 def give_places(turn: Turn) -> None:
-    """Let as many of the steps that wait for a place come up as there are places."""
+    """Let as many of those that wait for a place come up as there are places."""
     ledger = turn.ledger
     most = turn.compiled_ledger.workflow.max_parallel_steps
     if not ledger.limited or most is None:
         return
-    free = max(most - ledger.running, 0)
-    chosen = ledger.limited[:free]
-    del ledger.limited[:free]
-    for _, number in chosen:
-        step = ledger.steps.get(number)
-        if step is not None and step.status is StepStatus.QUEUED:
-            release(turn, step)
+    free = most - ledger.running
+    for _, number in ledger.limited:
+        if free <= 0:
+            break
+        index = _free_agent(turn, ledger.steps[number])
+        if index is not None:
+            make_ready(turn, index)
+            free -= 1
 
 
 def _is_stale(turn: Turn, step: StepState, message: Message) -> bool:
@@ -141,17 +194,14 @@ def _save(turn: Turn, step: StepState, message: Message) -> None:
         step.saved.append(message)
 
 
-def _wait(turn: Turn, step: StepState, message: Message, *, first: bool = False) -> bool:
+def _wait(turn: Turn, step: StepState, message: Message) -> bool:
     """Let the message wait for its step; tell whether there was room."""
     if step.waiting is None:
         step.waiting = deque()
     if len(step.waiting) >= WAITING_AT_MOST:
         dead_letter(turn, message, f"more than {WAITING_AT_MOST} messages wait for a step")
         return False
-    if first:
-        step.waiting.appendleft(message)
-    else:
-        step.waiting.append(message)
+    step.waiting.append(message)
     turn.state.queued_bytes += message.weight_bytes
     record(turn, step, message, "blocked")
     return True
@@ -169,6 +219,9 @@ def release(turn: Turn, step: StepState) -> None:
     """Let the agents take what waits for the step."""
     if step.status is not StepStatus.RUNNING:
         step.status = StepStatus.QUEUED
+        if not step.ticket:
+            turn.ledger.tickets += 1
+            step.ticket = turn.ledger.tickets
     for name in dict.fromkeys(message.to for message in step.waiting or ()):
         index = turn.job.index_of[name]
         if index not in step.due:
@@ -184,41 +237,53 @@ def take_due(turn: Turn, index: int) -> Message | None:
     """Return the next message that has waited for its step and may be taken now."""
     compiled, agent = turn.agent(index)
     while agent.due:
-        step = turn.ledger.steps.get(agent.due.popleft())
-        if not agent.due:
-            agent.due = None
+        step = turn.ledger.steps.get(agent.due[0])
+        if step is not None and not _is_due(turn, step, compiled.agent_id):
+            _forget_due(turn, step, index)
+            continue
         if step is None:
+            agent.due.popleft()
             continue
-        step.due = [other for other in step.due if other != index]
-        if step.status not in (StepStatus.QUEUED, StepStatus.RUNNING):
-            continue
+        if step.current is None and not _has_place(turn, step):
+            _queue_for_place(turn, step)
+            break
         message = _first_for(step, compiled.agent_id)
-        if message is None:
-            continue
         turn.state.queued_bytes -= message.weight_bytes
-        if any(other.to == compiled.agent_id for other in step.waiting or ()):
-            if agent.due is None:
-                agent.due = deque()
-            agent.due.appendleft(step.number)
-            step.due = [*step.due, index]
+        if not any(other.to == compiled.agent_id for other in step.waiting or ()):
+            _forget_due(turn, step, index)
         if STEP_ID not in message.headers:
             message = replace(message, headers={**message.headers, STEP_ID: step.step_id})
         return message
+    if not agent.due:
+        agent.due = None
     return None
 
 
-def _first_for(step: StepState, agent_id: str) -> Message | None:
-    waiting = step.waiting
-    if not waiting:
-        return None
-    if waiting[0].to == agent_id:
-        message = waiting.popleft()
+def _is_due(turn: Turn, step: StepState, agent_id: str) -> bool:
+    """Tell whether the step still wants the agent to take what waits."""
+    if step.status not in (StepStatus.QUEUED, StepStatus.RUNNING):
+        return False
+    if step.current is None and not satisfied(step, turn.definition(step).step):
+        step.status = StepStatus.BLOCKED
+        return False
+    return any(message.to == agent_id for message in step.waiting or ())
+
+
+def _forget_due(turn: Turn, step: StepState, index: int) -> None:
+    agent = turn.state.agents[index]
+    if agent.due:
+        agent.due.popleft()
+    step.due = [other for other in step.due if other != index]
+
+
+def _first_for(step: StepState, agent_id: str) -> Message:
+    """Take out the first message that waits for this agent; there is one."""
+    waiting = step.waiting or deque()
+    message = next(one for one in waiting if one.to == agent_id)
+    if waiting[0] is message:
+        waiting.popleft()
     else:
-        found = next((one for one in waiting if one.to == agent_id), None)
-        if found is None:
-            return None
-        waiting.remove(found)
-        message = found
+        waiting.remove(message)
     if not waiting:
         step.waiting = None
     return message

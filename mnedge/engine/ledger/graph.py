@@ -4,10 +4,12 @@ from mnedge.engine.ledger.state import (
     EDGE_BYTES,
     STEP_BYTES,
     LedgerState,
+    Patch,
     StepEdgeState,
     StepState,
 )
 from mnedge.engine.turn import Turn
+from mnedge.model.body import weight_of
 from mnedge.model.states import SUCCESSFUL_STEP, TERMINAL_STEP, StepOutcome, StepStatus
 
 _ALIASES = {
@@ -26,7 +28,11 @@ def add_step(turn: Turn, step: StepState) -> None:
     ledger.step_of[step.step_id] = step.number
     if step.status not in SUCCESSFUL_STEP:
         ledger.unfinished += 1
-    turn.state.kept_bytes += STEP_BYTES
+    patch = _patch_of(ledger, step)
+    if patch is not None:
+        patch.steps.append(step.number)
+        patch.open += step.status not in TERMINAL_STEP
+    turn.state.kept_bytes += _bytes_of(step)
 
 
 def remove_step(turn: Turn, number: int) -> None:
@@ -36,7 +42,20 @@ def remove_step(turn: Turn, number: int) -> None:
     del ledger.step_of[step.step_id]
     if step.status not in SUCCESSFUL_STEP:
         ledger.unfinished -= 1
-    turn.state.kept_bytes -= STEP_BYTES + step.weight_bytes
+    patch = _patch_of(ledger, step)
+    if patch is not None:
+        patch.steps.remove(number)
+        patch.open -= step.status not in TERMINAL_STEP
+    turn.state.kept_bytes -= _bytes_of(step) + step.weight_bytes
+
+
+def _patch_of(ledger: LedgerState, step: StepState) -> Patch | None:
+    origin = step.origin
+    return None if origin is None or not origin.patch_id else ledger.patches.get(origin.patch_id)
+
+
+def _bytes_of(step: StepState) -> int:
+    return STEP_BYTES + (0 if step.origin is None else weight_of(step.origin.step_input))
 
 
 def add_edge(turn: Turn, edge: StepEdgeState) -> int:

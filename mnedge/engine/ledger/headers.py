@@ -38,7 +38,7 @@ def workflow_of(turn: Turn, step: StepState, attempt: Attempt) -> dict[str, Any]
         "heartbeat_deadline_at": attempt.heartbeat_deadline_at,
         "idempotency_key": attempt.idempotency_key,
         "timeout_seconds": definition.timeout_s,
-        "heartbeat_timeout_ms": definition.beacon_timeout_ms,
+        "heartbeat_timeout_ms": definition.heartbeat_ms,
         "graph_revision": turn.ledger.revision,
         "template_id": None if origin is None else origin.template_id,
         "region_id": None if origin is None else origin.region_id,

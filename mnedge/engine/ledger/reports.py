@@ -13,7 +13,7 @@ from mnedge.engine.ledger.scatter import scatter
 from mnedge.engine.ledger.settle import attempt_failed, completed, reconsider, resolve
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import error_of, tell_step
-from mnedge.engine.ledger.work import tell_stale, tell_stale_number
+from mnedge.engine.ledger.work import NO_AGENT, tell_stale, tell_stale_number
 from mnedge.engine.turn import Turn
 from mnedge.model.facts import NamedEvent
 from mnedge.model.states import TERMINAL_STEP, StepOutcome, StepStatus
@@ -60,7 +60,7 @@ def report(turn: Turn, index: int, event: NamedEvent, attempt_number: int | None
         return
     if _is_fenced(turn, step, event.payload):
         return
-    _act(turn, step, event, attempt_number if own else None)
+    _act(turn, step, event, attempt_number if own else None, index if own else NO_AGENT)
 
 
 def _step_of(turn: Turn, index: int, event: NamedEvent) -> StepState | None:
@@ -122,16 +122,19 @@ def _is_fenced(turn: Turn, step: StepState, payload: dict[str, Any]) -> bool:
     return True
 
 
-def _act(turn: Turn, step: StepState, event: NamedEvent, attempt_number: int | None) -> None:
+def _act(
+    turn: Turn, step: StepState, event: NamedEvent, attempt_number: int | None, speaker: int
+) -> None:
+    """Act on an event that counts; the launch of the worker that speaks of its own step goes on."""
     payload = event.payload
     match event.type:
         case "workflow_step_completed" | "workflow_step_attempt_completed":
-            complete(turn, step, attempt_number, payload)
+            complete(turn, step, attempt_number, payload, speaker=speaker)
         case "workflow_step_partial":
-            _partial(turn, step, payload)
+            _partial(turn, step, payload, speaker)
         case "workflow_step_skipped":
             downstream = payload.get("skip_downstream") is True
-            skipped_by_worker(turn, step, payload, downstream=downstream)
+            skipped_by_worker(turn, step, payload, downstream=downstream, speaker=speaker)
         case "workflow_step_failed":
             _failed(turn, step, payload)
         case "workflow_step_branch":
@@ -146,11 +149,12 @@ def _act(turn: Turn, step: StepState, event: NamedEvent, attempt_number: int | N
             pass
 
 
-def _partial(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
+def _partial(turn: Turn, step: StepState, payload: dict[str, Any], speaker: int) -> None:
     attempt = step.current
     reason = payload.get("reason")
     reason = reason if isinstance(reason, str) and reason else None
-    resolve(turn, step, StepStatus.PARTIAL, StepOutcome.PARTIAL, reason=reason, output=payload)
+    status, outcome = StepStatus.PARTIAL, StepOutcome.PARTIAL
+    resolve(turn, step, status, outcome, reason=reason, output=payload, speaker=speaker)
     tell_step(turn, "workflow_step_partial", step, attempt, reason=reason, outcome="partial")
     reconsider(turn)
 
@@ -164,7 +168,14 @@ def _failed(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
     attempt_failed(turn, step, failure)
 
 
-def complete(turn: Turn, step: StepState, attempt_number: int | None, output: Any) -> bool:
+def complete(
+    turn: Turn,
+    step: StepState,
+    attempt_number: int | None,
+    output: Any,
+    *,
+    speaker: int = NO_AGENT,
+) -> bool:
     """Complete the step by the answer of one of its attempts; tell whether it counted.
 
     `attempt_number` None: a report that is bound to none.
@@ -176,5 +187,5 @@ def complete(turn: Turn, step: StepState, attempt_number: int | None, output: An
         tell_stale_number(turn, step, attempt_number)
         return False
     if not children.takes_over(turn, step, output):
-        completed(turn, step, output)
+        completed(turn, step, output, speaker=speaker)
     return True

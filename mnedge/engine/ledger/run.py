@@ -7,6 +7,7 @@ from typing import Any
 
 from mnedge.engine import job
 from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.fanout import may_be_nudged
 from mnedge.engine.ledger.graph import add_edge, add_step, count_ended
 from mnedge.engine.ledger.reports import complete
 from mnedge.engine.ledger.settle import keep_output, reconsider, trigger
@@ -84,8 +85,8 @@ def _carry(turn: Turn, name: str, kept: Any) -> None:
 # ---- completion ----
 
 
-def complete_run(turn: Turn, index: int, result: Any) -> None:
-    """Do what an agent's completion of the run means here."""
+def complete_run(turn: Turn, index: int, result: Any, attempt: int | None = None) -> None:
+    """Do what an agent's completion of the run means here; `attempt`: of its step."""
     compiled, ledger = turn.job.ledger, turn.state.ledger
     if compiled is None or ledger is None:
         job.complete_run(turn, index, result)
@@ -95,8 +96,7 @@ def complete_run(turn: Turn, index: int, result: Any) -> None:
     agent = turn.job.agents[index]
     if turn.step != NO_STEP:
         step = ledger.steps[turn.step]
-        current = step.current
-        counted = complete(turn, step, None if current is None else current.number, result)
+        counted = complete(turn, step, attempt, result)
         is_last = step.step_id == compiled.workflow.sink or not compiled.has_sink
         if counted and is_last and turn.state.status not in TERMINAL:
             ask_for_end(turn, index, result)
@@ -160,11 +160,13 @@ def silent(turn: Turn, kind: str) -> None:
     ready = [
         step
         for step in ledger.steps.values()
-        if step.status in (StepStatus.PENDING, StepStatus.READY)
+        if (step.status in (StepStatus.PENDING, StepStatus.READY) or may_be_nudged(turn, step))
         and satisfied(step, turn.definition(step).step)
     ]
     if ready:
         for step in ready:
+            if step.number in ledger.fan_outs:
+                ledger.fan_outs[step.number].nudged = step.attempt_count + 1
             trigger(turn, step, "no message will come")
     elif kind == "stalled":
         _stall(turn)
@@ -256,6 +258,7 @@ def found_again(turn: Turn) -> None:
         if flight is None or flight.step_id is None or flight.phase != RUNNING:
             continue
         step = ledger.steps.get(ledger.step_of.get(flight.step_id, NO_STEP))
-        if step is not None and step.current is not None:
+        current = None if step is None else step.current
+        if step is not None and current is not None and current.number == flight.attempt:
             clear_timers(turn, step)
-            arm(turn, step, step.current)
+            arm(turn, step, current)

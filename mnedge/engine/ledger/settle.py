@@ -13,7 +13,7 @@ from mnedge.engine.ledger.graph import count_ended
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import agent_id_of, error_of, moment, tell_step
 from mnedge.engine.ledger.triggers import impossible, is_synthetic, satisfied
-from mnedge.engine.ledger.work import clear_timers, close, record
+from mnedge.engine.ledger.work import NO_AGENT, clear_timers, close, record
 from mnedge.engine.state import Timer
 from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
@@ -51,12 +51,13 @@ def resolve(
     reason: str | None = None,
     error: dict[str, Any] | None = None,
     output: Any = None,
+    speaker: int = NO_AGENT,
 ) -> None:
     """Make the step terminal: nothing is out for it any more, and its children count it.
 
     The caller tells of it and calls `reconsider`.
     """
-    close(turn, step, _ATTEMPT_OF[status], reason, error)
+    close(turn, step, _ATTEMPT_OF[status], reason, error, speaker=speaker)
     step.status, step.outcome = status, outcome
     step.reason, step.error = reason, error
     step.ended_at, step.retry_at, step.saved = turn.at, None, None
@@ -66,8 +67,10 @@ def resolve(
         ledger.unfinished -= 1
     if status is StepStatus.COMPLETED:
         ledger.last_completed = step.number
+    gate.leave_queue(turn, step)
     gate.ignore_waiting(turn, step)
     count_ended(turn, step)
+    turn.ended[step.number] = None
 
 
 def keep_output(turn: Turn, step: StepState, output: Any) -> None:
@@ -141,6 +144,9 @@ def _trigger_message(turn: Turn, step: StepState, rule: str) -> Message:
         },
         "step_input": step_input,
     }
+    fan_out = ledger.fan_outs.get(step.number)
+    if fan_out is not None:
+        body["fan_out"] = fan_out.results
     seed = f"{turn.state.job_id}:trigger:{step.step_id}:{step.attempt_count}:{ledger.revision}"
     return Message(
         derived_id(seed),
@@ -178,14 +184,20 @@ def parents_of(turn: Turn, step: StepState) -> list[dict[str, Any]]:
 
 
 def attempt_failed(
-    turn: Turn, step: StepState, failure: Any, *, code: str | None = None, final: bool = False
+    turn: Turn,
+    step: StepState,
+    failure: Any,
+    *,
+    number: int | None = None,
+    code: str | None = None,
+    final: bool = False,
 ) -> None:
     """Let the step's current attempt fail: another follows, or its failure policy decides.
 
-    `final`: no other attempt would help.
+    `number`: only if this is the one. `final`: no other attempt would help.
     """
     attempt = step.current
-    if attempt is None:
+    if attempt is None or number not in (None, attempt.number):
         return
     definition = turn.definition(step).step
     error = error_of(turn, step, failure, code=code, attempt=attempt)
@@ -231,6 +243,8 @@ def _wait_for_retry(
         severity="WARN",
         retryable=True,
     )
+    if turn.ledger.paused_at is not None:
+        return
     if delay_ms:
         turn.set_timer(f"step:{step.step_id}:retry", Timer(step.retry_at, "retry", step.number))
     else:
@@ -297,10 +311,11 @@ def exhausted(turn: Turn, step: StepState, reason: str, error: dict[str, Any], t
 # ---- completions ----
 
 
-def completed(turn: Turn, step: StepState, output: Any) -> None:
+def completed(turn: Turn, step: StepState, output: Any, *, speaker: int = NO_AGENT) -> None:
     """Complete the step, whatever it still had out."""
     attempt = step.current
-    resolve(turn, step, StepStatus.COMPLETED, StepOutcome.SUCCESS, output=output)
+    status, outcome = StepStatus.COMPLETED, StepOutcome.SUCCESS
+    resolve(turn, step, status, outcome, output=output, speaker=speaker)
     tell_step(turn, "workflow_step_completed", step, attempt)
     _watch_confidence(turn, step, output)
     for target in turn.ledger.unmapped.pop(step.number, ()):

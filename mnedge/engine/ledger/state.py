@@ -16,7 +16,9 @@ from mnedge.model.states import AttemptStatus, StepOutcome, StepStatus
 
 STEP_BYTES = 600
 EDGE_BYTES = 160
-"""About what a step and an edge take in a snapshot."""
+PATCH_BYTES = 160
+HISTORY_BYTES = 320
+"""About what a step, an edge, a patch and an entry of the history take in a snapshot."""
 ATTEMPTS_KEPT = 50
 """Of one step; a controller of a service may have any number of them."""
 
@@ -149,6 +151,21 @@ class Patch(Struct, array_like=True):
     revision: int
     region_id: str
     steps: list[int] = []
+    """Its instances that are still in the graph, and what a scatter made of them."""
+    open: int = 0
+    """So many of them are not terminal."""
+
+
+class FanOut(Struct, array_like=True):
+    """What a controller that checkpoints waits for, and what came of it last."""
+
+    patch_id: str = ""
+    """The patch whose instances it waits for; empty: its next message wakes it."""
+    results: list[dict[str, Any]] = []
+    """What the instances of its newest fan-out that is over came to."""
+    weight_bytes: int = 0
+    nudged: int = 0
+    """The attempt that silence rather than a message has started."""
 
 
 class LedgerState(Struct, array_like=True):
@@ -185,6 +202,8 @@ class LedgerState(Struct, array_like=True):
     """Scatterer → targets it named with nothing to scatter."""
     child_runs: dict[int, Any] = field(default_factory=dict)
     """Parent step → what its child workflow has come to."""
+    fan_outs: dict[int, FanOut] = field(default_factory=dict)
+    """Controllers that have checkpointed."""
 
     @property
     def complete(self) -> bool:

@@ -17,6 +17,7 @@ from mnedge.model.facts import Note
 from mnedge.model.message import Message
 from mnedge.model.states import AgentKind, AttemptStatus, StepStatus
 
+NO_AGENT = -1
 CUT_KEPT = 1000
 RECORDS_KEPT = 10_000
 
@@ -52,11 +53,9 @@ def begin(turn: Turn, step: StepState, agent: int, message: Message) -> Attempt:
 def arm(turn: Turn, step: StepState, attempt: Attempt) -> None:
     """Let the attempt's time begin now."""
     definition = turn.definition(step).step
-    timeout_s, beat_ms = definition.timeout_s, definition.beacon_timeout_ms
+    timeout_s, beat_ms = definition.timeout_s, definition.heartbeat_ms
     attempt.deadline_at = None if timeout_s is None else turn.at + timeout_s
-    attempt.heartbeat_deadline_at = (
-        attempt.deadline_at if beat_ms is None else turn.at + beat_ms / 1000
-    )
+    attempt.heartbeat_deadline_at = None if beat_ms is None else turn.at + beat_ms / 1000
     set_timers(turn, step, attempt)
 
 
@@ -94,7 +93,7 @@ def beacon(turn: Turn, note: Note) -> None:
     definition = turn.definition(step).step
     given = note.payload.get("timeout_ms")
     is_given = isinstance(given, int | float) and not isinstance(given, bool) and given > 0
-    timeout_ms = given if is_given else definition.beacon_timeout_ms
+    timeout_ms = given if is_given else definition.heartbeat_ms
     at = max(float(note.at), attempt.last_beacon_at or 0.0)
     attempt.last_beacon_at = at
     if timeout_ms is not None:
@@ -120,8 +119,13 @@ def close(
     status: AttemptStatus,
     reason: str | None = None,
     error: dict[str, object] | None = None,
+    *,
+    speaker: int = NO_AGENT,
 ) -> None:
-    """End the step's current attempt, if it has one, and all that is out or timed for it."""
+    """End the step's current attempt, if it has one, and all that is out or timed for it.
+
+    `speaker`: the agent whose worker said so; its launch goes on, for its output is wanted.
+    """
     attempt = step.current
     if attempt is not None:
         attempt.status, attempt.ended_at = status, turn.at
@@ -130,16 +134,17 @@ def close(
         record(turn, step, attempt.message_id, "failed" if failed else "acked", attempt.number)
     if step.status is StepStatus.RUNNING:
         turn.ledger.running -= 1
-    cut(turn, step, reason or f"step {status}")
+        step.status = StepStatus.PENDING  # whoever closes says what it is now
+    cut(turn, step, reason or f"step {status}", speaker)
     clear_timers(turn, step)
 
 
-def cut(turn: Turn, step: StepState, reason: str) -> None:
+def cut(turn: Turn, step: StepState, reason: str, speaker: int = NO_AGENT) -> None:
     """Stop what is out for the step; what it still answers is stale."""
     for index in turn.definition(step).agents:
         agent = turn.state.agents[index]
         flight = agent.flight
-        if flight is None or flight.step_id != step.step_id:
+        if flight is None or flight.step_id != step.step_id or index == speaker:
             continue
         if flight.phase == RUNNING:
             turn.commands.append(StopAttempt(attempt_id=flight.work_id, reason=reason))
