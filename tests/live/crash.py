@@ -12,7 +12,7 @@ import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mnedge.model.facts import AnyFact, AttemptEnded, ModuleAnswered
 from mnedge.part import running
 from mnedge.store.sqlite import SqliteStore
 from tests.live.forge import Forge
+from tests.live.ledgers import ledger_of
 
 CHUNKS = 6
 INPUTS = {
@@ -56,11 +57,18 @@ class Trial:
     """One blueprint, one data directory, one fault."""
 
     def __init__(
-        self, forge: Forge, folder: Path, blueprint: str, *, disk: Path | None = None
+        self,
+        forge: Forge,
+        folder: Path,
+        blueprint: str,
+        *,
+        disk: Path | None = None,
+        settings: Sequence[str] | None = None,
     ) -> None:
         place = disk or folder
         self.forge = forge
         self.blueprint = blueprint
+        self.settings = INPUTS.get(blueprint, []) if settings is None else settings
         self.folder = folder
         self.data_dir = place / "data"
         self.runs_root = place / "runs"
@@ -86,7 +94,7 @@ class Trial:
 
     def begin(self, fault: str = "", unsafe: str = "") -> int:
         """Start running the blueprint; return the pid."""
-        arguments = ["blueprint", "run", self.blueprint, "--quiet", *INPUTS.get(self.blueprint, [])]
+        arguments = ["blueprint", "run", self.blueprint, "--quiet", *self.settings]
         return self._start(arguments, MNEDGE_FAULT=fault, MNEDGE_UNSAFE=unsafe)
 
     def ended(self, pid: int) -> int:
@@ -165,6 +173,24 @@ class Trial:
         [job_id] = self.jobs()
         lines = (self.runs_root / job_id / "events.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+    def ledger(self) -> dict[str, Any]:
+        """Return how the steps ended, as a SPEC writes it."""
+        [job_id] = self.jobs()
+        return ledger_of(self.data_dir, job_id)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what `mnedge job show` says of the job."""
+        [job_id] = self.jobs()
+        shown = self.folder / "shown"
+        pid = self.forge.start(
+            ["job", "show", job_id, "--output", "json"],
+            environ=self.environ,
+            said=shown,
+            cwd=self.folder,
+        )
+        assert self.forge.wait(pid) == 0, shown.read_text()
+        return dict(json.loads(shown.read_text()))
 
     def facts(self) -> list[AnyFact]:
         """Return what the journal still holds."""

@@ -46,8 +46,13 @@ class Bench:
         self.folder = folder
         self.manifest = json.loads((folder / "manifest.json").read_text())
         self.config = json.loads((folder / "config" / "default.json").read_text())
-        self.agents = {agent["node_id"]: agent for agent in self.manifest["nodes"]}
+        self.agents = {agent["node_id"]: agent for agent in self.listed("nodes")}
         self._workspaces = (root / str(number) for number in itertools.count())
+
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """Return the manifest's `nodes` or `edges`, wherever its generation keeps them."""
+        places = (self.manifest, self.manifest.get("flow", {}), self.manifest.get("agents", {}))
+        return next(place[kind] for place in places if kind in place)
 
     def executors(self) -> list[str]:
         return [name for name, agent in self.agents.items() if agent["agent_type"] == "executor"]

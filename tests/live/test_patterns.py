@@ -1,0 +1,99 @@
+"""Every pattern blueprint ends with the ledger of its SPEC: unharmed, and killed at every place.
+
+`make test` kills each at a few places that all of them together cover; `make soak` at every place
+and many ordinals.
+"""
+
+from collections.abc import Iterator
+from itertools import count, product
+from pathlib import Path
+
+import pytest
+
+from mnedge.faults import FAULT_POINTS
+from tests.conftest import SOAK
+from tests.live.crash import Trial
+from tests.live.forge import Forge
+from tests.live.ledgers import PATTERNS, Promise, promises
+
+pytestmark = pytest.mark.live
+
+KILLED = -9
+PROMISED = [
+    pytest.param(name, promise, id=f"{name}-{number}")
+    for name in PATTERNS
+    for number, promise in enumerate(promises(name))
+]
+FULL = (1, 2, 3, 4, 5, 6, 8, 11, 15)
+
+
+def share() -> list[tuple[str, str, int]]:
+    """Return each place with one blueprint and one ordinal, and each blueprint twice."""
+    places = list(FAULT_POINTS)
+    turns = range(max(len(places), 2 * len(PATTERNS)))
+    return [
+        (PATTERNS[turn % len(PATTERNS)], places[turn % len(places)], 1 + turn % 4) for turn in turns
+    ]
+
+
+CASES = list(product(PATTERNS, FAULT_POINTS, FULL)) if SOAK else share()
+numbers = count()
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[Forge]:
+    forge = Forge()
+    yield forge
+    forge.close()
+
+
+@pytest.fixture(scope="module")
+def unharmed(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+    """Runs that nobody harmed, made when they are first asked for."""
+
+    class Runs(dict[str, Trial]):
+        def __missing__(self, name: str) -> Trial:
+            trial = self[name] = Trial(forge, tmp_path_factory.mktemp(name), name)
+            assert trial.run() == trial.ends_with, trial.words()
+            return trial
+
+    return Runs()
+
+
+@pytest.mark.parametrize("name, promise", PROMISED)
+def test_a_run_ends_with_the_ledger_of_its_specification(
+    name: str, promise: Promise, forge: Forge, tmp_path: Path
+) -> None:
+    trial = Trial(forge, tmp_path, name, settings=promise.settings)
+    completed = promise.ledger["job"] == "completed"
+    assert trial.run() == (0 if completed else 1), trial.words()
+    assert trial.ledger() == promise.ledger
+    assert not trial.left_behind()
+
+
+@pytest.mark.parametrize("name, point, ordinal", CASES)
+def test_a_killed_run_ends_with_the_same_ledger(
+    name: str, point: str, ordinal: int, forge: Forge, unharmed: dict[str, Trial], tmp_path: Path
+) -> None:
+    trial = Trial(forge, tmp_path, name)
+    code = trial.run(fault=f"{point}:{ordinal}:kill")
+    if not trial.jobs() and not trial.unfinished():
+        assert code == KILLED  # nothing was submitted yet, so nothing may be left to recover
+        assert trial.run() == trial.ends_with, trial.words()
+    elif code != KILLED:
+        assert code == trial.ends_with, trial.words()  # the run never came so far
+    elif next(numbers) % 2:
+        trial.serve()
+    else:
+        assert trial.recover() == trial.ends_with, trial.words()
+    assert trial.ledger() == promises(name)[0].ledger
+    trial.check(unharmed[name])
+
+
+def test_a_promise_is_read_with_its_settings() -> None:
+    plain, spoiled = promises("meter_readout")
+    assert (plain.settings, plain.ledger["job"]) == ([], "completed")
+    assert (spoiled.settings, spoiled.ledger["job"]) == (
+        ["--set", "inputs.payload.spoiled=4"],
+        "failed",
+    )
