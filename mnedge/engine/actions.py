@@ -46,7 +46,7 @@ def send(turn: Turn, index: int, parent: Message, emission: Emission, action: in
 def complete(turn: Turn, index: int, scope: str, result: Any, attempt: int) -> None:
     """Complete the step that is acted for (by that attempt of it), or the run."""
     if scope == "run":
-        complete_run(turn, index, result)
+        complete_run(turn, index, result, attempt)
         return
     if turn.step != NO_STEP:
         reports.complete(turn, turn.ledger.steps[turn.step], attempt, result)

@@ -26,6 +26,7 @@ from mnedge.engine.job import (
     watch_silence,
 )
 from mnedge.engine.ledger import gate, reports, run, settle
+from mnedge.engine.ledger.afterwards import follow_up
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.work import beacon
 from mnedge.engine.primitives import gather, observe, route_on
@@ -81,6 +82,8 @@ def apply(
     state.at = max(state.at, float(fact.at))
     turn = Turn(job, state)
     _act(turn, fact)
+    if turn.ended:
+        follow_up(turn)
     run.resume_end(turn)
     if state.status is JobStatus.RUNNING:
         _drain(turn)
@@ -139,7 +142,8 @@ def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitC
                     settle.reconsider(turn)
         case OperatorAsked():
             was_paused = turn.state.status is JobStatus.PAUSED
-            if fact.verb is Verb.PAUSE and turn.running:
+            is_new = fact.request_id not in turn.state.requests
+            if fact.verb is Verb.PAUSE and turn.running and is_new:
                 run.pausing(turn)
             operator_asked(turn, fact)
             if was_paused and turn.running:
@@ -389,6 +393,7 @@ def _take(turn: Turn, index: int, message: Message) -> None:
         if agent.inbox is None:
             agent.inbox = deque()
         agent.inbox.append(message)
+        make_ready(turn, index)
     else:
         _handle(turn, index, message)
 
@@ -401,11 +406,17 @@ def _take_from_inbox(turn: Turn, index: int) -> None:
     due = gate.take_due(turn, index) if agent.due else None
     if due is not None:
         _begin(turn, index, due, released=True)
+        if turn.ended:
+            follow_up(turn)
     elif agent.inbox:
         message = agent.inbox.popleft()
         if not agent.inbox:
             agent.inbox = None
         _handle(turn, index, message)
+        if agent.due and agent.flight is not None:
+            gate.give_places(turn)
+    else:
+        return  # what is due finds no place among the running steps
     make_ready(turn, index)
 
 
@@ -416,6 +427,8 @@ def _handle(turn: Turn, index: int, message: Message) -> None:
     if agent.level:
         taken(turn, index)
     _begin(turn, index, message)
+    if turn.ended:
+        follow_up(turn)
 
 
 def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) -> None:

@@ -135,7 +135,7 @@ def _failed(turn: Turn, index: int, flight: Flight, fact: ModuleAnswered) -> Non
         memory.crashed = fact.crash is not None
         flight.recovering = False
         _land(turn, index)
-        attempt_failed(turn, turn.ledger.steps[turn.step], reason)
+        attempt_failed(turn, turn.ledger.steps[turn.step], reason, number=flight.attempt)
         make_ready(turn, index)
     elif fact.crash is not None:
         crashed(turn, index, reason)

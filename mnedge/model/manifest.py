@@ -66,6 +66,13 @@ class Step(Struct, frozen=True, kw_only=True):
     on_low_confidence: str | None = None
 
     @property
+    def heartbeat_ms(self) -> float | None:
+        """How long an attempt may be silent."""
+        if self.beacon_timeout_ms is not None:
+            return self.beacon_timeout_ms
+        return None if self.timeout_s is None else self.timeout_s * 1000
+
+    @property
     def optional(self) -> bool:
         """Tell whether the job goes on without it."""
         return not self.required or self.failure_policy is not FailurePolicy.FAIL_WORKFLOW

@@ -40,6 +40,8 @@ class JobRecord(Struct, kw_only=True, omit_defaults=True, frozen=True):
     """`{fact_seq, error}` when the engine refused a fact."""
     review: str | None = None
     """Why the job waits for a person after a crash (`manual_recover`)."""
+    waiting_for_human: int = 0
+    """Requests that wait for a person's answer."""
 
 
 class OperatorRequest(Struct, kw_only=True, omit_defaults=True, frozen=True):

@@ -17,7 +17,7 @@ from mnedge.engine.ledger.state import (
 )
 from mnedge.engine.state import JobState
 from mnedge.model.body import shown
-from mnedge.model.manifest import DynamicLimits, Step, Workflow
+from mnedge.model.manifest import DynamicLimits, Region, Step, Workflow
 from mnedge.model.message import iso_ms
 from mnedge.model.states import JobStatus, StepStatus
 
@@ -103,8 +103,10 @@ def _dynamic(compiled: CompiledLedger, ledger: LedgerState) -> dict[str, Any]:
     limits = DynamicLimits() if dynamic is None else dynamic.limits
     shown_: dict[str, Any] = {
         "dynamic_limits": {name: getattr(limits, name) for name in limits.__struct_fields__},
-        "dynamic_templates": [] if dynamic is None else [one.step_id for one in dynamic.templates],
-        "dynamic_regions": list(compiled.regions),
+        "dynamic_templates": {}
+        if dynamic is None
+        else {one.step_id: _template(one) for one in dynamic.templates},
+        "dynamic_regions": {name: _region(one) for name, one in compiled.regions.items()},
         "applied_patches": {
             name: {
                 "digest": patch.digest,
@@ -114,6 +116,11 @@ def _dynamic(compiled: CompiledLedger, ledger: LedgerState) -> dict[str, Any]:
             for name, patch in ledger.patches.items()
         },
         "patch_order": list(ledger.patches),
+        "dynamic_patch_instances": {
+            name: [ledger.steps[number].step_id for number in patch.steps]
+            for name, patch in ledger.patches.items()
+            if patch.steps
+        },
         "dynamic_history": shown(ledger.history),
     }
     if compiled.children:
@@ -123,6 +130,14 @@ def _dynamic(compiled: CompiledLedger, ledger: LedgerState) -> dict[str, Any]:
             if number in ledger.steps
         }
     return shown_
+
+
+def _template(template: Step) -> dict[str, Any]:
+    return {**_defined(template), "agent_ids": template.agent_ids}
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {name: getattr(region, name) for name in region.__struct_fields__ if name != "region_id"}
 
 
 def _defined(step: Step) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def test_a_dispatched_message_carries_its_attempt():
         "heartbeat_deadline_at": "1970-01-01T00:02:00.000Z",
         "idempotency_key": f"{JOB_ID}:a:1:{message_id}",
         "timeout_seconds": 20,
+        "heartbeat_timeout_ms": 20000,
         "graph_revision": 0,
     }
 

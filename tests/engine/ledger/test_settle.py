@@ -3,7 +3,17 @@
 import pytest
 
 from mnedge.model.commands import StopAttempt
-from mnedge.model.facts import AttemptEnded, Note, Noted, OperatorAsked, Outcome, TimerFired
+from mnedge.model.facts import (
+    AttemptEnded,
+    Completion,
+    NamedEvent,
+    Note,
+    Noted,
+    OperatorAsked,
+    Outcome,
+    Structured,
+    TimerFired,
+)
 from mnedge.model.ids import derived_id
 from mnedge.model.states import OutcomeStatus, Verb
 from tests.engine.jobs import JOB_ID, agent, failed, succeeded
@@ -289,3 +299,37 @@ def test_an_answer_counts_once():
     run.give(AttemptEnded(at=run.at, attempt_id=launch.attempt_id, launch=1, outcome=failed()))
     assert len(run.events) == before
     assert run.step("a").attempt_count == 2
+
+
+def test_a_repeated_pause_changes_nothing():
+    run = lone()
+    run.asked(Verb.PAUSE, "r1")
+    run.asked(Verb.RESUME, "r2")
+    before = len(run.events)
+    run.asked(Verb.PAUSE, "r1")
+    assert len(run.events) == before
+    assert len(run.out) == 1
+
+
+def test_a_failure_in_a_pause_waits_for_its_retry_until_the_job_goes_on():
+    agents = [agent("a", "executor", output_message_type="a_done", side_effect="external_write")]
+    run = Run(flow([step("a", max_attempts=2, retry_backoff_ms=0)], [], agents=agents))
+    run.asked(Verb.PAUSE)
+    run.fail("a")
+    assert run.statuses()["a"] == "retry_wait"
+    assert run.timers == {}
+    run.asked(Verb.RESUME)
+    run.fired("step:a:retry")
+    assert run.out[0].workflow["attempt"] == 2
+
+
+def test_a_completed_run_does_not_follow_from_an_attempt_that_failed_itself():
+    run = lone(max_attempts=2)
+    said_both = Structured(
+        events=[NamedEvent(type="workflow_step_failed", payload={})],
+        completions=[Completion(scope="run", value={})],
+    )
+    run.finish("a", succeeded(structured=said_both))
+    assert run.statuses()["a"] == "retry_wait"
+    assert run.state.status == "running"
+    assert run.told("workflow_step_stale_output_ignored")
