@@ -166,8 +166,8 @@ WORKFLOW: dict[str, Any] = {
         "source": "read",
         "sink": "check",
         "steps": [
-            {"id": "read", "run": "reader", "emits": ["reading"], "control": CONTROL},
-            {"id": "check", "run": "checker", "emits": "checked", "control": CONTROL},
+            {"id": "read", "run": "reader", "emits": ["reading"]},
+            {"id": "check", "run": "checker", "emits": "checked"},
         ],
         "edges": [{"id": "read_to_check", "from": "read", "to": "check", "accepts": ["done"]}],
         "execution": {"strategy": "serial"},
@@ -273,6 +273,8 @@ class Parts:
             del self.manifest[key]
         self.manifest.update(copy.deepcopy(WORKFLOW))
         self.manifest["agents"]["nodes"] = nodes
+        for step in self.workflow["steps"]:
+            step["control"] = copy.deepcopy(CONTROL)
         self.manifest["metadata"]["status_contract"] = copy.deepcopy(STATUS_CONTRACT)
         self.config["agent_handoffs"]["reading"]["consumer"] = "checker"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from mnedge.bundle.files import tidy, unsafe_path
 from mnedge.bundle.kinds import in_container, kind_of, runner_named
+from mnedge.bundle.layout import source_of
+from mnedge.bundle.lower import job_type_of
 from mnedge.bundle.rules.agents import name_of
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
 from mnedge.bundle.steps import agent_ids_of
@@ -302,9 +304,12 @@ def generated_code_is_sandboxed(subject: Subject) -> Iterator[Found]:
 def step_workers_are_watched(subject: Subject) -> Iterator[Found]:
     """Yield each Python executor of a step that leaves open how its life is told."""
     controls: dict[str, JsonObject] = {}
+    service = job_type_of(subject.graph) == "service"
+    endless = source_of(subject.graph) if service else None
     for _, step in subject.steps:
         for name in agent_ids_of(step, subject.agent_ids):
-            controls.setdefault(name, mapping(step.get("control")))
+            control = {"timeout_seconds": "none"} if step["id"] == endless else {}
+            controls.setdefault(name, {**control, **mapping(step.get("control"))})
     for agent in executors(subject):
         control = controls.get(agent.agent_id)
         if control is None or not _is_python(agent.config.get("command")):

@@ -346,6 +346,7 @@ def joins_take_skipped_ways(subject: Subject) -> Iterator[Found]:
         passed = [reached([child], ways) for child in children]
         for at, source, target, edge in edges:
             joined = sum(target in names for names in passed) > 1 and parents[target] > 1
+            joined = joined and source != step["id"]
             wants_success = trigger(subject, steps[target]).rule is TriggerRule.ALL_SUCCESS
             if joined and wants_success and "skipped" not in listing(edge.get("accepts")):
                 yield Found(

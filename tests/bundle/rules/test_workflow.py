@@ -249,8 +249,7 @@ def test_a_long_chain_and_a_wide_fan_are_checked_in_good_time():
     parts.workflow["steps"] = [{**parts.step("read"), "id": name} for name in names]
     parts.workflow.update(source="s0", entrypoint="s0", sink="s2999")
     parts.workflow["edges"] = [
-        {"id": f"{one}_to_{other}", "from": one, "to": other}
-        for one, other in pairwise(names)
+        {"id": f"{one}_to_{other}", "from": one, "to": other} for one, other in pairwise(names)
     ]
     parts.manifest["runtime"]["bindings"] = {}
     assert parts.opened("strict").errors == []
