@@ -15,6 +15,7 @@ from mnedge.cli.outcome import with_result_if_kept
 from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import visible
+from mnedge.cli.steps import StepProgress
 from mnedge.cli.written import Reader
 from mnedge.daemon.app import Node
 from mnedge.errors import UnavailableError
@@ -207,6 +208,10 @@ async def shown_of(store: jobs.Stores, record: JobRecord) -> Shown:
         [(agent.agent_id, agent.kind.value) for agent in spec.agents],
         status=record.status,
         events=record.events,
+        steps=[
+            StepProgress(step_id=step.step_id, max_attempts=step.max_attempts)
+            for step in (spec.workflow.steps if spec.workflow is not None else ())
+        ],
     )
     return Shown(record, progress)
 

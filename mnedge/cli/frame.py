@@ -9,15 +9,17 @@ from typing import NamedTuple, TypeVar
 
 from rich.text import Text
 
-from mnedge.cli.progress import AgentProgress, JobProgress, StepProgress, Trouble
+from mnedge.cli.progress import AgentProgress, Asked, JobProgress, Trouble
 from mnedge.cli.show import BAD, NOTE, STYLES, Cell, clock, columns, counted, duration, shortened
+from mnedge.cli.step_rows import bar, step_lines
+from mnedge.cli.steps import WELL
 
 T = TypeVar("T")
 
 GROUP_FROM = 5
 """So many agents of one kind whose names differ by a number share a line."""
-BAR_CELLS = 20
 MOST_TROUBLES = 5
+MOST_REQUESTS = 3
 LEAST_ROWS = 4
 _NUMBERED = re.compile(r"(?P<stem>.*?)[ _.:-]*\d+$")
 _MARKS = {
@@ -52,16 +54,64 @@ class Row(NamedTuple):
 
 
 def frame(
-    job: JobProgress, title: str, elapsed_s: float, *, width: int, height: int, notice: str = ""
+    job: JobProgress,
+    title: str,
+    elapsed_s: float,
+    *,
+    width: int,
+    height: int,
+    notice: str = "",
+    now: float = 0.0,
+    job_id: str = "",
 ) -> list[Text]:
-    """Return the lines, at most `height` of them."""
+    """Return the lines, at most `height` of them; `now` is when they are drawn, in job time."""
     lines = [_heading(job, title, elapsed_s), Text()]
-    tail = [*_footer(job), *_troubles(job.troubles, width)]
+    people = people_lines(job.requests.values(), job_id, now, width)
+    tail = [*_footer(job), *_troubles(job.troubles, width), *people]
     if notice:
         tail += [Text(), Text.assemble((NOTE, "bold yellow"), " ", (notice, "yellow"))]
     room = max(height - len(lines) - len(tail) - 1, LEAST_ROWS)
-    lines += _steps(job.steps.values(), width) if job.steps else _agents(job, width, room)
+    if job.steps:
+        lines += step_lines(job.steps.values(), now, width, most=room)
+    else:
+        lines += _agents(job, width, room)
     return lines + tail
+
+
+def people_lines(
+    requests: Iterable[Asked],
+    job_id: str,
+    now: float,
+    width: int | None = None,
+    *,
+    most: int = MOST_REQUESTS,
+) -> list[Text]:
+    """Return what a person is asked, how long there is time, and how to answer."""
+    every = list(requests)
+    lines: list[Text] = [Text()] if every else []
+    for asked in every[:most]:
+        where = f"{asked.step_id}: " if asked.step_id else ""
+        text = f"{where}{' '.join((asked.prompt or 'a decision is needed').split())}"
+        lines.append(
+            Text.assemble(
+                (NOTE, "bold yellow"), " ", (shortened(text, width - 2) if width else text, "bold")
+            )
+        )
+        if asked.due_at is not None:
+            left = f"{asked.default or 'the default'} in {duration(asked.due_at - now)}"
+            lines.append(Text(f"  {left}", "dim"))
+        lines.append(Text(f"  {answer_with(asked, job_id, alone=len(every) == 1)}", "yellow"))
+    if len(every) > most:
+        lines.append(Text(f"  {len(every) - most} more: mnedge job requests {job_id}", "dim"))
+    return lines
+
+
+def answer_with(asked: Asked, job_id: str, *, alone: bool) -> str:
+    """Return the command that answers, as a person would type it."""
+    which = "" if alone else f" --request {asked.request_id}"
+    if {"approve", "reject"} <= set(asked.allowed) or not asked.allowed:
+        return f"mnedge job approve|reject {job_id}{which}"
+    return f"mnedge job respond {job_id}{which} --decision {'|'.join(asked.allowed)}"
 
 
 def rows(agents: Iterable[AgentProgress]) -> list[Row]:
@@ -91,7 +141,7 @@ def brief(job: JobProgress) -> str:
     """Return how far the job is, in half a line."""
     parts = []
     if job.steps:
-        done = sum(step.status in _STEP_DONE for step in job.steps.values())
+        done = sum(step.status in WELL for step in job.steps.values())
         parts.append(f"{done} of {counted(len(job.steps), 'step')} done")
     received = sum(agent.received for agent in job.agents.values())
     parts.append(counted(received, "message") + " handled")
@@ -118,7 +168,7 @@ def _heading(job: JobProgress, title: str, elapsed_s: float) -> Text:
     return Text.assemble(
         (title, "bold"),
         "  ",
-        (job.status, STYLES.get(job.status, "")),
+        (job.shown_status.replace("_", " "), STYLES.get(job.shown_status, "")),
         (f"  {duration(elapsed_s)}  {counted(job.events, 'event')}", "dim"),
     )
 
@@ -222,30 +272,3 @@ def _together(members: Sequence[AgentProgress]) -> tuple[str, str, str]:
         parts.append(counted(restarts, "restart"))
     kind = f"{len(members)} {members[0].kind}s" if members[0].kind else ""
     return kind, f"{bar(done, len(members))} {done} of {len(members)}", "  ".join(parts)
-
-
-def bar(done: int, whole: int, cells: int = BAR_CELLS) -> str:
-    """Return a bar that is full only when all is done."""
-    filled = done * cells // whole if whole else 0
-    return "━" * filled + "┄" * (cells - filled)
-
-
-_STEP_DONE = frozenset({"completed", "partial", "skipped"})
-_STEP_MARKS = {
-    "completed": _MARKS["done"],
-    "partial": _MARKS["done"],
-    "skipped": _MARKS["idle"],
-    "failed": _MARKS["failed"],
-    "running": _MARKS["running"],
-}
-
-
-def _steps(steps: Iterable[StepProgress], width: int) -> list[Text]:
-    cells = []
-    for step in steps:
-        mark, style = _STEP_MARKS.get(step.status, _MARKS["waiting"])
-        attempts = f"attempt {step.attempts}" if step.attempts > 1 else ""
-        cells.append(
-            [Cell(mark, style), Cell(step.step_id), Cell(step.status, "dim"), Cell(attempts, "dim")]
-        )
-    return columns(cells, width=width)

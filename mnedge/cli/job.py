@@ -5,10 +5,9 @@ JOB is an id, the beginning of one that no other job shares, or `last` for the n
 
 import click
 
-from mnedge.cli import completion
-from mnedge.cli.verbs import Asked, Noun, awaited
+from mnedge.cli import completion, dead_letters, people
+from mnedge.cli.verbs import WAIT_S, Asked, Noun, awaited
 
-WAIT_S = 30.0
 STATUSES = (
     "pending",
     "validated",
@@ -186,3 +185,21 @@ def recover(asked: Asked, job_ids: tuple[str, ...], every: bool, quiet: bool) ->
     if bool(job_ids) == every:
         raise click.UsageError("name jobs, or give --all, one of the two")
     return awaited(recover_jobs, asked, job_ids, quiet)
+
+
+@job.command("steps")
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
+@click.pass_obj
+def steps(asked: Asked, job_id: str) -> None:
+    """Show the steps of a job: status, outcome, attempts, and what holds them up.
+
+    Instances that one step was scattered into share a line; --verbose lists them all.
+    """
+    from mnedge.cli.look import show_steps
+
+    awaited(show_steps, asked, job_id)
+
+
+for verb in (people.requests, people.approve, people.reject, people.respond):
+    job.add_command(verb)
+job.add_command(dead_letters.dead_letters)

@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from mnedge.cli.frame import brief, frame, trouble_line
-from mnedge.cli.progress import JobProgress, advance
+from mnedge.cli.frame import answer_with, brief, frame, trouble_line
+from mnedge.cli.progress import Asked, JobProgress, advance
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns, harmless
 from mnedge.model.events import Event
@@ -131,7 +131,11 @@ class Plain(Silent):
         progress = shown.progress
         for event in events:
             before, troubles = progress.status, len(progress.troubles)
+            asked = set(progress.requests)
             advance(progress, event)
+            self._tell_asked(
+                shown, [progress.requests[one] for one in progress.requests.keys() - asked]
+            )
             if progress.status != before and progress.status in TOLD:
                 self._line(shown, event.at, progress.status)
             for trouble in progress.troubles[troubles:]:
@@ -147,6 +151,13 @@ class Plain(Silent):
                 if shown.progress.events != self._told[shown.record.job_id]:
                     self._told[shown.record.job_id] = shown.progress.events
                     self._line(shown, self.now(), brief(shown.progress))
+
+    def _tell_asked(self, shown: Shown, requests: Sequence[Asked]) -> None:
+        alone = len(shown.progress.requests) == 1
+        for request in requests:
+            self.screen.note(f"waiting for a person: {request.prompt or request.request_id}")
+            self.screen.hint(answer_with(request, shown.record.job_id, alone=alone))
+            self.screen.flush()
 
     def _line(self, shown: Shown, at: float, text: str) -> None:
         who = "" if len(self.every) == 1 else f"{shown.title}  "
@@ -204,21 +215,26 @@ class Drawn:
         notice = "" if shown.progress.status in TERMINAL else self._notice
         if not notice and shown.progress.status == "paused":
             notice = f"paused; mnedge job resume {shown.record.job_id}"
-        elapsed_s = shown.elapsed_s(self.now())
+        now = self.now()
         return frame(
             shown.progress,
             shown.title,
-            elapsed_s,
+            shown.elapsed_s(now),
             width=console.width,
             height=console.height,
             notice=notice,
+            now=now,
+            job_id=shown.record.job_id,
         )
 
     def _overview(self, width: int) -> list[Text]:
         cells = [
             [
                 Cell(shown.record.job_id),
-                Cell(shown.progress.status, STYLES.get(shown.progress.status, "")),
+                Cell(
+                    shown.progress.shown_status.replace("_", " "),
+                    STYLES.get(shown.progress.shown_status, ""),
+                ),
                 Cell(brief(shown.progress), "dim"),
             ]
             for shown in self.every

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from mnedge.cli.answer import request_lines
 from mnedge.cli.ending import output_of, reason_fields, tilde
 from mnedge.cli.frame import grouped, stem_of
 from mnedge.cli.outcome import with_result
@@ -22,6 +23,8 @@ from mnedge.cli.show import (
     one_line,
     status,
 )
+from mnedge.cli.step_rows import step_table
+from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked
 from mnedge.config import read_config
 from mnedge.daemon.clock import wall_clock
@@ -74,7 +77,33 @@ async def show_job(asked: Asked, job_id: str) -> None:
     screen.say(*view_lines(view, wall_clock()))
     for request in requests:
         screen.note(f"{request.verb} was asked for by {request.by or 'somebody'}, not yet acted on")
-    screen.say("", *agent_lines(view.agents, screen.width, every=asked.verbose))
+    if view.human_requests:
+        now, job_id = wall_clock(), view.record.job_id
+        screen.say("", *request_lines(view.human_requests, job_id, now, screen.width))
+    if view.dead_letters:
+        screen.note(f"{counted(len(view.dead_letters), 'message')} could not be delivered")
+        screen.hint(f"mnedge job dead-letters list {view.record.job_id}")
+    steps = from_ledger(view.workflow)
+    if steps:
+        screen.say("", *ledger_lines(view, wall_clock(), screen.width))
+    if not steps or asked.verbose:
+        screen.say("", *agent_lines(view.agents, screen.width, every=asked.verbose))
+
+
+async def show_steps(asked: Asked, job_id: str) -> None:
+    """Print the steps of a job."""
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    async with opened_store(config) as store:
+        record = await jobs.find_job(store, job_id)
+        view = await job_view(store, record.job_id)
+    screen = Screen(asked)
+    steps = view.workflow.get("steps", {})
+    if not asked.human:
+        screen.records(steps[step_id] for step_id in view.workflow.get("step_order", ()))
+    elif steps:
+        screen.say(*ledger_lines(view, wall_clock(), screen.width, every=asked.verbose))
+    else:
+        screen.say(f"job {record.job_id} has no steps")
 
 
 async def tell_status(asked: Asked, job_id: str) -> int:
@@ -124,7 +153,7 @@ def job_lines(records: Sequence[JobRecord], now: float, width: int | None) -> li
     rows = [
         [
             Cell(record.job_id),
-            Cell(record.status, STYLES.get(record.status, "")),
+            Cell(shown_status(record), STYLES.get(shown_status(record), "")),
             Cell(ago(record.submitted_at, now), "dim"),
             Cell(_took(record, now), right=True),
             Cell(_remark(record), "dim"),
@@ -142,7 +171,7 @@ def view_lines(view: JobView, now: float) -> list[Text]:
     if not owner and record.status not in TERMINAL:
         owner = "none: mnedge job recover"
     return [
-        Text.assemble((record.job_id, "bold"), "  ", status(record.status)),
+        Text.assemble((record.job_id, "bold"), "  ", status(shown_status(record))),
         *fields(
             [
                 ("blueprint", record.blueprint_id),
@@ -157,6 +186,17 @@ def view_lines(view: JobView, now: float) -> list[Text]:
             ]
         ),
     ]
+
+
+def ledger_lines(
+    view: JobView, now: float, width: int | None, *, every: bool = False
+) -> list[Text]:
+    """Return a line per step; instances of one step share a line, unless `every`."""
+    steps = from_ledger(view.workflow)
+    for request in view.human_requests:
+        if (asking := steps.get(str(request.get("step_id")))) is not None:
+            asking.asks = True
+    return step_table(steps.values(), now, width, every=every)
 
 
 def agent_lines(
@@ -202,6 +242,9 @@ def document(view: JobView, requests: Sequence[Any]) -> dict[str, Any]:
         "facts": view.last_fact,
         "owner": view.holder,
         "requests": list(requests),
+        "workflow_state": view.workflow,
+        "human_requests": view.human_requests,
+        "dead_letters": view.dead_letters,
     }
 
 
@@ -215,6 +258,12 @@ _AGENT_STYLES = {
     "error": "red",
     "ready": "dim",
 }
+
+
+def shown_status(record: JobRecord) -> str:
+    """Return the status; a job that runs and waits for a person says so."""
+    waits = record.waiting_for_human and record.status is JobStatus.RUNNING
+    return "waiting_for_human" if waits else record.status.value
 
 
 def _took(record: JobRecord, now: float) -> str:

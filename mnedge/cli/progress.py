@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from mnedge.cli.show import one_line
+from mnedge.cli.steps import StepProgress, from_ledger, seconds_of, take_scatter, take_step
 from mnedge.engine.inspect import AgentView
 from mnedge.model.events import Event
 from mnedge.model.message import Message
@@ -54,12 +55,16 @@ class AgentProgress(Struct, kw_only=True):
         return "done" if self.received or self.finished else "idle"
 
 
-class StepProgress(Struct, kw_only=True):
-    """One step of a workflow."""
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a person is asked."""
 
-    step_id: str
-    status: str = "pending"
-    attempts: int = 0
+    request_id: str
+    prompt: str = ""
+    allowed: list[str] = field(default_factory=list)
+    step_id: str = ""
+    due_at: float | None = None
+    """When the default action is taken."""
+    default: str = ""
 
 
 class Trouble(Struct, frozen=True):
@@ -78,6 +83,8 @@ class JobProgress(Struct, kw_only=True):
     status: str = "pending"
     agents: dict[str, AgentProgress] = field(default_factory=dict)
     steps: dict[str, StepProgress] = field(default_factory=dict)
+    requests: dict[str, Asked] = field(default_factory=dict)
+    """What waits for a person."""
     troubles: list[Trouble] = field(default_factory=list)
     """The first fifty."""
     errors: int = 0
@@ -90,6 +97,12 @@ class JobProgress(Struct, kw_only=True):
     """Pool → slots in use by this job."""
     last_at: float = 0.0
     completed_by: str | None = None
+
+    @property
+    def shown_status(self) -> str:
+        """The status; a job that runs and waits for a person says so."""
+        waits = self.requests and self.status == "running"
+        return "waiting_for_human" if waits else self.status
 
     @property
     def running(self) -> int:
@@ -115,7 +128,11 @@ class JobProgress(Struct, kw_only=True):
 
 
 def begun(
-    agents: Iterable[tuple[str, str]], *, status: str = "pending", events: int = 0
+    agents: Iterable[tuple[str, str]],
+    *,
+    status: str = "pending",
+    events: int = 0,
+    steps: Iterable[StepProgress] = (),
 ) -> JobProgress:
     """Return the progress of a job of which nothing was seen yet.
 
@@ -125,12 +142,27 @@ def begun(
         agents={agent_id: AgentProgress(agent_id=agent_id, kind=kind) for agent_id, kind in agents},
         status=status,
         last_seq=events,
+        steps={step.step_id: step for step in steps},
     )
 
 
-def taken_up(job: JobProgress, agents: Iterable[AgentView], events: int) -> None:
-    """Have the progress stand where the job was left; `events`: how many there were."""
+def taken_up(
+    job: JobProgress,
+    agents: Iterable[AgentView],
+    events: int,
+    *,
+    workflow: Mapping[str, Any] | None = None,
+    requests: Iterable[Mapping[str, Any]] = (),
+) -> None:
+    """Have the progress stand where the job was left; `events`: how many there were.
+
+    `workflow` is its `workflow_state`, `requests` what waits for a person.
+    """
     job.last_seq = events
+    job.steps = from_ledger(workflow or {})
+    for request in requests:
+        asked = asked_of(request, None, seconds_of(request.get("asked_at")) or job.last_at)
+        job.requests[asked.request_id] = asked
     for view in agents:
         agent = job.agent(view.agent_id)
         agent.received = view.processed_messages + (view.inflight_message is not None)
@@ -150,9 +182,13 @@ def advance(job: JobProgress, event: Event) -> None:
     _take_status(job, event.type)
     if event.agent_id is not None:
         _take_agent(job, job.agent(event.agent_id), event.type, payload)
-    step_id = event.step_id or payload.get("step_id")
-    if event.type.startswith("workflow_step_") and isinstance(step_id, str):
-        _take_step(job, step_id, event.type, payload)
+    if event.step_id is not None and event.type.startswith("workflow_"):
+        if event.type == "workflow_step_scattered":
+            take_scatter(job.steps, payload, event.step_id)
+        else:
+            take_step(job.steps, event.step_id, event.type, payload, event.at)
+    if event.type.startswith("human_"):
+        _take_human(job, event, payload)
     severity = severity_of(event.type)
     if severity is not None:
         _take_trouble(job, event, severity, payload)
@@ -212,8 +248,18 @@ _WARNINGS = frozenset(
         "sandbox_fallback",
         "job_recovery_started",
         "workflow_step_attempt_retry_scheduled",
+        "workflow_step_scatter_rejected",
+        "workflow_step_low_confidence",
+        "workflow_graph_patch_rejected",
+        "workflow_message_dead_lettered",
+        "worker_events_dropped",
+        "human_input_timeout",
+        "human_input_rejected",
+        "human_lines_dropped",
+        "unparseable_event",
     }
 )
+_ANSWERED = frozenset({"human_input_received", "human_input_timeout", "human_decision_applied"})
 _OWN = (
     "route_",
     "backpressure_",
@@ -227,21 +273,6 @@ _OWN = (
 )
 """How events of the runtime itself begin."""
 _TELLING = ("message", "desc", "error", "reason", "text", "status", "phase")
-_STEP_STATUSES = {
-    "workflow_step_attempt_started": "running",
-    "workflow_step_started": "running",
-    "workflow_step_beacon": "running",
-    "workflow_step_blocked": "blocked",
-    "workflow_step_triggered": "queued",
-    "workflow_step_attempt_retry_scheduled": "retry_wait",
-    "workflow_step_attempt_timed_out": "retry_wait",
-    "workflow_step_attempt_completed": "completed",
-    "workflow_step_completed": "completed",
-    "workflow_step_partial": "partial",
-    "workflow_step_skipped": "skipped",
-    "workflow_step_failed": "failed",
-    "workflow_step_scattered": "skipped",
-}
 
 
 def _take_status(job: JobProgress, event_type: str) -> None:
@@ -307,12 +338,34 @@ def _is_news(event_type: str) -> bool:
     return not event_type.startswith(_OWN)
 
 
-def _take_step(job: JobProgress, step_id: str, event_type: str, payload: Mapping[str, Any]) -> None:
-    step = job.steps.setdefault(step_id, StepProgress(step_id=step_id))
-    step.status = _STEP_STATUSES.get(event_type, step.status)
-    attempt = payload.get("attempt")
-    if isinstance(attempt, int):
-        step.attempts = max(step.attempts, attempt)
+def _take_human(job: JobProgress, event: Event, payload: Mapping[str, Any]) -> None:
+    """Keep who is asked what, until it is answered."""
+    request_id = payload.get("request_id")
+    if not isinstance(request_id, str):
+        return
+    if event.type == "human_input_requested":
+        if payload.get("status", "pending") == "pending":
+            job.requests[request_id] = asked_of(payload, event.step_id, event.at)
+    elif event.type in _ANSWERED:
+        job.requests.pop(request_id, None)
+    waiting = {request.step_id for request in job.requests.values()}
+    for step in job.steps.values():
+        step.asks = step.step_id in waiting
+
+
+def asked_of(payload: Mapping[str, Any], step_id: str | None, at: float) -> Asked:
+    """Return what a person is asked, as a request tells it."""
+    allowed, timeout_s = payload.get("allowed_decisions"), payload.get("timeout_seconds")
+    known = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    named = payload.get("step_id")
+    return Asked(
+        request_id=str(payload.get("request_id")),
+        prompt=str(payload.get("prompt") or ""),
+        allowed=[str(one) for one in allowed] if isinstance(allowed, list) else [],
+        step_id=step_id or (named if isinstance(named, str) else ""),
+        due_at=at + timeout_s if known and isinstance(timeout_s, int | float) else None,
+        default=str(payload.get("default_action") or ""),
+    )
 
 
 def _take_trouble(

@@ -90,7 +90,13 @@ async def _as_it_was_left(store: jobs.Stores, shown: live.Shown) -> None:
     """Begin the picture where the job stands; it begins empty if that cannot be read."""
     with suppress(Exception):  # a faulted job's fact may raise anything; the job itself will tell
         view = await job_view(store, shown.record.job_id)
-        taken_up(shown.progress, view.agents, view.events)
+        taken_up(
+            shown.progress,
+            view.agents,
+            view.events,
+            workflow=view.workflow,
+            requests=view.human_requests,
+        )
 
 
 def _nothing(screen: Screen) -> None:

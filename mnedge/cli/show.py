@@ -22,6 +22,7 @@ STYLES = {
     "validated": "dim",
     "scheduled": "dim",
     "paused": "yellow",
+    "waiting_for_human": "yellow",
     "failed": "red",
     "faulted": "red",
     "cancelled": "yellow",

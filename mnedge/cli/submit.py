@@ -1,15 +1,15 @@
 """`blueprint run`: opens the bundle, submits a job, and carries it to its end."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mnedge.bundle.config import Setting
 from mnedge.bundle.load import Bundle, open_bundle, require
 from mnedge.cli import catalogue, live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.ending import tilde
+from mnedge.cli.options import OptionInvalidError, given
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
@@ -17,7 +17,6 @@ from mnedge.config import Config, read_config
 from mnedge.daemon.app import node, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
-from mnedge.errors import UsageError
 from mnedge.execution.processes import Processes
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
@@ -25,13 +24,6 @@ from mnedge.runtime import submission
 
 LAST = "last"
 """Means the newest job wherever one is asked for."""
-_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
-
-
-class OptionInvalidError(UsageError):
-    """An option of the command line has a value that cannot be used."""
-
-    code = "option.invalid"
 
 
 class Wanted(NamedTuple):
@@ -98,34 +90,6 @@ def settings_of(wanted: Wanted) -> list[Setting]:
     if settings:
         settings.append("inputs.adapter=json")
     return [*settings, *wanted.settings]
-
-
-def given(option: str, text: str) -> dict[str, Any]:
-    """Return the JSON object that an option holds, or that the file it names holds.
-
-    Raises: OptionInvalidError.
-    """
-    source = text
-    if text.startswith("@"):
-        try:
-            source = Path(text[1:]).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise OptionInvalidError(
-                f"{option} names {text[1:]}, which cannot be read: {why}"
-            ) from None
-    try:
-        value = json.loads(source)
-    except ValueError as error:
-        raise OptionInvalidError(
-            f"{option} is not JSON: {error}", hint="quote it for the shell, or give @FILE"
-        ) from None
-    if not isinstance(value, dict):
-        found = _KINDS.get(type(value), "null")
-        raise OptionInvalidError(
-            f"{option} must be a JSON object, not {found}", hint='for example {"key": "value"}'
-        )
-    return value
 
 
 async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:

@@ -3,13 +3,16 @@
 A verb answers with an exit code, or with nothing for 0.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
 OUTPUTS = ("human", "json", "ndjson")
+
+WAIT_S = 30.0
+"""How long a verb waits for a job's owner."""
 
 T = TypeVar("T")
 
@@ -65,6 +68,32 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         name, value = ("output", "json") if param.name == "json" else (param.name, value)
         asked = asked._replace(**{name: value})
     ctx.obj = asked
+
+
+WAITING = (
+    click.option("--no-wait", is_flag=True, help="Only ask; do not wait until it is done."),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(0, min_open=True),
+        default=WAIT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait.",
+    ),
+)
+"""What verbs take that ask a job's owner for something."""
+
+
+def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return what gives a command several options, in this order."""
+
+    def add(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 class _Sharing(click.Command):

@@ -55,7 +55,7 @@ def test_a_path_is_itself(tmp_path, monkeypatch):
 def test_an_unknown_name_is_answered_with_near_ones():
     with pytest.raises(catalogue.BlueprintNotFoundError) as refused:
         catalogue.find("mesage_routing", {})
-    assert "did you mean message_routing_trace?" in refused.value.hint
+    assert "did you mean message_routing_trace" in refused.value.hint
     with pytest.raises(catalogue.BlueprintNotFoundError, match="no blueprint is called 'qqqq'"):
         catalogue.find("qqqq", {})
 

@@ -2,15 +2,15 @@
 
 from rich.cells import cell_len
 
-from mnedge.cli.frame import bar, brief, frame, rows, stem_of, trouble_line
+from mnedge.cli.frame import brief, frame, rows, stem_of, trouble_line
 from mnedge.cli.progress import AgentProgress, Trouble, advance, begun
 from mnedge.model.events import Event
 
 
 def job_of(*agents, events=()):
     job = begun(agents)
-    for seq, (event_type, agent_id, payload) in enumerate(events, 1):
-        advance(job, Event(seq, 1000.0, event_type, agent_id, payload))
+    for seq, (event_type, agent_id, payload, *step) in enumerate(events, 1):
+        advance(job, Event(seq, 1000.0, event_type, agent_id, payload, *step))
     return job
 
 
@@ -118,7 +118,7 @@ def test_a_notice_is_the_last_line():
 def test_steps_replace_agents_where_there_are_steps():
     job = job_of(
         ("a", "executor"),
-        events=[("workflow_step_attempt_started", "a", {"step_id": "one", "attempt": 2})],
+        events=[("workflow_step_attempt_started", "a", {"attempt": 2}, "one")],
     )
     assert drawn(job)[2:] == ["●  one  running  attempt 2"]
 
@@ -131,10 +131,49 @@ def test_brief_is_half_a_line():
     assert brief(job) == "1 message handled, 0 finished, 0 running, 1 waiting"
 
 
-def test_a_bar_is_full_only_when_all_is_done():
-    assert bar(0, 0, 4) == "┄┄┄┄"
-    assert bar(99, 100, 4) == "━━━┄"
-    assert bar(100, 100, 4) == "━━━━"
+REQUEST = {
+    "request_id": "gate-1",
+    "prompt": "Ship the report?",
+    "allowed_decisions": ["approve", "reject"],
+    "timeout_seconds": 60,
+    "default_action": "reject",
+    "status": "pending",
+}
+
+
+def test_a_person_is_told_what_is_asked_until_when_and_how_to_answer():
+    job = job_of(
+        ("a", "router"),
+        events=[
+            ("job_running", None, {}),
+            ("workflow_step_attempt_started", "a", {}, "review"),
+            ("human_input_requested", "a", REQUEST, "review"),
+        ],
+    )
+    assert drawn(job, now=1020.0, job_id="demo-1") == [
+        "demo  waiting for human  1.5 s  3 events",
+        "",
+        "●  review  waiting  for a person  20 s",
+        "",
+        "! review: Ship the report?",
+        "  reject in 40 s",
+        "  mnedge job approve|reject demo-1",
+    ]
+    advance(job, Event(4, 1001.0, "human_input_received", "a", {"request_id": "gate-1"}))
+    assert "waiting" not in "\n".join(drawn(job, now=1020.0))
+
+
+def test_other_decisions_and_other_requests_are_named():
+    events = [
+        ("human_input_requested", "a", {**REQUEST, "request_id": f"r{n}", "prompt": ""})
+        for n in range(5)
+    ]
+    events[0][2]["allowed_decisions"] = ["ship", "hold"]
+    lines = drawn(job_of(("a", "router"), events=events), job_id="j", width=60)
+    assert "  mnedge job respond j --request r0 --decision ship|hold" in lines
+    assert "  mnedge job approve|reject j --request r1" in lines
+    assert lines[-1] == "  2 more: mnedge job requests j"
+    assert "! a decision is needed" in lines
 
 
 def test_the_number_at_the_end_of_a_name_is_not_its_stem():

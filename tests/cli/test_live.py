@@ -72,6 +72,16 @@ def test_the_view_follows_what_was_asked_for_and_where_it_goes(monkeypatch):
     assert kind(Terminal(), output="ndjson") is Records
 
 
+def test_lines_tell_what_a_person_is_asked_and_how_to_answer():
+    screen, job = Screen(Asked(), io.StringIO()), shown()
+    view = Plain(screen, [job], now, verbose=False)
+    view.take(job, [event(1, "human_input_requested", "a", request_id="r", prompt="Ship it?")])
+    assert screen.stream.getvalue().splitlines() == [
+        "! waiting for a person: Ship it?",
+        "  mnedge job approve|reject demo-1",
+    ]
+
+
 def test_lines_tell_what_is_news():
     screen, job = Screen(Asked(), io.StringIO()), shown()
     view = Plain(screen, [job], now, verbose=False)

@@ -83,4 +83,14 @@ def test_what_waits_for_an_agent_is_counted():
 
 def test_a_program_gets_everything():
     shown = document(view(job(), [agent("a")]), [])
-    assert set(shown) == {"job", "agents", "events", "facts", "owner", "requests"}
+    assert set(shown) == {
+        "job",
+        "agents",
+        "events",
+        "facts",
+        "owner",
+        "requests",
+        "workflow_state",
+        "human_requests",
+        "dead_letters",
+    }

@@ -3,6 +3,7 @@
 import pytest
 
 from mnedge.cli.progress import JobProgress, advance, begun, said, severity_of, taken_up
+from mnedge.cli.steps import StepProgress
 from mnedge.engine.inspect import AgentView
 from mnedge.model.events import Event
 
@@ -204,3 +205,47 @@ def test_an_agent_nobody_announced_is_taken_in():
     job = JobProgress()
     advance(job, Event(1, 1.0, "agent_message_received", "late", {}))
     assert job.agents["late"].received == 1
+
+
+def test_a_request_waits_until_it_is_answered_and_its_step_with_it():
+    story = Story(("w", "executor"))
+    story.tell("job_running")
+    story.tell("workflow_step_attempt_started", "w", "review", attempt=1)
+    story.tell("human_input_requested", "w", "review", request_id="r", timeout_seconds=5)
+    assert story.job.shown_status == "waiting_for_human"
+    assert story.job.steps["review"].asks
+    assert story.job.requests["r"].due_at == 1003.0 + 5
+    story.tell("human_input_rejected", "w", request_id="r", reason="not allowed")
+    assert story.job.warnings == 1
+    story.tell("human_decision_applied", "w", request_id="r")
+    assert (story.job.shown_status, story.job.steps["review"].asks) == ("running", False)
+
+
+def test_a_request_that_nobody_waits_for_is_none():
+    story = Story(("w", "executor"))
+    story.tell("human_input_requested", "w", request_id="r", status="disabled")
+    story.tell("human_notice", "w", request_id="r")
+    assert story.job.requests == {}
+
+
+def test_steps_of_a_recovered_job_begin_where_they_were_left():
+    story = Story(("w", "executor"), steps=[StepProgress(step_id="x")])
+    record = {"id": "s", "status": "blocked", "blocked_on": [{"from": "r"}]}
+    request = {"request_id": "q", "prompt": "Go?", "asked_at": "2026-01-01T00:00:00.000Z"}
+    taken_up(
+        story.job,
+        [],
+        9,
+        workflow={"step_order": ["s"], "steps": {"s": record}},
+        requests=[request],
+    )
+    assert [step.blocked_on for step in story.job.steps.values()] == [["r"]]
+    assert story.job.requests["q"].prompt == "Go?"
+
+
+def test_only_the_ledger_tells_of_steps():
+    story = Story(("w", "executor"))
+    story.tell("workflow_step_failed", "w", step_id=None, reason="no step of anybody")
+    assert story.job.steps == {}
+    story.tell("workflow_step_scattered", "w", "split", targets=["t"], instance_ids=["t[0]"])
+    assert list(story.job.steps) == ["t", "t[0]"]
