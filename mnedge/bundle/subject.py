@@ -114,6 +114,18 @@ class Subject(Struct, kw_only=True):
         """`metadata`, empty if it is no object."""
         return mapping(self.manifest.get("metadata"))
 
+    @property
+    def is_compiled_python(self) -> bool:
+        """Tell whether the published SDK made the bundle of a Python workflow.
+
+        It leaves out what its own runtime does not ask for.
+        """
+        metadata = self.metadata
+        return (
+            metadata.get("python_source_mode") is True
+            and metadata.get("generated_by") == "mn-python-sdk"
+        )
+
     def section(self, name: str) -> JsonObject:
         """Return a section of the config, empty if it is absent or no object."""
         return mapping(self.config.get(name))

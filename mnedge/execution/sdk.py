@@ -14,7 +14,8 @@ from mnedge.execution.step_result import mentions
 
 FOLDER = "sdk"
 """Of the data directory."""
-HANDLER = "MN_WORKFLOW_STEP_HANDLER"
+_CALLERS = ("MN_WORKFLOW_STEP_HANDLER", "MN_PY_SOURCE_MODULE")
+"""Variables by which step handlers, and workflows written in Python, are found."""
 ASK = "import importlib.util, sys; sys.exit(importlib.util.find_spec('mn_sdk') is None)"
 """Exits with 0 where the interpreter has the SDK."""
 
@@ -22,7 +23,7 @@ ASK = "import importlib.util, sys; sys.exit(importlib.util.find_spec('mn_sdk') i
 def is_wanted(config: Mapping[str, Any]) -> bool:
     """Tell whether an agent's command runs on the SDK."""
     declared = config.get("environment")
-    told = isinstance(declared, Mapping) and HANDLER in declared
+    told = isinstance(declared, Mapping) and any(name in declared for name in _CALLERS)
     return told or mentions(config.get("command"), PACKAGE)
 
 

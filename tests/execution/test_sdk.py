@@ -19,7 +19,8 @@ def run(context, n):
 def test_a_command_or_a_handler_calls_for_it():
     assert sdk.is_wanted({"command": COMMAND})
     assert sdk.is_wanted({"command": "exec python3 -m mn_sdk.step_runtime"})
-    assert sdk.is_wanted({"command": ["x"], "environment": {sdk.HANDLER: "m:f"}})
+    assert sdk.is_wanted({"command": ["x"], "environment": {"MN_WORKFLOW_STEP_HANDLER": "m:f"}})
+    assert sdk.is_wanted({"command": ["x"], "environment": {"MN_PY_SOURCE_MODULE": "tides"}})
     assert not sdk.is_wanted({"command": ["python3", "main.py"], "environment": {"A": "b"}})
     assert not sdk.is_wanted({})
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mnedge.bundle.kinds import is_sink, kind_of
 from mnedge.bundle.lower import job_type_of
-from mnedge.bundle.rules.registry import ERROR, WARNING, Found, rule
+from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
 from mnedge.bundle.steps import agent_names
 from mnedge.bundle.subject import Subject, as_number, is_text
 from mnedge.model.states import AgentKind
@@ -120,7 +120,8 @@ def workflows_have_a_sink(subject: Subject) -> Iterator[Found]:
     if not subject.steps or job_type_of(subject.graph) not in ("batch", "sysbatch"):
         return
     if not any(is_sink(agent.rendered) for agent in subject.agents):
-        yield Found(at=subject.agents[0].at[:-1] if subject.agents else ("agents", "nodes"))
+        at = subject.agents[0].at[:-1] if subject.agents else ("agents", "nodes")
+        yield Found(at=at, severity=STRICT if subject.is_compiled_python else "")
 
 
 @rule(

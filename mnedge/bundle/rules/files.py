@@ -57,7 +57,8 @@ def config_is_there(subject: Subject) -> Iterator[Found]:
     if not subject.config_document.present and not (
         subject.generation.letter == "S" and isinstance(inline, dict)
     ):
-        yield Found(file="config/default.json")
+        severity = STRICT if subject.is_compiled_python else ""
+        yield Found(file="config/default.json", severity=severity)
 
 
 @rule(

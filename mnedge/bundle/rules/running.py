@@ -49,7 +49,8 @@ def unrunnable(
 
     `runners` holds names; of a mapping the values may be asked whether they are available.
     """
-    if subject.metadata.get("python_source_mode") is True:
+    source_mode = subject.metadata.get("python_source_mode") is True
+    if source_mode and not subject.is_compiled_python:
         workflow = mapping(subject.metadata.get("python_workflow")).get("module")
         yield Found(
             at=("metadata", "python_source_mode"),

@@ -284,7 +284,10 @@ def edges_join_steps(subject: Subject) -> Iterator[Found]:
             continue
         name = edge.get("id")
         if (name is None and is_c(subject)) or (name is not None and not is_text(name)):
-            yield Found(at=(*place, "id"), message="edge id is required", actual=name)
+            severity = STRICT if name is None and subject.is_compiled_python else ""
+            yield Found(
+                at=(*place, "id"), message="edge id is required", actual=name, severity=severity
+            )
         elif is_text(name) and first.setdefault(name, index) != index:
             yield Found(at=(*place, "id"), message=f"duplicate edge id {name}", actual=name)
         yield from _end_problems(place, edge, ids)

@@ -1,14 +1,20 @@
 """A small `mn_sdk` for payloads on machines where the published one is not installed.
 
-It has what step definitions and step handlers import: `mn_sdk.step_graph`, `mn_sdk.step_runtime`.
+It has what step definitions, step handlers and Python workflows import: `mn_sdk.step_graph`,
+`mn_sdk.step_runtime`, and the decorators `mn_sdk.agent` and `mn_sdk.workflow`.
 """
 
 from pathlib import Path
 
 PACKAGE = "mn_sdk"
 _HERE = Path(__file__).parent
-_MODULES = {"step_graph.py": "sdk_step_graph.py", "step_runtime.py": "sdk_step_runtime.py"}
-_INIT = '''"""A stand-in: only step_graph and step_runtime of the published package are here."""
+_MODULES = {
+    "step_graph.py": "sdk_step_graph.py",
+    "step_runtime.py": "sdk_step_runtime.py",
+    "workflows.py": "sdk_workflows.py",
+}
+_INIT = '''"""A stand-in: step_graph, step_runtime and the decorators of the published package."""
+from .workflows import agent, workflow
 __version__ = "0+mnedge"
 '''
 
