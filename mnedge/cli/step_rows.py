@@ -78,7 +78,8 @@ def step_lines(
         ranked = sorted(range(len(every)), key=lambda at: (_URGENCY.get(every[at].status, 0), at))
         kept = set(ranked[: max(most - 1, 1)])
         shown = [fold for at, fold in enumerate(every) if at in kept]
-    lines = columns([_cells(fold, now, width) for fold in shown], width=width)
+    cells = [_cells(fold, now, width) for fold in shown]
+    lines = columns(cells, gap=1 if width < NARROW else 2, width=width)
     if len(shown) < len(every):
         lines.append(Text(f"  and {counted(len(every) - len(shown), 'more step')}", "dim"))
     return lines
@@ -163,13 +164,21 @@ def notes(step: StepProgress, now: float, *, attempts: bool = True) -> list[str]
 
 
 def _held_up(step: StepProgress) -> str:
-    waits = ", ".join(step.blocked_on[:3])
-    more = f" and {len(step.blocked_on) - 3} more" if len(step.blocked_on) > 3 else ""
-    return waits if " " in waits and len(step.blocked_on) == 1 else f"for {waits}{more}"
+    """Return what it waits for; several instances of a step are counted."""
+    if len(step.blocked_on) == 1 and " " in step.blocked_on[0]:
+        return step.blocked_on[0]
+    counts: dict[str, list[str]] = {}
+    for name in step.blocked_on:
+        counts.setdefault(_stem(name), []).append(name)
+    waits = [
+        one[0] if len(one) == 1 else f"{len(one)} of {stem[:-1]}" for stem, one in counts.items()
+    ]
+    more = f" and {len(waits) - 3} more" if len(waits) > 3 else ""
+    return f"for {', '.join(waits[:3])}{more}"
 
 
 def _together(members: Sequence[StepProgress], width: int) -> tuple[str, str]:
-    """Return how many are done, as a bar where there is room, and how many do what else."""
+    """Return how many are done, and how many do what else; a bar where there is room."""
     done = sum(step.status in WELL for step in members)
     counts: dict[str, int] = {}
     for step in members:
@@ -180,7 +189,7 @@ def _together(members: Sequence[StepProgress], width: int) -> tuple[str, str]:
     figures = f"{done} of {len(members)}"
     if width < NARROW:
         return figures, " ".join(parts)
-    return f"{bar(done, len(members))} {figures}", "  ".join(parts)
+    return figures, "  ".join([bar(done, len(members)), *parts])
 
 
 def bar(done: int, whole: int, cells: int = BAR_CELLS) -> str:

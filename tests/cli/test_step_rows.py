@@ -45,14 +45,14 @@ def test_each_line_says_what_a_step_does_and_waits_for():
 def test_a_narrow_terminal_gets_lines_that_fit():
     lines = drawn([*STORY, *WORKERS, step("a_step_with_a_rather_long_name", "ready")], 40)
     assert all(cell_len(line) <= 40 for line in lines)
-    assert lines[2].startswith("↻  check")
+    assert lines[2].startswith("↻ check")
     assert "in 3.0 s" in lines[2]
 
 
 def test_instances_share_a_line_with_a_bar():
     assert [fold.label for fold in folds([step("split"), *WORKERS])] == ["split", "worker[0..99]"]
     (line,) = drawn(WORKERS)
-    assert line == f"●  worker[0..99]  {bar(37, 100)} 37 of 100  4 running  59 pending"
+    assert line == f"●  worker[0..99]  37 of 100  {bar(37, 100)}  4 running  59 pending"
     (narrow,) = drawn(WORKERS, 40)
     assert "37 of 100" in narrow
     assert "━" not in narrow
@@ -77,6 +77,8 @@ def test_a_retry_that_is_due_is_due_now():
 def test_a_step_that_is_held_up_by_a_sentence_says_it():
     assert notes(step("s", "blocked", blocked_on=["job paused"]), 0.0) == ["job paused"]
     assert notes(step("s", "blocked", blocked_on=list("abcde")), 0.0) == ["for a, b, c and 2 more"]
+    waits = ["a", "w[1]", "w[2]", "v[0]"]
+    assert notes(step("s", "blocked", blocked_on=waits), 0.0) == ["for a, 2 of w, v[0]"]
 
 
 def test_a_table_has_outcomes_and_attempts():
