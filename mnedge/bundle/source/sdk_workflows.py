@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class agent:  # noqa: N801 - its published name
+class agent:
     """Marks the methods that are agents."""
 
     @staticmethod
@@ -16,7 +16,7 @@ class agent:  # noqa: N801 - its published name
         return _as_it_is
 
 
-class workflow:  # noqa: N801 - its published name
+class workflow:
     """Marks the class that is a workflow, and its `run`."""
 
     @staticmethod
