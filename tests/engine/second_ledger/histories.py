@@ -345,7 +345,8 @@ def draw_patch(rng: Random, ledger: Ledger, step: str) -> dict[str, Any]:
     assert ledger.flow.dynamic is not None
     if ledger.patches and rng.random() < 0.2:
         known = rng.choice(list(ledger.patches.values()))["payload"]
-        return {**known, "base_revision": 77} if rng.random() < 0.3 else known
+        more = {"op": "add_step", "id": "another", "template": "t0", "with": {}}
+        return {**known, "operations": [*known["operations"], more]} if rng.random() < 0.3 else known
     region = rng.choice([r for r in ledger.flow.dynamic.regions if r.controller == step])
     number = len(ledger.events)
     made = [f"d{number}.{n}" for n in range(rng.choice([1, 1, 2, 3]))]
@@ -441,6 +442,8 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
             step = rng.choice(ledger.order)
             agent = ledger.steps[step]["agent"]
             named = step if rng.random() < 0.6 else rng.choice([None, None, "ghost"])
+            if ledger.steps[step]["region"] is not None:
+                named = step
             return Move(kind="send", at=at, agent=agent, label=f"n{number}", step=named)
         case "timer":
             return Move(kind="timer", at=timers[0][0])

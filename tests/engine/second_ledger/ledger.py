@@ -30,7 +30,6 @@ REPORTS = (
     "workflow_step_failed",
     "workflow_step_branch",
     "workflow_step_scatter",
-    "agent_beacon",
     *FLIGHT_ONLY,
 )
 
@@ -61,6 +60,11 @@ def record_of(step: Step) -> Record:
         "region": None,
         "patch": None,
     }
+
+
+def content_of(patch: Record) -> Record:
+    """What makes two patches the same: not the revision that they start from."""
+    return {key: value for key, value in patch.items() if key != "base_revision"}
 
 
 class Ledger:
@@ -291,7 +295,6 @@ class Ledger:
             changed = [step for step in self.order if self.consider(step)]
             if not changed:
                 break
-        self.retire()
         self.serve_line()
 
     def trigger(self, step: str) -> None:
@@ -361,6 +364,11 @@ class Ledger:
 
     # ---- messages ----
 
+    def is_current(self, flight: Record) -> bool:
+        """It is of the attempt that its step is in."""
+        record = self.steps.get(flight["step"])
+        return record is not None and record["attempt"] == flight["attempt"]
+
     def ring(self, agent: str) -> None:
         if agent not in self.bell:
             self.bell.append(agent)
@@ -388,6 +396,7 @@ class Ledger:
 
     def settle(self) -> None:
         """Let agents take what they may take, until nobody can."""
+        self.retire()
         if self.deferred and self.is_complete() and self.status not in OVER:
             self.say("workflow_completion_resumed")
             self.complete_job(*self.deferred[-1])
@@ -437,7 +446,9 @@ class Ledger:
             self.run(step, message)
         elif status in ACTIVE:
             record["waiting"].append(message)
-            if status in ("running", "queued"):
+            if self.rests(step):
+                self.wake(step)
+            elif status in ("running", "queued"):
                 self.due[agent].append(step)
         elif not self.satisfied(step):
             record["waiting"].append(message)
@@ -471,7 +482,7 @@ class Ledger:
             "message": message,
             "launch": 1,
             "parked": False,
-            "failed": False,
+            "spent": False,
         }
 
     def set_deadlines(self, step: str) -> None:
@@ -570,11 +581,11 @@ class Ledger:
         fallback = config.get("failure_message_type")
         if outcome.status is OutcomeStatus.SUCCEEDED:
             self.succeeded(flight, outcome.structured or Structured(), config, label)
-        elif outcome.status is OutcomeStatus.FAILED and fallback and not flight["failed"]:
+        elif outcome.status is OutcomeStatus.FAILED and fallback and not flight["spent"]:
             if config.get("workflow_complete_step", True):
                 self.complete_by_itself(flight, label)
             self.emit(agent, fallback, label, flight, None)
-        elif self.counts(flight["step"], flight["attempt"]):
+        elif self.is_current(flight):
             self.fail(flight["step"], speaker=agent, message=flight["message"])
         self.settle()
 
@@ -585,7 +596,7 @@ class Ledger:
             self.hear(event, flight)
             if self.status in OVER:
                 return
-        failed_itself = flight["failed"]
+        spent = flight["spent"]
         explicit = bool(said.completions)
         for completion in said.completions:
             value = {"out": label} if completion.default else completion.value
@@ -602,7 +613,7 @@ class Ledger:
         self.flights.pop(agent, None)
         if self.status in OVER:
             return
-        if not failed_itself:
+        if not spent:
             type_ = config.get("output_message_type", "executor_result")
             if type_ is not None:
                 self.emit(agent, type_, label, flight, None)
@@ -610,9 +621,13 @@ class Ledger:
             self.emit(agent, emission.type, f"{label}/{number}", flight, emission.to)
 
     def said(self, at: float, agent: str, event: NamedEvent) -> None:
-        """The worker that an agent has out published an event."""
+        """The worker that an agent has out published an event; is it over if that failed it?"""
         self.now = at
-        self.hear(event, self.flights[agent])
+        flight = self.flights[agent]
+        self.hear(event, flight)
+        if flight["spent"] and self.flights.get(agent) is flight:
+            self.stopped.append(self.flights.pop(agent))
+            self.ring(agent)
         self.settle()
 
     def answered_late(self, at: float, kind: str, key: tuple[str, str, str, int]) -> None:
@@ -629,8 +644,8 @@ class Ledger:
     def beacon(self, at: float, agent: str, timeout_ms: float | None) -> None:
         self.now = at
         flight = self.flights[agent]
-        payload = {} if timeout_ms is None else {"timeout_ms": timeout_ms}
-        self.hear(NamedEvent(type="agent_beacon", payload=payload), flight)
+        if self.is_current(flight):
+            self.beat(flight["step"], timeout_ms)
         self.settle()
 
     def recovered(self, at: float) -> None:
@@ -643,8 +658,9 @@ class Ledger:
         self.settle()
 
     def relaunch(self, flight: Record) -> None:
-        record = self.steps.get(flight["step"])
-        if record is not None and record["attempt"] == flight["attempt"]:
+        if flight["step"] not in self.steps:
+            flight["attempt"] = None
+        elif self.is_current(flight):
             self.set_deadlines(flight["step"])
 
     def asked(self, at: float, verb: str, request_id: str) -> None:
@@ -667,8 +683,7 @@ class Ledger:
             if self.steps[step]["status"] in ACTIVE:
                 self.say("workflow_step_blocked", step)
         for flight in self.flights.values():
-            free = flight["step"] is None
-            if not free and not self.finishes_when_paused(flight["agent"]):
+            if self.is_current(flight) and not self.finishes_when_paused(flight["agent"]):
                 flight["parked"] = True
                 flight["launch"] += 1
         self.status = "paused"
@@ -746,7 +761,9 @@ class Ledger:
         for step in self.order:
             record = self.steps[step]
             silent = record["status"] in ("ready", "pending") and not record["waiting"]
-            if silent and self.satisfied(step):
+            if self.rests(step):
+                self.wake(step)
+            elif silent and self.satisfied(step):
                 self.trigger(step)
                 self.enqueue(step)
 
@@ -816,8 +833,6 @@ class Ledger:
             self.patch(step, payload, flight)
         elif kind == "workflow_controller_checkpoint":
             self.checkpoint(step)
-        elif kind == "agent_beacon":
-            self.beat(step, payload.get("timeout_ms"))
 
     def beat(self, step: str, timeout_ms: float | None) -> None:
         record = self.steps[step]
@@ -835,7 +850,7 @@ class Ledger:
         if other is not None and other["attempt"] == self.steps[step]["attempt"]:
             message = other["message"]
         if step == flight["step"]:
-            flight["failed"] = True
+            flight["spent"] = True
         self.fail(step, speaker=flight["agent"], message=message)
 
     def complete(self, flight: Record, output: Any) -> bool:
@@ -856,8 +871,7 @@ class Ledger:
 
     def complete_by_itself(self, flight: Record, label: str) -> None:
         """An exit without fault completes the step, if its attempt is still under way."""
-        record = self.steps.get(flight["step"])
-        if record is not None and record["attempt"] == flight["attempt"]:
+        if self.is_current(flight):
             self.speaker = flight["agent"]
             self.completed(flight["step"], {"out": label})
             self.speaker = None
@@ -887,7 +901,7 @@ class Ledger:
         self.stop(step, speaker)
         self.close(step, "failed")
         record.update(deadline_at=None, heartbeat_deadline_at=None)
-        if record["count"] < definition.max_attempts:
+        if self.spent_attempts(record) < definition.max_attempts:
             self.retry(step, message)
             self.serve_line()
             return
@@ -907,14 +921,18 @@ class Ledger:
         again = {**message, "step": step, "attempt": None}
         record["again"] = [again]
         record["status"] = "retry_wait"
-        if delay_ms == 0:
+        if delay_ms == 0 and self.status == "running":
             self.enqueue(step)
         else:
             record["retry_at"] = self.now + delay_ms / 1000
 
+    def spent_attempts(self, record: Record) -> int:
+        """Attempts that count: one that ended in a checkpoint has done its part."""
+        return sum(status == "failed" for _, status in record["attempts"])
+
     def delay_ms(self, record: Record) -> int:
         definition = record["definition"]
-        finished = record["count"]
+        finished = self.spent_attempts(record)
         factor = definition.retry_backoff_multiplier ** (finished - 1)
         return int(definition.retry_backoff_ms * factor)
 
@@ -1050,12 +1068,14 @@ class Ledger:
 
     def wait(self, step: str) -> None:
         """The controller has done its part; its attempt ends as checkpointed."""
+        for flight in self.flights.values():
+            flight["spent"] = flight["spent"] or flight["step"] == step
         self.close(step, "checkpointed")
         self.steps[step].update(status="waiting", deadline_at=None, heartbeat_deadline_at=None)
 
     def patch(self, step: str, payload: Record, flight: Record) -> None:
         known = self.patches.get(str(payload.get("patch_id")))
-        if known is not None and known["payload"] == payload:
+        if known is not None and known["content"] == content_of(payload):
             self.say("workflow_graph_patch_replayed", step)
             return
         before = (dict(self.steps), list(self.order), list(self.edges))
@@ -1071,6 +1091,7 @@ class Ledger:
         self.revision += 1
         self.patches[payload["patch_id"]] = {
             "payload": payload,
+            "content": content_of(payload),
             "region": region.region_id,
             "fanout": region.strategy == "checkpoint_fanout",
             "controller": step,
@@ -1209,3 +1230,22 @@ class Ledger:
             self.order = [name for name in self.order if name not in mine]
             self.steps = {name: one for name, one in self.steps.items() if name not in mine}
             self.say("workflow_dynamic_steps_retired", patch["controller"])
+            self.reconsider([])
+            if self.rests(patch["controller"]):
+                self.wake(patch["controller"])
+
+    def rests(self, step: str) -> bool:
+        """A controller that waits, and nothing of its fan-outs is left to wait for."""
+        fanouts = [
+            patch_id
+            for patch_id, patch in self.patches.items()
+            if patch["fanout"] and patch["controller"] == step
+        ]
+        living = [name for name in self.order if self.steps[name]["patch"] in fanouts]
+        return self.steps[step]["status"] == "waiting" and not living
+
+    def wake(self, step: str) -> None:
+        """A controller that rests goes on, with what waits for it or with a message of ours."""
+        if not self.steps[step]["waiting"]:
+            self.trigger(step)
+        self.enqueue(step)
