@@ -138,8 +138,6 @@ def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitC
             if turn.state.status is JobStatus.PENDING:
                 run.start(turn, fact.carried)
                 start(turn, fact.node)
-                if turn.state.ledger is not None:
-                    settle.reconsider(turn)
         case OperatorAsked():
             was_paused = turn.state.status is JobStatus.PAUSED
             is_new = fact.request_id not in turn.state.requests

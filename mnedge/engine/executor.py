@@ -193,7 +193,9 @@ def _act(
         if state.status in TERMINAL:
             return
     if number != NO_STEP and compiled.completes_step and not completions:
-        complete_if_current(turn, number, flight.attempt, payload)
+        # What came in is not what the step brings forth: kept, it would grow from step to step.
+        own = {key: value for key, value in payload.items() if key != "input"}
+        complete_if_current(turn, number, flight.attempt, own)
     action = 1 + len(structured.events) + len(completions)
     if compiled.emits is not None and not undone:
         _emit_result(turn, index, message, compiled.emits, payload, action)

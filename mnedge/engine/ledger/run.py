@@ -60,6 +60,16 @@ def start(turn: Turn, carried: dict[str, Any]) -> None:
         _carry(turn, name, kept)
     for number in ledger.steps:
         turn.touch(number)
+    reconsider(turn)
+    if carried:
+        _start_behind_carried(turn)
+
+
+def _start_behind_carried(turn: Turn) -> None:
+    """Start the steps whose parents are all carried over: none of them will send a message."""
+    for step in turn.ledger.steps.values():
+        if step.status is StepStatus.READY and step.ins and step.ended == len(step.ins):
+            trigger(turn, step, "its parents were carried over")
 
 
 def _carry(turn: Turn, name: str, kept: Any) -> None:

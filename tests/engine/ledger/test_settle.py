@@ -333,3 +333,11 @@ def test_a_completed_run_does_not_follow_from_an_attempt_that_failed_itself():
     assert run.statuses()["a"] == "retry_wait"
     assert run.state.status == "running"
     assert run.told("workflow_step_stale_output_ignored")
+
+
+def test_what_a_step_brings_forth_does_not_hold_what_came_in():
+    run = Run(flow([step("a"), step("b")], [after("a", "b")], messages=[], sink=None))
+    run.finish("a")
+    run.finish("b")
+    assert "input" not in run.step("b").output
+    assert run.step("b").output["sandbox"]["exit_code"] == 0
