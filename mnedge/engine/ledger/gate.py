@@ -83,7 +83,7 @@ def _is_of_gone_step(turn: Turn, message: Message) -> bool:
 
 def _may_go_on(turn: Turn, step: StepState, message: Message) -> bool:
     """Tell whether a message that has not waited yet may be taken; if not, it waits from now on."""
-    if step.status in (StepStatus.RETRY_WAIT, StepStatus.WAITING):
+    if step.status is StepStatus.RETRY_WAIT or _rests(turn, step):
         _wait(turn, step, message)
         return False
     if step.current is None and not satisfied(step, turn.definition(step).step):
@@ -103,6 +103,14 @@ def _may_go_on(turn: Turn, step: StepState, message: Message) -> bool:
         release(turn, step)
         return False
     return True
+
+
+def _rests(turn: Turn, step: StepState) -> bool:
+    """Tell whether the step waits for other steps rather than for its next message."""
+    if step.status is not StepStatus.WAITING:
+        return False
+    fan_out = turn.ledger.fan_outs.get(step.number)
+    return fan_out is None or bool(fan_out.patch_id)
 
 
 # ---- places among the running steps ----
