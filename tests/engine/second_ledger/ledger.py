@@ -56,6 +56,7 @@ def record_of(step: Step) -> Record:
         "waiting": [],
         "again": [],
         "last": None,
+        "nudged": False,
         "output": None,
         "region": None,
         "patch": None,
@@ -761,7 +762,8 @@ class Ledger:
         for step in self.order:
             record = self.steps[step]
             silent = record["status"] in ("ready", "pending") and not record["waiting"]
-            if self.rests(step):
+            if self.rests(step) and not record["nudged"]:
+                record["nudged"] = True
                 self.wake(step)
             elif silent and self.satisfied(step):
                 self.trigger(step)
@@ -927,8 +929,11 @@ class Ledger:
             record["retry_at"] = self.now + delay_ms / 1000
 
     def spent_attempts(self, record: Record) -> int:
-        """Attempts that count: one that ended in a checkpoint has done its part."""
-        return sum(status == "failed" for _, status in record["attempts"])
+        """Attempts that count: a checkpoint is a fresh start."""
+        since = 0
+        for _, status in record["attempts"]:
+            since = since + 1 if status == "failed" else 0
+        return since
 
     def delay_ms(self, record: Record) -> int:
         definition = record["definition"]
