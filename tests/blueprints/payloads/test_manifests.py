@@ -6,13 +6,20 @@ import shlex
 import pytest
 
 ALL = [
+    "clock_source",
     "closed_loop_lab",
     "cold_store_check",
+    "field_survey",
     "live_telemetry",
     "message_routing_trace",
     "meter_readout",
+    "picture_sync",
     "position_fix",
     "prime_range_scan",
+    "probe_vote",
+    "readings_backup",
+    "sample_triage",
+    "shipment_import",
     "text_report_pipeline",
     "tide_table",
 ]
