@@ -3,16 +3,23 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mnedge.model.facts import NamedEvent, WorkerSaid
-from mnedge.model.states import Verb
-from tests.engine.jobs import agent
+from mnedge.engine.apply import apply
+from mnedge.engine.state import new_state, snapshot
+from mnedge.model.codec import decode_fact
+from mnedge.model.facts import NamedEvent, Outcome, WorkerSaid
+from mnedge.model.states import TERMINAL, Verb
+from tests.engine.jobs import agent, failed
 from tests.engine.ledger.dynamic import (
     add_edge,
     add_step,
     changing,
     detour,
+    fan,
+    fanned,
     inspection,
     patched,
     path,
@@ -386,3 +393,97 @@ def test_the_default_output_of_a_refused_patch_is_not_sent():
     assert run.step("inspect").status == "partial"
     assert run.step("report").status == "skipped"
     assert not run.received("report")
+
+
+# ---- any patches at all ----
+
+NAMES = ["inspect", "mid", "report", "decide", "end", "a", "b", "c"]
+KNOWN_EDGES = ["inspect_to_report", "decide_to_end", "e0", "e1", "e2", "e3"]
+a_name = st.sampled_from(NAMES)
+an_edge = st.sampled_from(KNOWN_EDGES)
+an_operation = st.one_of(
+    st.builds(add_step, a_name, st.sampled_from(["dig", "nope"])),
+    st.builds(remove_step, a_name),
+    st.builds(add_edge, a_name, a_name, an_edge),
+    st.builds(remove_edge, an_edge),
+)
+a_detour = st.permutations(["a", "b", "c"]).flatmap(
+    lambda names: st.integers(1, 3).map(lambda count: detour(*names[:count]))
+)
+a_fan = st.permutations(["a", "b", "c"]).flatmap(
+    lambda names: st.integers(1, 3).map(lambda count: fanned(*names[:count]))
+)
+operations = st.one_of(st.lists(an_operation, min_size=1, max_size=6), a_detour, a_fan)
+
+
+def two_regions() -> Run:
+    """Return a job with both kinds of regions, whose steps may all fail."""
+    names = ["inspect", "mid", "report", "decide", "end"]
+    spec = changing(
+        [path(), fan(leave="end")],
+        [step(name, policy="continue_partial", max_attempts=2) for name in names],
+        [after("inspect", "mid"), after("inspect", "report"), after("mid", "end"),
+         after("decide", "end")],
+        templates=[step("dig", policy="continue_partial", timeout_s=60)],
+        seeds={"inspect": [{}], "decide": [{}]},
+        limits={"max_patches": 6, "max_history": 2, "max_active_steps": 4},
+    )  # fmt: skip
+    return Run(spec)
+
+
+def answer(data: st.DataObject, run: Run, step_id: str) -> Outcome:
+    """Return any answer of a worker."""
+    kind = data.draw(
+        st.sampled_from(["plain", "patch", "patch", "patch", "fail", "rest", "spread"])
+    )
+    match kind:
+        case "plain":
+            return said(complete={"x": 1})
+        case "fail":
+            return failed()
+        case "rest":
+            return said(("workflow_controller_checkpoint", {}))
+        case "spread":
+            target = data.draw(a_name)
+            return said(("workflow_step_scatter", {"target": target, "items": [1, 2]}))
+    base = run.state.ledger.revision
+    wanted = {"inspect": a_detour, "decide": a_fan}.get(step_id, operations)
+    return patched(
+        data.draw(st.one_of(wanted, operations)),
+        patch_id=data.draw(st.sampled_from(["p-1", "p-2", "p-3", "p-4"])),
+        region_id=data.draw(st.sampled_from([None, None, "followups", "fan"])),
+        base=data.draw(st.sampled_from([base, base, base, 0])),
+    )
+
+
+def move(data: st.DataObject, run: Run) -> None:
+    """Let anything happen that may."""
+    kind = data.draw(st.sampled_from(["answer"] * 6 + ["crash", "pause", "timer", "mail"]))
+    if kind == "answer" and run.out:
+        launch = data.draw(st.sampled_from(run.out))
+        run.ended(launch, answer(data, run, launch.workflow.get("step_id", "")))
+    elif kind == "crash":
+        run.crashed()
+    elif kind == "pause":
+        run.asked(Verb.PAUSE if run.state.status == "running" else Verb.RESUME)
+    elif kind == "timer" and run.timers:
+        run.fired(min(run.timers, key=lambda name: (run.timers[name], name)))
+    else:
+        run.sent(data.draw(st.sampled_from(["inspect", "decide", "dig"])), {"n": 1})
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_controllers_ask_for_the_ledger_holds_together(data):
+    run = two_regions()
+    for _ in range(data.draw(st.integers(1, 25))):
+        if run.state.status in TERMINAL:
+            break
+        move(data, run)
+        run.drained()
+        check_ledger(run.job, run.state)
+    state = new_state(run.job, run.state.job_id)
+    for seq, record in enumerate(run.records, 1):
+        commands, events = apply(run.job, state, decode_fact(record), seq)
+        assert (commands, events) == run.steps[seq - 1]
+    assert snapshot(state) == snapshot(run.state)
