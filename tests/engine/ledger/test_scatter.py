@@ -3,8 +3,9 @@
 import pytest
 
 from mnedge.engine.ledger import scatter
+from mnedge.model.facts import AttemptEnded
 from mnedge.model.states import Verb
-from tests.engine.jobs import agent
+from tests.engine.jobs import agent, succeeded
 from tests.engine.ledger.flows import Run, after, flow, said, step
 
 
@@ -174,3 +175,20 @@ def test_the_ids_that_are_told_are_bounded(monkeypatch):
     run = tiles()
     spread(run, target="tile", items=[1, 2, 3])
     assert run.told("workflow_step_scattered")[0]["instance_ids"] == ["tile[0]", "tile[1]"]
+
+
+def test_a_scatter_of_ten_thousand_steps_completes():
+    run = tiles()
+    spread(run, target="tile", items=list(range(10_000)), max_items=10_000)
+    run.drained()
+    while run.state.status == "running":
+        flights = [one.flight for one in run.state.agents if one.flight is not None]
+        for flight in flights:
+            answer = AttemptEnded(
+                at=run.at, attempt_id=flight.work_id, launch=flight.launch, outcome=succeeded()
+            )
+            run.give(answer)
+            run.drained()
+    assert run.state.status == "completed"
+    statuses = list(run.statuses().values())
+    assert (statuses.count("completed"), statuses.count("skipped")) == (10_002, 1)
