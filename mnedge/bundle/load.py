@@ -30,7 +30,7 @@ from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.rules.inputs import rules_in
 from mnedge.bundle.rules.registry import ERROR, PROFILES, Found, as_problem, run
 from mnedge.bundle.rules.running import unrunnable
-from mnedge.bundle.subject import Document, JsonObject, Subject, is_text, mapping
+from mnedge.bundle.subject import Document, JsonObject, SourceFinding, Subject, is_text, mapping
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
 from mnedge.model.manifest import JobSpec
 
@@ -325,7 +325,9 @@ def _expand(subject: Subject, *, run_code: bool) -> None:
         config_default=config.members if config.present else None,
         run_code=run_code,
     )
-    subject.source_problems = list(expanded.problems)
+    subject.source_problems = [
+        SourceFinding(**structs.asdict(problem)) for problem in expanded.problems
+    ]
     subject.unchecked = list(expanded.unchecked)
     if expanded.manifest:
         subject.supplied = expanded.config

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from msgspec import Struct, field
 
@@ -10,9 +10,6 @@ from mnedge.bundle.files import Files
 from mnedge.bundle.generation import Generation
 from mnedge.bundle.json_text import JsonInvalidError
 from mnedge.bundle.problem import At
-
-if TYPE_CHECKING:
-    from mnedge.bundle.source.outcome import SourceProblem
 
 JsonObject = dict[str, Any]
 
@@ -63,6 +60,18 @@ class AgentEntry(Struct, frozen=True, kw_only=True):
         return f"agent {self.agent_id!r}" if self.agent_id else f"agent number {self.index + 1}"
 
 
+class SourceFinding(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with an authoring source, as its expansion tells it."""
+
+    rule: str
+    at: At
+    message: str
+    hint: str
+    severity: str
+    expected: Any = None
+    actual: Any = None
+
+
 class Subject(Struct, kw_only=True):
     """A bundle as it was found."""
 
@@ -87,7 +96,7 @@ class Subject(Struct, kw_only=True):
     """Steps that have an id, each id once, with their places."""
     graph: JsonObject = field(default_factory=dict)
     """The manifest that agents, edges and steps stand in: an authoring source's expansion."""
-    source_problems: "list[SourceProblem]" = field(default_factory=list)
+    source_problems: list[SourceFinding] = field(default_factory=list)
     """What is wrong with an authoring source."""
     unchecked: list[str] = field(default_factory=list)
     """Step definitions of an authoring source that were not loaded."""

@@ -334,13 +334,27 @@ class Parts:
         }
 
     def as_source(self) -> None:
-        """Make the manifest an authoring source."""
+        """Make the manifest an authoring source of the same two steps."""
         self.as_workflow()
-        for key in ("workflow", "agents", "version", "metadata", "runtime"):
+        agents = self.manifest["agents"]
+        runtime = self.manifest["runtime"]
+        for key in ("workflow", "agents", "version", "metadata", "runtime", "id"):
             del self.manifest[key]
         self.manifest["apiVersion"] = "mn.workflow.source/v2"
         self.manifest["kind"] = "WorkflowSource"
         self.manifest["identity"] = {"id": "river_gauge", "name": "River gauge"}
+        self.manifest["runtime"] = runtime
+        self.manifest["workflow"] = {
+            "steps": [
+                {"id": "read", "needs": [], "run": {"agent": "reader"}, "emits": "reading"},
+                {"id": "check", "needs": ["read"], "run": {"agent": "checker"}, "emits": "checked"},
+            ]
+        }
+        self.manifest["agents"] = {
+            "extra_nodes": agents["nodes"],
+            "extra_edges": [edge for edge in agents["edges"] if edge["edge_id"] != "e2"],
+            "entrypoints": agents["entrypoints"],
+        }
 
     def contents(self) -> dict[str, bytes]:
         """Return every file with its content."""

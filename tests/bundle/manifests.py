@@ -159,7 +159,7 @@ def workflows(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         manifest["type"] = "service"
     if draw(st.booleans()):
-        manifest["initial_inputs"] = {agents[0]["node_id"]: [draw(st.integers()), {"a": None}]}
+        manifest["initial_inputs"] = {agents[0]["node_id"]: [draw(st.integers(-9, 9)), {"a": None}]}
     if draw(st.booleans()):
         liveness = {"interval_ms": 50, "timeout_ms": 200, "required": draw(st.booleans())}
         manifest["runtime"]["workflow_control"]["liveness"] = liveness

@@ -22,7 +22,7 @@ from mnedge.bundle.load import (
 from mnedge.bundle.pack import packed
 from mnedge.bundle.problem import BundleInvalidError
 from mnedge.errors import NotFoundError, UsageError
-from tests.bundle.making import Parts, rules_of
+from tests.bundle.making import Parts, good, rules_of
 
 HERE = ("host_local", "MirrorNeuron.Runner.HostLocal")
 
@@ -296,3 +296,73 @@ def test_problems_can_be_written_as_json(tmp_path):
 def test_opening_a_bundle_does_not_bring_in_trio():
     code = "import sys, mnedge.bundle.load; sys.exit('trio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+STEP = """
+STEP = {
+    "input": {"fields": {"gauge": {"$ref": "run_input", "path": ["gauge"]}}},
+    "flow": {"type": "agent", "agent_id": "looker"},
+    "output": {"fields": {"level": {"$ref": "flow_output", "path": ["level"]}}},
+}
+"""
+
+
+def with_a_definition():
+    parts = good("as_source")
+    parts.step("read")["run"] = {"definition": "steps.look"}
+    parts.manifest["agents"]["registry"] = {"looker": {"handler": "agents.looker", "role": "Look"}}
+    parts.manifest["agents"]["entrypoints"] = ["read__start"]
+    parts.manifest["runtime"]["initial_inputs"] = {"read__start": [{"gauge": "G-17"}]}
+    edges = parts.manifest["agents"]["extra_edges"]
+    edges[:] = [edge for edge in edges if edge["edge_id"] != "e1"]
+    nodes = parts.manifest["agents"]["extra_nodes"]
+    nodes[:] = [node for node in nodes if node["node_id"] not in ("intake", "reader")]
+    parts.files["payloads/steps/look.py"] = STEP.encode()
+    return parts
+
+
+def test_an_authoring_source_is_opened_as_what_it_stands_for():
+    bundle = good("as_source").opened()
+    assert bundle.generation == "S2"
+    assert bundle.blueprint_id == "river_gauge"
+    assert bundle.spec.metadata["blueprint_id"] == "river_gauge"
+    assert bundle.spec_for("run-1", "/runs").config["identity"]["run_id"] == "run-1"
+    assert bundle.manifest["apiVersion"] == "mn.workflow.source/v2"
+
+
+def test_a_source_lends_its_config_what_it_says_it_lends():
+    parts = good("as_source")
+    parts.manifest["config"] = {"manifest_defaults": [{"from": "identity.id", "to": "state.of"}]}
+    spec = parts.opened().spec
+    assert spec.config["state"] == {"of": "river_gauge", "resume_mode": "none"}
+
+
+def test_step_definitions_are_loaded_where_code_may_run():
+    bundle = with_a_definition().opened()
+    assert bundle.errors == []
+    assert bundle.subject.unchecked == []
+    step = bundle.spec.workflow.steps[0]
+    assert step.agent_ids == ["read__start", "read__looker", "read__end"]
+    kinds = {agent.agent_id: agent.kind for agent in bundle.spec.agents}
+    assert [kinds[name] for name in step.agent_ids] == ["step_source", "executor", "step_sink"]
+
+
+def test_step_definitions_are_not_loaded_where_no_code_may_run():
+    bundle = with_a_definition().opened(run_code=False)
+    assert bundle.errors == []
+    assert bundle.subject.unchecked == ["steps.look"]
+    assert "S-09" in [p.rule for p in runnable_problems(bundle, HERE) if p.severity == "error"]
+    with pytest.raises(BundleInvalidError, match="look was not loaded"):
+        bundle.spec_for("run-1", "/runs")
+
+
+def test_bindings_reach_the_agents_of_a_workflow():
+    parts = good("as_workflow")
+    path = "agents.nodes.reader.config.environment.RUN"
+    parts.config["manifest_config_bindings"] = [
+        {"config_path": "identity.run_id", "manifest_path": path}
+    ]
+    bundle = parts.opened("strict")
+    assert rules_of(bundle.problems) == ["C-30"]
+    spec = bundle.spec_for("run-1", "/runs")
+    assert spec.agents[1].config["environment"] == {"RUN": "run-1"}

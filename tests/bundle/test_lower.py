@@ -4,14 +4,15 @@ import pytest
 
 from mnedge.bundle.lower import (
     edge_id_of,
+    job_name_of,
     job_spec,
     job_type_of,
     needs_context_engine,
     services_of,
 )
-from mnedge.model.manifest import Agent, Edge
+from mnedge.model.manifest import Agent, Edge, HumanControl
 from mnedge.model.states import AgentKind
-from tests.bundle.making import MANIFEST, Parts
+from tests.bundle.making import MANIFEST, Parts, good
 
 
 def lowered(edit=lambda p: None, **more):
@@ -155,3 +156,91 @@ def test_an_agent_that_no_rule_should_have_let_through_stops_the_lowering():
     manifest = {**MANIFEST, "nodes": [{"node_id": "a", "agent_type": "wizard"}]}
     with pytest.raises(ValueError, match="N-04"):
         job_spec(manifest, blueprint_id="b", config={}, inputs={})
+
+
+def workflow(edit=lambda p: None, form="as_workflow", **more):
+    parts = good(form)
+    edit(parts)
+    return parts.opened(**more).spec
+
+
+def test_a_workflow_is_lowered_with_agents_edges_and_seeds():
+    spec = workflow()
+    assert (spec.graph_id, spec.job_name, spec.generation) == ("river_gauge_v1", "river-gauge", "C")
+    assert [agent.agent_id for agent in spec.agents] == ["intake", "reader", "checker", "sink"]
+    assert [edge.edge_id for edge in spec.edges] == ["e1", "e2", "e3"]
+    assert spec.entrypoints == ["intake"]
+    assert spec.seeds == {"intake": [{"gauge": "G-17"}]}
+    assert [step.agent_ids for step in spec.workflow.steps] == [["reader"], ["checker"]]
+    assert [step.max_attempts for step in spec.workflow.steps] == [2, 2]
+    assert spec.workflow.source == "read"
+    assert spec.workflow.sink == "check"
+
+
+@pytest.mark.parametrize(
+    "form, name", [("as_steps", "B-f"), ("as_old_steps", "B-r"), ("as_source", "S2")]
+)
+def test_every_generation_ends_in_one_representation(form, name):
+    spec = workflow(form=form)
+    assert spec.generation == name
+    assert [agent.agent_id for agent in spec.agents] == ["intake", "reader", "checker", "sink"]
+    assert [step.step_id for step in spec.workflow.steps] == ["read", "check"]
+    assert [(e.source, e.target) for e in spec.workflow.edges] == [("read", "check")]
+    assert spec.seeds == {"intake": [{"gauge": "G-17"}]}
+
+
+def test_a_manifest_of_generation_a_has_no_workflow():
+    assert lowered().workflow is None
+    assert lowered(lambda p: p.manifest.update(steps=[{"id": "a"}])).workflow is None
+
+
+@pytest.mark.parametrize(
+    "changes, name",
+    [
+        ({"job_name": "n", "id": "i"}, "n"),
+        ({"id": "i"}, "i"),
+        ({"workflow": {"workflow_id": "w"}}, "w"),
+        ({"graph_id": "g", "workflow": {"workflow_id": "w"}}, "g"),
+        ({}, "workflow"),
+    ],
+)
+def test_a_job_without_a_name_is_called_by_its_id(changes, name):
+    assert job_name_of(changes) == name
+
+
+def test_the_inputs_are_the_seed_where_nothing_else_is():
+    def edit(p):
+        del p.manifest["runtime"]["initial_inputs"]
+
+    assert workflow(edit).seeds == {"intake": [{"args": [], "kwargs": {"gauge": "G-17"}}]}
+    assert workflow(edit, inputs={"gauge": "G-18"}).seeds["intake"][0]["kwargs"] == {
+        "gauge": "G-18"
+    }
+
+
+def test_people_take_part_as_the_config_says():
+    def edit(p):
+        p.config["human_control"] = {
+            "mode": "approval_required",
+            "allowed_decisions": ["approve", "reject"],
+            "timeout_seconds": 5,
+            "default_action": "reject",
+            "blocked_actions": ["send"],
+        }
+        p.manifest["metadata"]["human_control"] = {"mode": "approval_required"}
+
+    for form in ("", "as_workflow"):
+        assert workflow(edit, form).human == HumanControl(
+            mode="approval_required", timeout_s=5, blocked_actions=["send"]
+        )
+    assert lowered().human == HumanControl()
+
+
+def test_old_roots_of_a_workflow_manifest_are_merged():
+    def edit(p):
+        p.manifest["nodes"] = [{**p.agent("reader"), "alias": "from the root"}]
+        p.manifest["entrypoints"] = ["reader"]
+
+    spec = workflow(edit)
+    assert [agent.display_name for agent in spec.agents] == [None, "from the root", None, None]
+    assert spec.entrypoints == ["intake", "reader"]

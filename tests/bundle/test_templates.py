@@ -7,7 +7,10 @@ from mnedge.bundle.templates import (
     TemplateProblemError,
     is_pinned,
     is_rendered,
+    liveness_settings,
     rendered,
+    same_version,
+    with_liveness,
 )
 from mnedge.model.states import AgentKind
 
@@ -119,3 +122,57 @@ def test_an_odd_with_is_an_empty_one(with_):
 )
 def test_a_reference_is_pinned_by_its_version(uses, pinned):
     assert is_pinned(uses) is pinned
+
+
+@pytest.mark.parametrize(
+    "one, other, same",
+    [
+        ("1", "1.0.0", True),
+        ("v1", "1.0", True),
+        ("1.2", "1.2.0", True),
+        ("1", "2", False),
+        ("10", "1", False),
+        ("", "0", False),
+    ],
+)
+def test_versions_are_one_whatever_zeros_they_end_in(one, other, same):
+    assert same_version(one, other) is same
+
+
+@pytest.mark.parametrize(
+    "control, settings",
+    [
+        (
+            {"liveness": {"interval_ms": 5, "timeout_ms": "9"}},
+            {"beacon_interval_ms": 5, "beacon_timeout_ms": "9"},
+        ),
+        ({"liveness": {"required": False}}, {"agent_beacon_required": False}),
+        ({"liveness": {"required": "yes", "interval_ms": 0}}, {}),
+        ({"enabled": False, "liveness": {"interval_ms": 5}}, {}),
+        ({}, {}),
+    ],
+)
+def test_liveness_is_written_as_an_executor_has_it(control, settings):
+    assert liveness_settings(control) == settings
+
+
+def test_liveness_fills_only_what_is_absent():
+    executor = {"node_id": "a", "config": {"beacon_interval_ms": 1, "beacon_enabled": False}}
+    made = with_liveness(executor, {"beacon_interval_ms": 5, "beacon_timeout_ms": 9})
+    assert made["config"] == {
+        "beacon_interval_ms": 1,
+        "beacon_enabled": False,
+        "beacon_timeout_ms": 9,
+    }
+    assert executor["config"] == {"beacon_interval_ms": 1, "beacon_enabled": False}
+
+
+def test_only_executors_take_the_timeout_of_their_step():
+    control = {"timeout_seconds": 7}
+    host = agent("mn-agents.worker.python_host@1", {"command": ["x"], "upload_path": "x"})
+    assert rendered(host, control=control)["config"]["timeout_seconds"] == 7
+    router = agent("mn-agents.control_router@1")
+    assert "timeout_seconds" not in rendered(router, control=control)["config"]
+    for odd in (0, -1, None, "x"):
+        made = rendered(host, control={"timeout_seconds": odd})
+        assert "timeout_seconds" not in made["config"]
