@@ -36,11 +36,12 @@ async def submit(
     job_id: str | None = None,
     own: Callable[[str], Awaitable[None]] | None = None,
     carried: Mapping[str, Any] | None = None,
+    source: str | None = None,
 ) -> JobRecord:
     """Keep the bundle and a pending job, if it can run here.
 
     `carried`: steps that it takes over from an earlier job. `own` (`Host.reserve`) is asked to own
-    the job before anybody can see it.
+    the job before anybody can see it. `source`: where people say the bundle came from.
     Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
     ContextEngineUnavailableError; JobExistsError; UnavailableError if the disk is full.
     """
@@ -59,7 +60,7 @@ async def submit(
         job_id=job_id,
         now=now,
         bundle_digest=digest,
-        bundle_source=bundle.label,
+        bundle_source=source or bundle.label,
         config_sources=bundle.config_sources,
         carried=carried,
     )

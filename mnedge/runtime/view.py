@@ -5,10 +5,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from mnedge.engine.apply import apply
-from mnedge.engine.compile import compile_job
+from mnedge.engine.compile import CompiledJob, compile_job
 from mnedge.engine.inspect import AgentView, agent_views
 from mnedge.engine.ledger.view import workflow_state
-from mnedge.engine.state import new_state, restore
+from mnedge.engine.state import JobState, new_state, restore
 from mnedge.model.codec import decode_fact
 from mnedge.model.records import JobRecord
 from mnedge.runtime import jobs
@@ -30,15 +30,21 @@ class JobView(Struct, frozen=True, kw_only=True):
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
-    """Return the job as its journal has it; works with and without an owner."""
-    record = await jobs.read_job(stores, job_id)
-    job = compile_job(await jobs.read_spec(stores, job_id), revision=record.engine_revision)
+async def committed_state(stores: jobs.Stores, job: CompiledJob, job_id: str) -> JobState:
+    """Return the state that the job's journal comes to."""
     kept = await stores.journal.latest_snapshot(job_id)
     state = new_state(job, job_id) if kept is None else restore(job, kept[1])
     while batch := await stores.journal.read(job_id, after=state.last_seq):
         for seq, content in batch:
             apply(job, state, decode_fact(content), seq)
+    return state
+
+
+async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
+    """Return the job as its journal has it; works with and without an owner."""
+    record = await jobs.read_job(stores, job_id)
+    job = compile_job(await jobs.read_spec(stores, job_id), revision=record.engine_revision)
+    state = await committed_state(stores, job, job_id)
     return JobView(
         record=record,
         agents=agent_views(job, state),

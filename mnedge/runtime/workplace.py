@@ -26,6 +26,27 @@ BUNDLES = "bundles"
 """Folder of the data directory with unpacked bundles, each under its digest."""
 
 
+def bundle_root(digest: str, config: Config) -> Path:
+    """Return where a bundle is unpacked."""
+    return config.data_dir / BUNDLES / digest.removeprefix("sha256:")
+
+
+async def unpacked(digest: str, blobs: Blobs, conditions: Conditions, config: Config) -> Path:
+    """Return the folder of a bundle, unpacked if it is not yet.
+
+    Raises: NotFoundError, UnavailableError.
+    """
+    root = bundle_root(digest, config)
+    if not root.is_dir():
+        blob = await blobs.path(digest)
+        try:
+            await trio.to_thread.run_sync(unpack, Path(blob), root)
+        except OSError as error:
+            raise conditions.failed(BUNDLES, str(root), error) from error
+        conditions.fine(BUNDLES, str(root))
+    return root
+
+
 class Modules(Protocol):
     """The workers of one job's module agents."""
 
@@ -75,28 +96,19 @@ class Workplace:
             run_dir=record.run_folder,
             runs_root=str(config.runs_root),
             clock=clock,
-            bundle_root=self._bundle_root(),
+            bundle_root=None
+            if record.bundle_digest is None
+            else str(bundle_root(record.bundle_digest, config)),
             body_paths=job.body_paths,
             environ=config.environ,
         )
         self._stack = AsyncExitStack()
         self._modules: Modules | None = None
 
-    def _bundle_root(self) -> str | None:
-        if self._record.bundle_digest is None:
-            return None
-        name = self._record.bundle_digest.removeprefix("sha256:")
-        return str(self._config.data_dir / BUNDLES / name)
-
     async def __aenter__(self) -> Self:
-        root = self._context.bundle_root
-        if root is not None and not Path(root).is_dir():
-            blob = await self._blobs.path(self._record.bundle_digest or "")
-            try:
-                await trio.to_thread.run_sync(unpack, Path(blob), Path(root))
-            except OSError as error:
-                raise self._conditions.failed(BUNDLES, root, error) from error
-            self._conditions.fine(BUNDLES, root)
+        digest = self._record.bundle_digest
+        if digest is not None:
+            await unpacked(digest, self._blobs, self._conditions, self._config)
         self._modules = await self._stack.enter_async_context(
             self._work.module_workers(self._context)
         )

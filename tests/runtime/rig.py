@@ -183,6 +183,14 @@ def numbers(rig: Rig, job_id: str) -> list[int]:
     return [line["seq"] for line in lines(rig, job_id) if "seq" in line]
 
 
+def step(step_id: str, agent_id: str, **more: Any) -> Step:
+    return Step(step_id=step_id, agent_ids=[agent_id], **more)
+
+
+def workflow_of(steps: list[Step], edges: list[StepEdge], **more: Any) -> Workflow:
+    return Workflow(steps=steps, edges=edges, **more)
+
+
 def two_steps(**more: Any) -> JobSpec:
     """Two executors, each a step, one after the other."""
     return a_spec(
@@ -192,12 +200,12 @@ def two_steps(**more: Any) -> JobSpec:
         ],
         [edge("fetcher", "cleaner", "fetched")],
         {"fetcher": [{"text": "hello"}]},
-        workflow=Workflow(
-            steps=[
-                Step(step_id="fetch", agent_ids=["fetcher"], **more.pop("fetch", {})),
-                Step(step_id="clean", agent_ids=["cleaner"], **more.pop("clean", {})),
+        workflow=workflow_of(
+            [
+                step("fetch", "fetcher", **more.pop("fetch", {})),
+                step("clean", "cleaner", **more.pop("clean", {})),
             ],
-            edges=[StepEdge(edge_id="fetch_to_clean", source="fetch", target="clean")],
+            [StepEdge(edge_id="fetch_to_clean", source="fetch", target="clean")],
             sink="clean",
         ),
         **more,
