@@ -98,6 +98,10 @@ def attempt_ended(turn: Turn, fact: AttemptEnded) -> None:
         return
     memory = memory_of(agent)
     enter(turn, flight)
+    if is_orphan(turn, flight) and fact.outcome.status is not OutcomeStatus.SUCCEEDED:
+        _land(turn, index)
+        make_ready(turn, index)
+        return
     match fact.outcome.status:
         case OutcomeStatus.SUCCEEDED:
             _land(turn, index)
@@ -130,6 +134,11 @@ def enter(turn: Turn, flight: Flight) -> None:
     turn.step = NO_STEP
     if flight.step_id is not None and turn.state.ledger is not None:
         turn.step = turn.ledger.step_of.get(flight.step_id, NO_STEP)
+
+
+def is_orphan(turn: Turn, flight: Flight) -> bool:
+    """Tell whether the flight's step has left the graph: how it ends changes nothing."""
+    return flight.step_id is not None and turn.step == NO_STEP
 
 
 def _land(turn: Turn, index: int) -> None:
@@ -186,7 +195,7 @@ def _act(
         if state.status in TERMINAL:
             return
     undone = number != NO_STEP and _is_undone(turn, number, flight.attempt)
-    completions = structured.completions
+    completions = [] if is_orphan(turn, flight) else structured.completions
     for completion in sorted(completions, key=lambda one: one.scope != "step"):
         result = payload if completion.default else completion.value
         complete(turn, index, completion.scope, result, flight.attempt)
@@ -200,7 +209,7 @@ def _act(
     if compiled.emits is not None and not undone:
         _emit_result(turn, index, message, compiled.emits, payload, action)
         action += 1
-    if compiled.completes and number == NO_STEP:
+    if compiled.completes and flight.step_id is None:
         complete_run(turn, index, payload)
         action += 1
     for emission in structured.emissions:

@@ -6,7 +6,7 @@ Source: worker contract 2.10, 5.7.
 from typing import assert_never
 
 from mnedge.engine.actions import complete, send
-from mnedge.engine.executor import bind, enter
+from mnedge.engine.executor import bind, enter, is_orphan
 from mnedge.engine.job import fail
 from mnedge.engine.ledger import reports
 from mnedge.engine.ledger.definition import NO_STEP
@@ -131,11 +131,13 @@ def _failed(turn: Turn, index: int, flight: Flight, fact: ModuleAnswered) -> Non
     compiled, agent = turn.agent(index)
     memory = memory_of(agent)
     reason = memory.last_error = fact.error or "" if fact.crash is None else fact.crash
-    if turn.step != NO_STEP and flight.message is not None:
+    if flight.step_id is not None and flight.message is not None:
         memory.crashed = fact.crash is not None
         flight.recovering = False
         _land(turn, index)
-        attempt_failed(turn, turn.ledger.steps[turn.step], reason, number=flight.attempt)
+        if not is_orphan(turn, flight):
+            step = turn.ledger.steps[turn.step]
+            attempt_failed(turn, step, reason, number=flight.attempt)
         make_ready(turn, index)
     elif fact.crash is not None:
         crashed(turn, index, reason)

@@ -246,7 +246,7 @@ def take_due(turn: Turn, index: int) -> Message | None:
     compiled, agent = turn.agent(index)
     while agent.due:
         step = turn.ledger.steps.get(agent.due[0])
-        if step is not None and not _is_due(turn, step, compiled.agent_id):
+        if step is not None and not _is_due(step, compiled.agent_id):
             _forget_due(turn, step, index)
             continue
         if step is None:
@@ -267,12 +267,9 @@ def take_due(turn: Turn, index: int) -> Message | None:
     return None
 
 
-def _is_due(turn: Turn, step: StepState, agent_id: str) -> bool:
+def _is_due(step: StepState, agent_id: str) -> bool:
     """Tell whether the step still wants the agent to take what waits."""
     if step.status not in (StepStatus.QUEUED, StepStatus.RUNNING):
-        return False
-    if step.current is None and not satisfied(step, turn.definition(step).step):
-        step.status = StepStatus.BLOCKED
         return False
     return any(message.to == agent_id for message in step.waiting or ())
 

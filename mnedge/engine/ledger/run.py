@@ -187,10 +187,10 @@ def silent(turn: Turn, kind: str) -> None:
 def _infer_end(turn: Turn) -> None:
     ledger = turn.ledger
     sink = ledger.step_of.get(turn.compiled_ledger.workflow.sink or "", NO_STEP)
-    number = ledger.last_completed
-    if sink != NO_STEP and ledger.steps[sink].status is StepStatus.COMPLETED:
-        number = sink
-    step = ledger.steps.get(number)
+    step = ledger.steps.get(sink)
+    if step is None or not step.completed_nth:
+        step = max(ledger.steps.values(), key=lambda one: one.completed_nth)
+        step = step if step.completed_nth else None
     agent_id = None if step is None else agent_id_of(turn, step)
     output = None if step is None else step.output
     payload = {"agent_id": agent_id, "idle_s": job.IDLE_S}

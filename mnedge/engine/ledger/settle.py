@@ -66,7 +66,8 @@ def resolve(
     if status in SUCCESSFUL_STEP:
         ledger.unfinished -= 1
     if status is StepStatus.COMPLETED:
-        ledger.last_completed = step.number
+        ledger.completions += 1
+        step.completed_nth = ledger.completions
     gate.leave_queue(turn, step)
     gate.ignore_waiting(turn, step)
     count_ended(turn, step)

@@ -101,6 +101,8 @@ class StepState(Struct, array_like=True):
     """Idempotency key of a failed job's last attempt, used again for the first one here."""
     due: list[int] = []
     """Agents that will take from what waits for it."""
+    completed_nth: int = 0
+    """It was the so many-th step to complete; 0: it has not."""
     ticket: int = 0
     """Its place among those that wait for one among the running steps; 0: it has none yet."""
 
@@ -197,7 +199,8 @@ class LedgerState(Struct, array_like=True):
     """Fan-outs that are over."""
     deferred: tuple[int, Any] | None = None
     """Who asked for the run's completion before the ledger was complete, and with what."""
-    last_completed: int = NO_STEP
+    completions: int = 0
+    """Steps completed so far, gone ones included."""
     unmapped: dict[int, list[int]] = field(default_factory=dict)
     """Scatterer → targets it named with nothing to scatter."""
     child_runs: dict[int, Any] = field(default_factory=dict)

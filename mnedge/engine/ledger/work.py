@@ -96,9 +96,13 @@ def beacon(turn: Turn, note: Note) -> None:
     timeout_ms = given if is_given else definition.heartbeat_ms
     at = max(float(note.at), attempt.last_beacon_at or 0.0)
     attempt.last_beacon_at = at
-    if timeout_ms is not None:
+    timer_id = f"step:{step.step_id}:heartbeat"
+    if timeout_ms is None:
+        attempt.heartbeat_deadline_at = None
+        turn.clear_timer(timer_id)
+    else:
         attempt.heartbeat_deadline_at = at + timeout_ms / 1000
-        timer = turn.state.timers.get(f"step:{step.step_id}:heartbeat")
+        timer = turn.state.timers.get(timer_id)
         if timer is None or timer.due_at > attempt.heartbeat_deadline_at:
             set_timers(turn, step, attempt)
     shown = {key: note.payload.get(key) for key in ("message", "source", "sequence")}
