@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mnedge.cli import completion
+from mnedge.cli.compile import compile_
 from mnedge.cli.verbs import Asked, Noun, awaited
 
 
@@ -75,6 +76,9 @@ def validate(asked: Asked, path: str, profile: str) -> int:
 
     place = path if Path(path).exists() else catalogue.find(path, os.environ)
     return tell(Screen(asked), Path(place), profile)
+
+
+blueprint.add_command(compile_)
 
 
 @blueprint.command("run")

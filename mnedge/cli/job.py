@@ -187,6 +187,25 @@ def recover(asked: Asked, job_ids: tuple[str, ...], every: bool, quiet: bool) ->
     return awaited(recover_jobs, asked, job_ids, quiet)
 
 
+@job.command("retry")
+@click.argument("job_id", metavar="JOB", shell_complete=completion.runs)
+@click.option("--run-id", metavar="ID", help="Name the new run; it must be new.")
+@click.option(
+    "-d", "--detach", "--detached", is_flag=True, help="Only submit; a daemon will run it."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say only how it ended.")
+@click.pass_obj
+def retry(asked: Asked, job_id: str, run_id: str | None, detach: bool, quiet: bool) -> int:
+    """Go on with a failed job of steps from where it failed.
+
+    Makes a new job of the same bundle, config and inputs; steps that were successful are not run
+    again. What was scattered, or added while it ran, is made anew.
+    """
+    from mnedge.cli.again import retry_job
+
+    return awaited(retry_job, asked, job_id, run_id, detach, quiet)
+
+
 @job.command("steps")
 @click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.pass_obj

@@ -54,16 +54,7 @@ def opened(place: str | Path, wanted: Wanted) -> Bundle:
 
     Raises: BundleInvalidError with every problem; OptionInvalidError.
     """
-    if wanted.run_id is not None and not is_run_id(wanted.run_id):
-        raise OptionInvalidError(
-            f"--run-id {wanted.run_id!r} cannot name a run folder",
-            hint="use letters, digits, '.', '_', ':' and '-'; begin with a letter or digit",
-        )
-    if wanted.run_id == LAST:
-        raise OptionInvalidError(
-            f"--run-id {LAST} would hide the newest job, which every verb calls so",
-            hint="choose another name",
-        )
+    checked_run_id(wanted.run_id)
     overrides = None if wanted.config_json is None else given("--config-json", wanted.config_json)
     bundle = open_bundle(place, overrides=overrides, settings=settings_of(wanted))
     try:
@@ -71,6 +62,24 @@ def opened(place: str | Path, wanted: Wanted) -> Bundle:
     except BaseException:
         bundle.close()
         raise
+
+
+def checked_run_id(run_id: str | None) -> str | None:
+    """Return the value of `--run-id`, if it can name a run.
+
+    Raises: OptionInvalidError.
+    """
+    if run_id is not None and not is_run_id(run_id):
+        raise OptionInvalidError(
+            f"--run-id {run_id!r} cannot name a run folder",
+            hint="use letters, digits, '.', '_', ':' and '-'; begin with a letter or digit",
+        )
+    if run_id == LAST:
+        raise OptionInvalidError(
+            f"--run-id {LAST} would hide the newest job, which every verb calls so",
+            hint="choose another name",
+        )
+    return run_id
 
 
 def settings_of(wanted: Wanted) -> list[Setting]:
