@@ -41,7 +41,7 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     """
     number = step_for(turn, index, message)
     turn.step = number
-    if _is_of_gone_step(turn, message):
+    if _is_of_gone_step(turn, index, message):
         return None
     if number == NO_STEP:
         return message
@@ -63,13 +63,13 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     return decorated(turn, step, attempt, message)
 
 
-def _is_of_gone_step(turn: Turn, message: Message) -> bool:
-    """Tell whether the message was sent inside a step that has left the graph since."""
+def _is_of_gone_step(turn: Turn, index: int, message: Message) -> bool:
+    """Tell whether the message is for a step that has left the graph since."""
     step_id = message.headers.get(STEP_ID)
-    if ATTEMPT_ID not in message.headers or not isinstance(step_id, str):
+    if not isinstance(step_id, str) or step_id in turn.ledger.step_of:
         return False
-    if step_id in turn.ledger.step_of:
-        return False
+    if ATTEMPT_ID not in message.headers and index not in turn.compiled_ledger.reaches:
+        return False  # an agent of no step: who sent it may have called the step as he likes
     payload = {
         "step_id": step_id,
         "agent_id": message.to,
