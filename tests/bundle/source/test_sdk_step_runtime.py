@@ -225,7 +225,7 @@ def test_a_result_says_nothing_about_routes():
 def test_references_to_files():
     assert runtime.artifact_reference("k", "p", size=1) == {"kind": "k", "path": "p", "size": 1}
     for kind, path, more in (("", "p", {}), ("k", "", {}), ("k", "p", {"to": "x"})):
-        with pytest.raises(ValueError, match="an artifact has|the graph decides"):
+        with pytest.raises(ValueError, match=r"an artifact has|the graph decides"):
             runtime.artifact_reference(kind, path, **more)
 
 
