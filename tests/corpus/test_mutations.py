@@ -18,6 +18,8 @@ from mnedge.bundle.load import open_files, runnable_problems
 from mnedge.bundle.problem import Severity
 from mnedge.engine.compile import compile_job
 from mnedge.model.codec import encode_spec
+from tests.bundle import making
+from tests.bundle.rules.test_dynamic import children
 from tests.corpus import survey
 from tests.corpus.mutations import (
     KINDS,
@@ -49,7 +51,27 @@ def load(folder):
     }
 
 
+def made(form):
+    """Return names and contents of the files of a bundle that is made for the tests of rules."""
+    parts = making.good(form)
+    if form == "as_dynamic":
+        children()(parts)
+    contents = parts.contents()
+    return list(contents), contents
+
+
+def made_lowered():
+    """Return the same of a lowered one."""
+    parts = making.good("as_dynamic")
+    parts.manifest = ir_document(parts.opened().spec)
+    contents = parts.contents()
+    return list(contents), contents
+
+
+FORMS = ("as_workflow", "as_steps", "as_old_steps", "as_dynamic", "as_source")
 BUNDLES = {folder.name: load(folder) for folder in [*own_bundles(ROOT), *survey.folders()]}
+BUNDLES |= {f"made {form}": made(form) for form in FORMS}
+BUNDLES["made lowered"] = made_lowered()
 DOCUMENTS = {
     (name, file): json.loads(contents[file])
     for name, (_, contents) in BUNDLES.items()
@@ -65,8 +87,9 @@ def survives(mutant: Mutant) -> None:
         ListedFiles(names, {**contents, mutant.file: content}),
         label=mutant.bundle,
         root=ROOT,
-        expected_id=mutant.bundle,
+        expected_id="river_gauge" if mutant.bundle.startswith("made") else mutant.bundle,
         environ={},
+        run_code=False,
     )
     problems = [*bundle.problems, *runnable_problems(bundle, HERE)]
     for problem in problems:
@@ -147,6 +170,14 @@ def test_no_change_of_a_manifest_or_config_meets_an_unhandled_exception(soak, re
 def test_every_place_of_a_blueprint_of_our_own_survives_being_deleted(file):
     for at in places(DOCUMENTS["message_routing_trace", file]):
         told(Mutant("message_routing_trace", file, at, "delete", 0))
+
+
+@pytest.mark.parametrize("form", [*FORMS, "lowered"])
+def test_every_place_of_a_manifest_with_steps_survives_each_change(form):
+    """One change of each kind at every place."""
+    name = f"made {form}"
+    for mutant in mutants(name, "manifest.json", DOCUMENTS[name, "manifest.json"], SEED):
+        told(mutant)
 
 
 @pytest.mark.parametrize("kind", ["delete", "repeat", "retype", "nest", "bury", "graft"])

@@ -308,8 +308,8 @@ def step_workers_are_watched(subject: Subject) -> Iterator[Found]:
     endless = source_of(subject.graph) if service else None
     for _, step in subject.steps:
         for name in agent_ids_of(step, subject.agent_ids):
-            control = {"timeout_seconds": "none"} if step["id"] == endless else {}
-            controls.setdefault(name, {**control, **mapping(step.get("control"))})
+            told: JsonObject = {"timeout_seconds": "none"} if step["id"] == endless else {}
+            controls.setdefault(name, {**told, **mapping(step.get("control"))})
     for agent in executors(subject):
         control = controls.get(agent.agent_id)
         if control is None or not _is_python(agent.config.get("command")):

@@ -102,7 +102,7 @@ def _edges_of_steps(drawn: Drawn, known: set[str]) -> list[JsonObject]:
     """Return an edge per step edge, but for those a graph patch may take, and those given."""
     mutable = mutable_edges(drawn.workflow)
     given = {
-        (edge.get("from_node"), edge.get("to_node"), edge.get("message_type"))
+        tuple(str(edge.get(key)) for key in ("from_node", "to_node", "message_type"))
         for _, edge in objects(drawn.listed("extra_edges"))
     }
     edges = []
@@ -112,7 +112,7 @@ def _edges_of_steps(drawn: Drawn, known: set[str]) -> list[JsonObject]:
         message_type = edge.get("message_type") or edge.get("event") or f"{source}_completed"
         if sender is None or receiver is None or edge.get("id") in mutable:
             continue
-        if (sender, receiver, message_type) not in given:
+        if (sender, receiver, str(message_type)) not in given:
             edges.append(
                 {
                     "edge_id": edge.get("id") or f"{source}_to_{target}",

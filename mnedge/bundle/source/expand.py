@@ -141,11 +141,12 @@ def _add_worker(drawn: Drawn, step: JsonObject, raw: JsonObject, shop: Workshop)
     """Make the step's agent, unless it only names one that stands in the source as it is."""
     run = mapping(raw.get("run"))
     given = {
-        node.get("node_id")
+        node["node_id"]
         for name in ("extra_nodes", "extra_templates", "nodes")
         for _, node in objects(drawn.listed(name))
+        if is_text(node.get("node_id"))
     }
-    if run.get("agent") in given and not run.get("handler"):
+    if is_text(run.get("agent")) and run["agent"] in given and not run.get("handler"):
         return
     node = worker_of(step, raw, shop)
     if node is not None:
