@@ -9,7 +9,6 @@ standard error. Standard library only; Python 3.8 and later.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -22,9 +21,7 @@ def main(root: str, stand_in: str, modules: list[str]) -> None:
     os.dup2(2, 1)
     first = [os.path.join(root, "payloads"), root]
     kept = [place for place in sys.path if place not in ("", root)]
-    sys.path[:] = [*(place for place in first if os.path.isdir(place)), *kept]
-    if importlib.util.find_spec("mn_sdk") is None:
-        sys.path.append(stand_in)
+    sys.path[:] = [*(place for place in first if os.path.isdir(place)), *kept, stand_in]
     for module in modules:
         answers.write(json.dumps(answer(module)) + "\n")
         answers.flush()

@@ -24,7 +24,7 @@ def call(tmp_path):
         (work / "handler.py").write_text(text)
         (work / "message.json").write_text(json.dumps(message or {}))
         return subprocess.run(
-            [sys.executable, "-m", "mn_sdk.step_runtime"],
+            [sys.executable, "-S", "-m", "mn_sdk.step_runtime"],
             cwd=work,
             env={
                 "PYTHONPATH": str(sdk),

@@ -12,7 +12,7 @@ def test_it_is_a_package_of_step_words_and_the_step_runtime(tmp_path):
     assert {file.name for file in package.iterdir()} == set(contents())
     told = subprocess.run(
         [
-            *(sys.executable, "-I", "-c"),
+            *(sys.executable, "-I", "-S", "-c"),
             "import sys; sys.path.insert(0, sys.argv[1])\n"
             "import mn_sdk, mn_sdk.step_graph, mn_sdk.step_runtime\n"
             "print(mn_sdk.__version__, sorted(m for m in sys.modules if m.startswith('mnedge')))",
