@@ -39,6 +39,8 @@ _NEEDS_PARENTS = (
     TriggerRule.QUORUM_SUCCESS,
 )
 _BRANCHING = ("branch", "choice", "decision")
+_MOST_WAYS = 64
+"""Ways of one branch that are followed; more of them tell nothing new."""
 
 
 def definitions(subject: Subject) -> list[Placed]:
@@ -340,10 +342,10 @@ def joins_take_skipped_ways(subject: Subject) -> Iterator[Found]:
     for _, target in ways:
         parents[target] = parents.get(target, 0) + 1
     for _, step in subject.steps:
-        children = [target for source, target in ways if source == step["id"]]
-        if len(children) < 2 or step.get("kind") not in _BRANCHING:
+        if step.get("kind") not in _BRANCHING:
             continue
-        passed = [reached([child], ways) for child in children]
+        children = [target for source, target in ways if source == step["id"]]
+        passed = [reached([child], ways) for child in children[:_MOST_WAYS]]
         for at, source, target, edge in edges:
             joined = sum(target in names for names in passed) > 1 and parents[target] > 1
             joined = joined and source != step["id"]
