@@ -7,12 +7,11 @@ from mnedge.bundle.config import copied
 from mnedge.bundle.source import profile
 from mnedge.bundle.source.agents import Drawn
 from mnedge.bundle.source.merging import laid_over
-from mnedge.bundle.source.workers import EMBEDDED
 from mnedge.bundle.subject import JsonObject, mapping
 
 
 def runtime_of(drawn: Drawn, agents: JsonObject, config: JsonObject | None) -> JsonObject:
-    """Return the section; what the source says stays. Without a config nothing is seeded."""
+    """Return the section; what the source says stays."""
     runtime: JsonObject = copied(mapping(drawn.source.get("runtime")))
     bindings = mapping(runtime.get("bindings"))
     defaults = mapping(drawn.source.get("defaults")).get("runtime_binding")
@@ -24,10 +23,8 @@ def runtime_of(drawn: Drawn, agents: JsonObject, config: JsonObject | None) -> J
         if binding:
             bindings[step_id] = binding
     runtime["bindings"] = bindings
-    if config is not None:
-        seeds = _seeds(drawn, agents, config)
-        if seeds:
-            runtime.setdefault("initial_inputs", seeds)
+    if config is not None and "initial_inputs" not in runtime:
+        runtime |= _seeds(drawn, agents, config)
     runtime.setdefault("resources", copied(mapping(drawn.source.get("requirements"))))
     runtime["workflow_control"] = laid_over(
         profile.WORKFLOW_CONTROL, runtime.get("workflow_control")
@@ -49,21 +46,23 @@ def _binding(step: JsonObject, drawn: Drawn, binding: JsonObject) -> JsonObject:
 
 
 def _worker(node: JsonObject, step: JsonObject) -> JsonObject:
-    with_ = copied(mapping(node.get("config")))
-    environment = mapping(with_.get("environment"))
-    environment.pop(EMBEDDED, None)  # once per agent is enough
     return {
         "id": node["node_id"],
         "role": node.get("role") or step.get("label") or node["node_id"],
         "uses": node.get("uses"),
-        "with": with_,
+        "with": copied(mapping(node.get("config"))),
     }
 
 
 def _seeds(drawn: Drawn, agents: JsonObject, config: JsonObject) -> JsonObject:
+    """Return what the first step is started with, where that has to be said.
+
+    A job that says nothing gives its first entrypoint the payload that it was started with: the
+    one of the config, or another one that a person gave.
+    """
     known = {str(mapping(node).get("node_id")) for node in agents["nodes"]}
     entry = drawn.entry_of(str(drawn.steps[0]["id"]), known)
-    if entry is None:
+    if entry is None or agents["entrypoints"][:1] == [entry]:
         return {}
     payload = mapping(mapping(config.get("inputs")).get("payload"))
-    return {entry: [{"args": [], "kwargs": copied(payload)}]}
+    return {"initial_inputs": {entry: [{"args": [], "kwargs": copied(payload)}]}}

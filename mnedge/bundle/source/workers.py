@@ -155,6 +155,9 @@ def _finished(node: JsonObject, step: JsonObject, shop: Workshop, *, emits: str)
         with_["environment"][EMBEDDED] = canonical(shop.config)
     own = node.pop("config", None)
     complete = in_full(node)
+    # What a job is started with reaches its workers as MN_BLUEPRINT_CONFIG_JSON in any case, with
+    # all that a person laid over the default; the embedded default must not hide that.
+    mapping(mapping(complete.get("config")).get("environment")).pop(EMBEDDED, None)
     if isinstance(own, dict):
         complete = {**complete, "config": laid_over(mapping(complete.get("config")), own)}
     return complete

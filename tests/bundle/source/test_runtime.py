@@ -43,19 +43,24 @@ def test_a_step_with_a_graph_has_a_worker_per_call():
     assert [worker["id"] for worker in binding["workers"]] == ["look__a", "look__b"]
 
 
-def test_the_first_step_gets_the_payload():
-    assert runtime(source())["initial_inputs"] == {
+def test_the_first_step_is_left_to_get_what_the_job_is_started_with():
+    assert "initial_inputs" not in runtime(source())
+    made, files = with_definition()
+    assert "initial_inputs" not in expanded(made, files).manifest["runtime"]
+
+
+def test_a_first_step_that_is_not_the_first_entrypoint_gets_the_payload():
+    made = source()
+    made["agents"]["entrypoints"] = ["siren", "read_gauge"]
+    assert runtime(made)["initial_inputs"] == {
         "read_gauge": [{"args": [], "kwargs": {"gauge": "G-17"}}]
     }
-    made, files = with_definition()
-    seeded = expanded(made, files).manifest["runtime"]["initial_inputs"]
-    assert list(seeded) == ["look__start"]
+    assert "initial_inputs" not in runtime(made, config_default=None)
 
 
-def test_seeds_that_are_there_stay_and_without_a_config_there_are_none():
+def test_seeds_that_are_there_stay():
     given = {"read_gauge": [1]}
     assert runtime(source(runtime={"initial_inputs": given}))["initial_inputs"] == given
-    assert "initial_inputs" not in runtime(source(), config_default=None)
 
 
 def test_resources_are_what_is_required_and_control_is_on():

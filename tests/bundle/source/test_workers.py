@@ -89,6 +89,12 @@ def test_the_config_is_embedded_unless_that_is_switched_off():
     assert "MN_BLUEPRINT_CONFIG_JSON" not in found["with"]["environment"]
 
 
+def test_the_embedded_config_does_not_hide_the_one_of_the_run():
+    found = worker(source())
+    assert "MN_BLUEPRINT_CONFIG_JSON" in found["with"]["environment"]
+    assert "MN_BLUEPRINT_CONFIG_JSON" not in found["config"]["environment"]
+
+
 def test_folders_of_payloads_are_uploaded_where_they_are_and_the_workers_own_besides():
     names = ["payloads/steps/a.py", "payloads/examples/sample_inputs/x", "payloads/odd/y"]
     own = [{"source": "domain", "target": "domain"}, {"source": "steps", "target": "steps"}]
