@@ -57,11 +57,13 @@ def list_(asked: Asked) -> None:
     show_default=True,
     help="`strict` turns what published bundles often lack into errors.",
 )
+@click.option("--no-code", is_flag=True, help="Load no modules that define steps.")
 @click.pass_obj
-def validate(asked: Asked, path: str, profile: str) -> int:
+def validate(asked: Asked, path: str, profile: str, no_code: bool) -> int:
     """Check a bundle and list everything that is wrong with it.
 
-    PATH is a folder, a .tar.gz or .zip, or the name of a bundled blueprint.
+    PATH is a folder, a .tar.gz or .zip, or the name of a bundled blueprint. Of an authoring source
+    the modules that define steps are loaded, in a process of their own, unless --no-code says not.
     Exit code 0: no errors; 1: errors.
 
     \b
@@ -75,7 +77,7 @@ def validate(asked: Asked, path: str, profile: str) -> int:
     from mnedge.cli.validation import tell
 
     place = path if Path(path).exists() else catalogue.find(path, os.environ)
-    return tell(Screen(asked), Path(place), profile)
+    return tell(Screen(asked), Path(place), profile, run_code=not no_code)
 
 
 blueprint.add_command(compile_)

@@ -34,14 +34,14 @@ class Drawing(Verb):
     help="Which of the two graphs.",
 )
 @click.option("--out", metavar="FILE", help="Write there instead of printing.")
+@click.option("--no-code", is_flag=True, help="Load no modules that define steps.")
 @click.pass_obj
-def compile_(asked: Asked, path: str, wanted: str, out: str | None) -> int:
+def compile_(asked: Asked, path: str, wanted: str, out: str | None, no_code: bool) -> int:
     """Show what a bundle of any age comes to: its job, its steps and its agents.
 
     PATH is a folder, an archive, or the name of a bundled blueprint. The graph of steps says what
     waits for what; the graph of agents says who sends which messages to whom. Many agents that are
-    alike are drawn as one; -v draws each. Modules with step definitions are loaded, in a process of
-    their own. Exit code 0: no errors; 1: errors.
+    alike are drawn as one; -v draws each. Exit code 0: no errors; 1: errors.
 
     \b
     Examples:
@@ -55,4 +55,5 @@ def compile_(asked: Asked, path: str, wanted: str, out: str | None) -> int:
     from mnedge.cli.drawn import Wanted, tell
 
     place = path if Path(path).exists() else catalogue.find(path, os.environ)
-    return tell(asked, Path(place), Wanted(graph=wanted, out=None if out is None else Path(out)))
+    target = None if out is None else Path(out)
+    return tell(asked, Path(place), Wanted(graph=wanted, out=target, run_code=not no_code))

@@ -34,6 +34,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     graph: str = "both"
     out: Path | None = None
+    run_code: bool = True
+    """As for `open_bundle`."""
 
 
 def tell(asked: Asked, path: Path, wanted: Wanted) -> int:
@@ -41,12 +43,12 @@ def tell(asked: Asked, path: Path, wanted: Wanted) -> int:
     form = {"human": "text"}.get(asked.output, asked.output)
     drawn = form in ("dot", "svg")
     asked = asked._replace(output="human" if drawn or form == "text" else form)
-    with open_bundle(path) as bundle:
+    with open_bundle(path, run_code=wanted.run_code) as bundle:
         spec = bundle.spec
         if bundle.errors or spec is None:
             # What is to be drawn goes to a file or another program: it gets no problems to read.
-            stream = sys.stderr if drawn else None
-            return validation.tell(Screen(asked, stream), path, "default")
+            told = Screen(asked, sys.stderr if drawn else None)
+            return validation.tell(told, path, "default", run_code=wanted.run_code)
     screen = Screen(asked)
     graphs = [
         graph if asked.verbose else folding.folded(graph) for graph in graphs_of(spec, wanted.graph)

@@ -9,9 +9,12 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import BAD, GOOD, counted
 
 
-def tell(screen: Screen, path: Path, profile: str) -> int:
-    """Print every problem of the bundle; return 1 if there are errors, else 0."""
-    with open_bundle(path, profile=profile) as bundle:
+def tell(screen: Screen, path: Path, profile: str, *, run_code: bool = True) -> int:
+    """Print every problem of the bundle; return 1 if there are errors, else 0.
+
+    `run_code` as for `open_bundle`.
+    """
+    with open_bundle(path, profile=profile, run_code=run_code) as bundle:
         match screen.asked.output:
             case "json":
                 screen.document(document(bundle, profile))

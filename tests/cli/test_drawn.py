@@ -115,6 +115,16 @@ def test_a_broken_bundle_is_told_as_validation_tells_it(capsys, bundle, output):
         assert json.loads(problems)["valid"] is False
 
 
+def test_modules_that_define_steps_are_only_loaded_where_that_is_wanted(capsys, bundle):
+    text = (bundle / "manifest.json").read_text()
+    defined = text.replace('"handler": "steps.read_gauge"', '"definition": "steps.read_gauge"')
+    (bundle / "manifest.json").write_text(defined)
+    (bundle / "payloads" / "steps" / "read_gauge.py").write_text("raise ValueError('ran')")
+    assert "ValueError: ran" in told(capsys, bundle, code=1).out
+    said = told(capsys, bundle, wanted=Wanted(run_code=False)).out
+    assert "read_gauge__start" in said
+
+
 def test_captions_count_what_was_folded_and_what_may_be_made(bundle):
     del bundle
     from mnedge.bundle.drawing.graph import Box, Graph

@@ -72,3 +72,20 @@ def test_a_program_gets_problems_with_their_place(bundle):
     assert {"rule", "severity", "message", "help", "location"} <= set(document["problems"][0])
     _, lines = told(bundle, output="ndjson")
     assert [json.loads(line) for line in lines.splitlines()] == document["problems"]
+
+
+def test_modules_that_define_steps_are_only_loaded_where_that_is_wanted(bundle):
+    manifest = {
+        "apiVersion": "mn.workflow.source/v2",
+        "identity": {"id": "mine", "name": "Mine"},
+        "workflow": {"steps": [{"id": "a", "needs": [], "run": {"definition": "steps.a"}}]},
+    }
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "payloads" / "steps").mkdir()
+    (bundle / "payloads" / "steps" / "a.py").write_text("raise ValueError('ran')")
+    stream = io.StringIO()
+    assert tell(Screen(Asked(), stream), bundle, "default") == 1
+    assert "ValueError: ran" in stream.getvalue()
+    stream = io.StringIO()
+    assert tell(Screen(Asked(), stream), bundle, "default", run_code=False) == 0
+    assert "not checked: its code was not run" in stream.getvalue()
