@@ -346,7 +346,9 @@ def draw_patch(rng: Random, ledger: Ledger, step: str) -> dict[str, Any]:
     if ledger.patches and rng.random() < 0.2:
         known = rng.choice(list(ledger.patches.values()))["payload"]
         more = {"op": "add_step", "id": "another", "template": "t0", "with": {}}
-        return {**known, "operations": [*known["operations"], more]} if rng.random() < 0.3 else known
+        return (
+            {**known, "operations": [*known["operations"], more]} if rng.random() < 0.3 else known
+        )
     region = rng.choice([r for r in ledger.flow.dynamic.regions if r.controller == step])
     number = len(ledger.events)
     made = [f"d{number}.{n}" for n in range(rng.choice([1, 1, 2, 3]))]

@@ -102,6 +102,7 @@ class Ledger:
         self.stopped: list[Record] = []
         self.line: list[str] = []
         self.bell: list[str] = []
+        self.retired: list[str] = []
         self.emptied: list[tuple[str, str]] = []
         self.deferred: list[Any] = []
         self.result: Any = None
@@ -280,6 +281,8 @@ class Ledger:
             elif record["status"] == "pending":
                 record["status"] = "ready"
             return False
+        if record["status"] == "ready":
+            record["status"] = "pending"  # the graph has changed
         if self.impossible(step):
             self.resolve(step, "skipped", "skipped")
             return True
@@ -351,19 +354,29 @@ class Ledger:
 
     def serve_line(self) -> None:
         """Who waits longest for a place asks again, as soon as there is one."""
-        if self.line and self.has_place():
-            self.ring(self.steps[self.line[0]]["agent"])
+        first = self.first_in_line()
+        if first is not None and self.has_place():
+            self.ring(self.steps[first]["agent"])
+
+    def first_in_line(self) -> str | None:
+        """Who waits longest, of those whose agent could begin."""
+        free = [name for name in self.line if self.steps[name]["agent"] not in self.flights]
+        return free[0] if free else None
 
     def may_start(self, step: str) -> bool:
-        """There is a place, and nobody who waits longer; else it stands in line."""
-        if self.has_place() and (not self.line or self.line[0] == step):
-            self.line = [name for name in self.line if name != step]
-            return True
+        """There is a place, and nobody has stood in line for it longer."""
         if step not in self.line:
             self.line.append(step)
-        return False
+        if not self.has_place() or self.first_in_line() != step:
+            return False
+        self.line.remove(step)
+        return True
 
     # ---- messages ----
+
+    def is_gone(self, step: str | None) -> bool:
+        """It has left the graph."""
+        return step is not None and step not in self.steps
 
     def is_current(self, flight: Record) -> bool:
         """It is of the attempt that its step is in."""
@@ -397,7 +410,8 @@ class Ledger:
 
     def settle(self) -> None:
         """Let agents take what they may take, until nobody can."""
-        self.retire()
+        if self.status not in OVER:
+            self.retire()
         if self.deferred and self.is_complete() and self.status not in OVER:
             self.say("workflow_completion_resumed")
             self.complete_job(*self.deferred[-1])
@@ -434,6 +448,9 @@ class Ledger:
     def gate(self, agent: str, message: Record) -> None:
         """An agent would take this message of its mailbox: may it?"""
         step = message["step"]
+        if step in self.retired:
+            self.say("workflow_step_duplicate_message_ignored", step)
+            return
         if step is None or step not in self.steps:
             self.handle_outside(agent, message)
             return
@@ -455,8 +472,6 @@ class Ledger:
             record["waiting"].append(message)
             record["status"] = "blocked"
             self.say("workflow_step_blocked", step)
-        elif self.may_start(step):
-            self.run(step, message)
         else:
             record["waiting"].append(message)
             self.enqueue(step)
@@ -582,6 +597,8 @@ class Ledger:
         fallback = config.get("failure_message_type")
         if outcome.status is OutcomeStatus.SUCCEEDED:
             self.succeeded(flight, outcome.structured or Structured(), config, label)
+        elif self.is_gone(flight["step"]):
+            pass
         elif outcome.status is OutcomeStatus.FAILED and fallback and not flight["spent"]:
             if config.get("workflow_complete_step", True):
                 self.complete_by_itself(flight, label)
@@ -759,15 +776,19 @@ class Ledger:
             self.say("workflow_completion_inferred")
             self.complete_job(*self.inferred())
             return
+        woken = False
         for step in self.order:
             record = self.steps[step]
             silent = record["status"] in ("ready", "pending") and not record["waiting"]
             if self.rests(step) and not record["nudged"]:
-                record["nudged"] = True
+                record["nudged"] = woken = True
                 self.wake(step)
             elif silent and self.satisfied(step):
+                woken = True
                 self.trigger(step)
                 self.enqueue(step)
+        if woken:
+            self.silent_since = None
 
     def inferred(self) -> tuple[str | None, Any]:
         """What the sink's step put out, or the step that completed last."""
@@ -1102,6 +1123,7 @@ class Ledger:
             "controller": step,
         }
         self.say("workflow_graph_patch_applied", step)
+        self.steps[step]["nudged"] = False
         if region.strategy == "checkpoint_fanout":
             self.wait(step)
         self.reconsider([])
@@ -1234,6 +1256,7 @@ class Ledger:
             self.edges = [e for e in self.edges if e["from"] not in mine and e["to"] not in mine]
             self.order = [name for name in self.order if name not in mine]
             self.steps = {name: one for name, one in self.steps.items() if name not in mine}
+            self.retired += mine
             self.say("workflow_dynamic_steps_retired", patch["controller"])
             self.reconsider([])
             if self.rests(patch["controller"]):
