@@ -32,6 +32,12 @@ def test_a_drawing_goes_to_a_file(mnedge, tmp_path, form):
     assert target.read_text() == mnedge(*verb).out
 
 
+def test_with_v_every_agent_is_drawn(mnedge):
+    verb = ("blueprint", "compile", "prime_range_scan", "-o", "dot")
+    assert '"scan_050"' not in mnedge(*verb).out
+    assert '"scan_050"' in mnedge(*verb, "-v").out
+
+
 def test_what_is_printed_is_the_drawing_and_nothing_else(mnedge):
     svg = mnedge("blueprint", "compile", "message_routing_trace", "-o", "svg").out
     assert ET.fromstring(svg).tag.endswith("svg")

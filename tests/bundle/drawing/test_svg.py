@@ -2,6 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
+from msgspec import structs
+
 from mnedge.bundle.drawing.place import placed
 from mnedge.bundle.drawing.svg import svg
 from tests.bundle.drawing.drawings import CIRCLE, FORK_JOIN, graph
@@ -28,6 +30,9 @@ def test_every_card_and_arrow_is_there():
         "end",
     ]
     assert len(of_class(root, "way")) == len(of_class(root, "tip")) == 6
+    assert [one.get("data-id") for one in of_class(root, "card")][:2] == ["start", "left"]
+    ends = {(one.get("data-from"), one.get("data-to")) for one in of_class(root, "way")}
+    assert ("left", "end") in ends
 
 
 def test_marks_and_kinds_can_be_seen():
@@ -67,6 +72,8 @@ def test_two_pictures_stand_below_each_other_with_captions():
 def test_nothing_that_names_say_gets_out_of_its_text():
     nasty = '<script>alert("x")</script>&"\'\x1b[31m\x00'
     made = graph("a -> b: m", a={"name": nasty, "kind": 'r" onload="x', "notes": [nasty]})
+    boxes = [*made.boxes, structs.replace(made.boxes[0], box_id=nasty)]
+    made = structs.replace(made, boxes=boxes)
     text, root = drawn(made, captions=[nasty])
     assert "<script" not in text
     assert not [name for one in root.iter() for name in one.attrib if name.startswith("on")]
