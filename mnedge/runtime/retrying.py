@@ -6,6 +6,8 @@ Source: bundle format 3.13, checkpoint retry.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from mnedge.bundle.load import open_bundle
 from mnedge.config import Config
 from mnedge.engine.compile import CompiledJob, compile_job
@@ -13,6 +15,7 @@ from mnedge.engine.ledger.definition import CompiledLedger
 from mnedge.engine.ledger.state import LedgerState, StepState
 from mnedge.engine.state import JobState
 from mnedge.errors import ConflictError
+from mnedge.model.message import Message, wire
 from mnedge.model.records import JobRecord
 from mnedge.model.states import SUCCESSFUL_STEP, JobStatus, StepOutcome, StepStatus
 from mnedge.ports import Clock, Runner
@@ -22,6 +25,7 @@ from mnedge.runtime.view import committed_state
 from mnedge.runtime.workplace import unpacked
 
 IMPOSSIBLE = "trigger rule cannot be satisfied"
+_OWN_HEADERS = "mn.workflow."
 
 
 class RetryImpossibleError(ConflictError):
@@ -83,8 +87,9 @@ async def retry(
 def carried_of(job: CompiledJob, state: JobState, job_id: str) -> dict[str, Any]:
     """Return what a new job takes over, as `Submitted.carried`.
 
-    Successful steps stay done, but those that were skipped because they could not run. What made
-    steps while the job ran (a scatter, a patch) is done again, and so is all that follows from it.
+    Successful steps stay done, but those that were skipped because they could not run; the others
+    get what they were working on, or what waited for them, once more. What made steps while the
+    job ran (a scatter, a patch) is done again, and so is all that follows from it.
     Raises: RetryImpossibleError.
     """
     compiled, ledger = job.ledger, state.ledger
@@ -109,7 +114,7 @@ def carried_of(job: CompiledJob, state: JobState, job_id: str) -> dict[str, Any]
     return {
         step.step_id: kept
         for step in fixed
-        if (kept := _kept(step) if step.step_id not in again else _key_of(step))
+        if (kept := _kept(step, job_id) if step.step_id not in again else _key_of(step))
     }
 
 
@@ -136,11 +141,20 @@ def _again(compiled: CompiledLedger, ledger: LedgerState) -> set[str]:
     return {ledger.steps[number].step_id for number in found}
 
 
-def _kept(step: StepState) -> dict[str, Any]:
+def _kept(step: StepState, job_id: str) -> dict[str, Any]:
     if step.status in SUCCESSFUL_STEP and step.reason != IMPOSSIBLE:
         outcome = None if step.outcome is None else step.outcome.value
         return {"status": step.status.value, "outcome": outcome, "output": step.output}
-    return _key_of(step)
+    messages = [_plain(message, job_id) for message in (*(step.saved or ()), *(step.waiting or ()))]
+    return {**_key_of(step), "messages": messages} if messages else _key_of(step)
+
+
+def _plain(message: Message, job_id: str) -> dict[str, Any]:
+    """Return a message that waits to be delivered, without the words of the attempt it was for."""
+    headers = {
+        name: value for name, value in message.headers.items() if not name.startswith(_OWN_HEADERS)
+    }
+    return wire(structs.replace(message, headers=headers), job_id)
 
 
 def _key_of(step: StepState) -> dict[str, Any]:

@@ -56,13 +56,15 @@ async def test_finished_steps_are_not_run_again_and_the_failed_one_keeps_its_key
     async with a_rig(tmp_path) as rig, rig.host() as host:
         rig.executor.work["cleaner"] = broken
         await failed(rig, host, two_steps())
-        key = rig.executor.orders[-1].idempotency_key
+        key, message = rig.executor.orders[-1].idempotency_key, rig.executor.orders[-1].message
         del rig.executor.work["cleaner"], rig.executor.orders[:]
         record, done = await again(rig, host, new_id="job-2")
         assert (record.job_id, record.status) == ("job-2", JobStatus.COMPLETED)
         assert done == ["fetch"]
         [order] = rig.executor.orders
         assert (order.agent_id, order.idempotency_key) == ("cleaner", key)
+        assert (order.message.type, order.message.body) == (message.type, message.body)
+        assert order.message.headers["mn.workflow.attempt_id"] == "clean:attempt:1"
         [parent] = order.workflow["parents"]
         assert (parent["step_id"], parent["status"]) == ("fetch", "completed")
         assert (await jobs.read_job(rig.store, "job-1")).status is JobStatus.FAILED

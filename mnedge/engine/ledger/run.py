@@ -6,6 +6,7 @@ Source: bundle format 3.13, 3.15.
 from typing import Any
 
 from mnedge.engine import job
+from mnedge.engine.ledger import gate
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.fanout import may_be_nudged
 from mnedge.engine.ledger.graph import add_edge, add_step, count_ended
@@ -17,6 +18,7 @@ from mnedge.engine.ledger.triggers import satisfied
 from mnedge.engine.ledger.work import arm, clear_timers, park_work, set_timers
 from mnedge.engine.state import RUNNING, Timer
 from mnedge.engine.turn import Turn
+from mnedge.model.message import normalise
 from mnedge.model.states import (
     SUCCESSFUL_STEP,
     TERMINAL,
@@ -88,8 +90,15 @@ def _carry(turn: Turn, name: str, kept: Any) -> None:
         keep_output(turn, step, kept.get("output"))
         ledger.unfinished -= 1
         count_ended(turn, step)
-    elif isinstance(kept.get("idempotency_key"), str):
+        return
+    if isinstance(kept.get("idempotency_key"), str):
         step.retry_key = kept["idempotency_key"]
+    messages = [
+        normalise(tree, at=turn.at, seed=f"{turn.state.job_id}:{name}:{place}")
+        for place, tree in enumerate(kept.get("messages", ()))
+    ]
+    if messages:
+        gate.put_first(turn, step, [one for one in messages if one.to in turn.job.index_of])
 
 
 # ---- completion ----

@@ -60,7 +60,9 @@ def resolve(
     close(turn, step, _ATTEMPT_OF[status], reason, error, speaker=speaker)
     step.status, step.outcome = status, outcome
     step.reason, step.error = reason, error
-    step.ended_at, step.retry_at, step.saved = turn.at, None, None
+    step.ended_at, step.retry_at = turn.at, None
+    if status is not StepStatus.FAILED:
+        step.saved = None  # else a job that goes on with this one delivers it again
     keep_output(turn, step, output)
     ledger = turn.ledger
     if status in SUCCESSFUL_STEP:
