@@ -39,13 +39,13 @@ def ir_document(spec: JobSpec) -> JsonObject:
         "flow": {
             "nodes": [_node(agent) for agent in spec.agents],
             "edges": [_edge(edge) for edge in spec.edges],
+            "policy": {"human": _human(spec.human)},
             **({} if spec.workflow is None else _flow(spec.workflow)),
         },
         "policies": spec.policies,
         "services": spec.services,
         "required_services": spec.required_services,
         "required_context_engine": spec.required_context_engine,
-        "human_control": _human(spec.human),
         "metadata": spec.metadata,
     }
     return _said(document)

@@ -1,8 +1,9 @@
 """How people take part in a job, as its config or its manifest declares it.
 
-Source: bundle format 7.3.
+Source: bundle format 2.4.1, 7.3.
 """
 
+from mnedge.bundle.layout import setting
 from mnedge.bundle.subject import JsonObject, as_number, is_text, listing, mapping
 from mnedge.model.manifest import HumanControl
 
@@ -11,13 +12,15 @@ UNSAID = {"mode": "disabled", "reason": "not declared"}
 """The shared default of the config section; the manifest may say more."""
 
 
-def human_control(config: JsonObject, metadata: JsonObject) -> HumanControl:
-    """Return what the config says, else what the metadata says."""
+def human_control(config: JsonObject, manifest: JsonObject) -> HumanControl:
+    """Return what the config says, else the manifest's metadata, else the policy of its steps."""
     declared = mapping(config.get("human_control"))
     if declared.get("mode") not in MODES or declared == UNSAID:
-        mirrored = mapping(metadata.get("human_control"))
-        if mirrored.get("mode") in MODES:
-            declared = mirrored
+        mirrors = (
+            mapping(mapping(manifest.get("metadata")).get("human_control")),
+            mapping(mapping(setting(manifest, "policy")[1]).get("human")),
+        )
+        declared = next((one for one in mirrors if one.get("mode") in MODES), declared)
     mode = declared.get("mode")
     if mode not in MODES or declared.get("enabled") is False:
         return HumanControl()

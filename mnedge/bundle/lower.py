@@ -113,7 +113,7 @@ def job_spec(
         workflow=None
         if generation.letter == "A"
         else workflow_of(manifest, by_id(agents), job_type=job_type),
-        human=human_control(config, mapping(manifest.get("metadata"))),
+        human=human_control(config, manifest),
     )
 
 

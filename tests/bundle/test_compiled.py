@@ -48,6 +48,17 @@ def test_child_workflows_are_written_and_read_again():
     assert again(spec) == spec
 
 
+def test_how_people_take_part_is_written_and_read_again():
+    parts = good("as_workflow")
+    del parts.config["human_control"], parts.manifest["metadata"]["human_control"]
+    human = {"mode": "approval_required", "timeout_seconds": 5, "prompt": "Go on?"}
+    parts.workflow["policy"] = {"human": human}
+    spec = parts.opened().spec
+    assert spec is not None
+    assert spec.human.timeout_s == 5
+    assert again(spec) == spec
+
+
 def test_what_is_written_is_a_manifest_without_errors():
     for form in ("", "as_workflow", "as_dynamic"):
         parts = good(form)
@@ -74,7 +85,7 @@ def test_what_lowering_filled_in_is_said():
     assert step["agent_ids"] == ["checker"]
     assert document["source_generation"] == "C"
     assert document["flow"]["graph"]["edges"][0]["accepts"] == ["done"]
-    assert document["human_control"]["mode"] == "disabled"
+    assert document["flow"]["policy"]["human"]["mode"] == "disabled"
 
 
 def test_a_lowered_manifest_only_remembers_a_generation_that_there_is():

@@ -16,8 +16,12 @@ APPROVAL = {
 }
 
 
+def said(mode):
+    return {"metadata": {"human_control": {"mode": mode}}}
+
+
 def test_the_config_says_it():
-    assert human_control({"human_control": APPROVAL}, {"human_control": {"mode": "disabled"}}) == (
+    assert human_control({"human_control": APPROVAL}, said("disabled")) == (
         HumanControl(
             mode="approval_required",
             allowed_decisions=["yes", "no"],
@@ -32,9 +36,18 @@ def test_the_config_says_it():
 def test_the_manifest_says_it_where_the_config_does_not():
     assert shared_defaults("b", "B")["human_control"] == UNSAID
     for config in ({}, {"human_control": UNSAID}, {"human_control": {"mode": "x"}}):
-        assert human_control(config, {"human_control": APPROVAL}).mode == "approval_required"
-    said = {"mode": "disabled", "reason": "nothing is decided"}
-    assert human_control({"human_control": said}, {"human_control": APPROVAL}).mode == "disabled"
+        assert human_control(config, {"metadata": {"human_control": APPROVAL}}).timeout_s == 30
+    config = {"human_control": {"mode": "disabled", "reason": "nothing is decided"}}
+    assert human_control(config, said("approval_required")).mode == "disabled"
+
+
+def test_the_policy_of_the_steps_says_it_where_nothing_else_does():
+    manifest = {"workflow": {"policy": {"human": APPROVAL}}}
+    assert human_control({}, manifest).prompt == "Publish?"
+    assert human_control({}, {**manifest, **said("notice_only")}).mode == "notice_only"
+    assert (
+        human_control({}, {"workflow": {"policy": {"human": {"enabled": True}}}}).mode == "disabled"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mnedge.bundle.kinds import is_sink, kind_of
 from mnedge.bundle.lower import job_type_of
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
-from mnedge.bundle.steps import agent_names
+from mnedge.bundle.steps import agent_ids_of
 from mnedge.bundle.subject import Subject, as_number, is_text
 from mnedge.model.states import AgentKind
 
@@ -77,7 +77,8 @@ def complete_counts_lead_on(subject: Subject) -> Iterator[Found]:
 )
 def step_agents_do_not_complete(subject: Subject) -> Iterator[Found]:
     """Yield each agent of a step that would end the run."""
-    working = {name for _, step in subject.steps for name in agent_names(step)}
+    known = subject.agent_ids
+    working = {name for _, step in subject.steps for name in agent_ids_of(step, known)}
     for agent in subject.agents:
         if agent.agent_id in working and agent.config.get("complete_run"):
             yield Found(

@@ -127,3 +127,13 @@ def test_a_graph_without_steps_needs_no_sink():
     parts.settings("sink").pop("complete_run")
     parts.settings("sink")["output_message_type"] = "done"
     assert "K-06" not in rules_of(parts.opened("strict").problems)
+
+
+def test_a_sink_may_be_called_like_a_step_that_another_agent_does():
+    parts = good("as_workflow")
+    parts.step("check")["id"] = "sink"
+    parts.step_edges[0]["to"] = parts.workflow["sink"] = "sink"
+    parts.manifest["runtime"]["bindings"]["sink"] = parts.manifest["runtime"]["bindings"].pop(
+        "check"
+    )
+    assert rules_of(parts.opened("strict").problems) == []
