@@ -23,8 +23,8 @@ _MAX_DEPTH = 64
     "*",
     "agent.step_glue",
     "the config of a step_source, step_join or step_sink is malformed",
-    help='step_source and step_sink need step_id, step_join needs expected_sources; a field is {"$ref":'
-    ' "run_input", "path": ["<key>"]}',
+    help="step_source and step_sink need step_id, step_join needs expected_sources; a field is"
+    ' {"$ref": "run_input", "path": ["<key>"]}',
 )
 def glue_can_be_read(subject: Subject) -> Iterator[Found]:
     """Yield what is wrong with each agent that starts, joins or ends a step."""
