@@ -68,8 +68,10 @@ def _is_of_gone_step(turn: Turn, index: int, message: Message) -> bool:
     step_id = message.headers.get(STEP_ID)
     if not isinstance(step_id, str) or step_id in turn.ledger.step_of:
         return False
-    if ATTEMPT_ID not in message.headers and index not in turn.compiled_ledger.reaches:
-        return False  # an agent of no step: who sent it may have called the step as he likes
+    compiled = turn.compiled_ledger
+    only_for_templates = index in compiled.reaches and index not in compiled.step_of_agent
+    if ATTEMPT_ID not in message.headers and not only_for_templates:
+        return False  # from outside, where a step may be called as one likes
     payload = {
         "step_id": step_id,
         "agent_id": message.to,
