@@ -11,6 +11,8 @@ from mnedge.errors import NotFoundError
 ORDER = (
     "quickstart",
     "blueprints",
+    "workflows",
+    "people",
     "running",
     "recovery",
     "cli",
