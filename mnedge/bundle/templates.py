@@ -256,14 +256,14 @@ def rendered(
         if timeout > 0:
             result["config"].setdefault("timeout_seconds", mapping(control)["timeout_seconds"])
         required = {"agent_beacon_required": True} if template.python else {}
-        _fill(result["config"], {**_BEACON, **required, **(liveness or {})})
+        _listen(result["config"], {**_BEACON, **required, **(liveness or {})})
     return result
 
 
 def with_liveness(agent: JsonObject, liveness: JsonObject) -> JsonObject:
     """Return an executor with the beacon settings that its job's executors share."""
     config = dict(mapping(agent.get("config")))
-    _fill(config, {"beacon_enabled": True, **liveness})
+    _listen(config, {"beacon_enabled": True, **liveness})
     return {**agent, "config": config}
 
 
@@ -284,9 +284,11 @@ def liveness_settings(workflow_control: JsonObject) -> JsonObject:
     return settings
 
 
-def _fill(config: JsonObject, defaults: JsonObject) -> None:
-    for name, value in defaults.items():
-        config.setdefault(name, value)
+def _listen(config: JsonObject, settings: JsonObject) -> None:
+    """Fill in beacon settings, unless the executor has switched its beacons off."""
+    if config.get("beacon_enabled") is not False:
+        for name, value in settings.items():
+            config.setdefault(name, value)
 
 
 def same_version(one: str, other: str) -> bool:

@@ -157,14 +157,24 @@ def test_liveness_is_written_as_an_executor_has_it(control, settings):
 
 
 def test_liveness_fills_only_what_is_absent():
-    executor = {"node_id": "a", "config": {"beacon_interval_ms": 1, "beacon_enabled": False}}
+    executor = {"node_id": "a", "config": {"beacon_interval_ms": 1}}
     made = with_liveness(executor, {"beacon_interval_ms": 5, "beacon_timeout_ms": 9})
     assert made["config"] == {
         "beacon_interval_ms": 1,
-        "beacon_enabled": False,
+        "beacon_enabled": True,
         "beacon_timeout_ms": 9,
     }
-    assert executor["config"] == {"beacon_interval_ms": 1, "beacon_enabled": False}
+    assert executor["config"] == {"beacon_interval_ms": 1}
+
+
+def test_who_switched_beacons_off_is_not_waited_for():
+    silent = {"node_id": "a", "config": {"beacon_enabled": False}}
+    assert with_liveness(silent, {"beacon_timeout_ms": 9}) == silent
+    host = agent(
+        "mn-agents.worker.python_host@1",
+        {"command": ["x"], "upload_path": "x", "beacon_enabled": False},
+    )
+    assert not {"beacon_timeout_ms", "agent_beacon_required"} & set(rendered(host)["config"])
 
 
 def test_only_executors_take_the_timeout_of_their_step():
