@@ -14,7 +14,7 @@ from mnedge.faults import FAULT_POINTS
 from tests.conftest import SOAK
 from tests.live.crash import Trial
 from tests.live.forge import Forge
-from tests.live.ledgers import PATTERNS, Promise, promises
+from tests.live.ledgers import PATTERNS, Promise, in_short, promises
 
 pytestmark = pytest.mark.live
 
@@ -68,6 +68,8 @@ def test_a_run_ends_with_the_ledger_of_its_specification(
     trial = Trial(forge, tmp_path, name, settings=promise.settings)
     completed = promise.ledger["job"] == "completed"
     assert trial.run() == (0 if completed else 1), trial.words()
+    shown = trial.shown()
+    assert in_short(shown["workflow_state"], shown["job"]["status"]) == promise.ledger
     assert trial.ledger() == promise.ledger
     assert not trial.left_behind()
 

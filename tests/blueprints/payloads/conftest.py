@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from mnedge.bundle.load import open_bundle
+
 BLUEPRINTS = Path(__file__).resolve().parents[3] / "blueprints"
 SANDBOX = "/sandbox/job/"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -39,12 +41,21 @@ class Ran:
         return {event["type"]: event["payload"] for event in self.answer.get("events", [])}
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest; of an authoring source, the one it stands for."""
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    if manifest.get("kind") == "WorkflowSource":
+        with open_bundle(folder) as bundle:
+            return bundle.subject.graph
+    return manifest
+
+
 class Bench:
     """One blueprint and the workspaces in which its programs run."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
-        self.manifest = json.loads((folder / "manifest.json").read_text())
+        self.manifest = read_manifest(folder)
         self.config = json.loads((folder / "config" / "default.json").read_text())
         self.agents = {agent["node_id"]: agent for agent in self.listed("nodes")}
         self._workspaces = (root / str(number) for number in itertools.count())

@@ -19,6 +19,7 @@ ALL = [
     "prime_range_scan",
     "probe_vote",
     "readings_backup",
+    "rig_session",
     "sample_triage",
     "setting_rollout",
     "shipment_import",
@@ -43,8 +44,11 @@ def test_every_command_names_a_script_that_is_staged(bench, name):
     blueprint = bench(name)
     for agent_id in blueprint.executors()[:5]:
         _, workdir = blueprint.staged(agent_id)
-        command = blueprint.agents[agent_id]["config"]["command"]
+        config = blueprint.agents[agent_id]["config"]
+        command = config["command"]
         _, script, *arguments = shlex.split(command) if isinstance(command, str) else command
+        if script == "-m":  # the step runtime, which calls the handler
+            script = config["environment"]["MN_WORKFLOW_STEP_HANDLER"].replace(".", "/") + ".py"
         files = [script, *(argument for argument in arguments if "/" in argument)]
         assert all((workdir / file).is_file() for file in files), agent_id
 
