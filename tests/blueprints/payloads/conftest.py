@@ -17,7 +17,7 @@ import pytest
 from mnedge.bundle.load import open_bundle
 
 BLUEPRINTS = Path(__file__).resolve().parents[3] / "blueprints"
-SANDBOX = "/sandbox/job/"
+SANDBOX = "/sandbox/job"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
@@ -76,7 +76,7 @@ class Bench:
         for upload in config.get("upload_paths", [one]):
             target = workspace / (upload["target"] or upload["source"])
             shutil.copytree(self.folder / "payloads" / upload["source"], target)
-        return workspace, workspace / config["workdir"].removeprefix(SANDBOX)
+        return workspace, workspace / config["workdir"].removeprefix(SANDBOX).lstrip("/")
 
     def run(
         self,
