@@ -57,6 +57,7 @@ def record_of(step: Step) -> Record:
         "again": [],
         "last": None,
         "nudged": False,
+        "queued": 0,
         "output": None,
         "region": None,
         "patch": None,
@@ -101,6 +102,7 @@ class Ledger:
         self.flights: dict[str, Record] = {}
         self.stopped: list[Record] = []
         self.line: list[str] = []
+        self.queued = 0
         self.bell: list[str] = []
         self.retired: list[str] = []
         self.emptied: list[tuple[str, str]] = []
@@ -311,7 +313,9 @@ class Ledger:
     def enqueue(self, step: str) -> None:
         """Its messages may be taken."""
         record = self.steps[step]
-        record["status"] = "queued"
+        if record["status"] != "queued":
+            self.queued += 1
+            record.update(status="queued", queued=self.queued)
         record["waiting"] = [*record["again"], *record["waiting"]]
         record["again"] = []
         if step not in self.due[record["agent"]]:
@@ -357,6 +361,17 @@ class Ledger:
         first = self.first_in_line()
         if first is not None and self.has_place():
             self.ring(self.steps[first]["agent"])
+
+    def form_line(self) -> None:
+        """Whoever could begin now stands in line, those first that are queued longest."""
+        asking: list[str] = []
+        for agent in self.agents if self.status == "running" else []:
+            due = [step for step in self.due[agent] if step in self.steps]
+            queued = [step for step in due if self.steps[step]["status"] == "queued"]
+            if queued and agent not in self.flights and queued[0] not in self.line:
+                asking.append(queued[0])
+        self.line += sorted(asking, key=lambda step: self.steps[step]["queued"])
+        self.serve_line()
 
     def first_in_line(self) -> str | None:
         """Who waits longest, of those whose agent could begin."""
@@ -415,6 +430,7 @@ class Ledger:
         if self.deferred and self.is_complete() and self.status not in OVER:
             self.say("workflow_completion_resumed")
             self.complete_job(*self.deferred[-1])
+        self.form_line()
         while self.bell and self.status == "running":
             agent = self.bell.pop(0)
             if agent not in self.flights and self.take(agent):
@@ -654,7 +670,8 @@ class Ledger:
         for flight in self.stopped if kind == "late" else []:
             known = (flight["agent"], flight["attempt"], flight["message"]["label"])
             if known == key[:3]:
-                self.say("workflow_step_stale_output_ignored", flight["step"])
+                if not self.is_gone(flight["step"]):
+                    self.say("workflow_step_stale_output_ignored", flight["step"])
                 self.stopped.remove(flight)
                 break
         self.settle()
