@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
 
+from mnedge.daemon.clock import wall_clock
 from mnedge.execution.procfs import running_tokens
-from mnedge.model.states import FailurePolicy, JobStatus, TriggerRule
+from mnedge.model.states import FailurePolicy, JobStatus, TriggerRule, Verb
+from mnedge.runtime import jobs
 from tests.live.flow import chain, flow, shell
 
 pytestmark = pytest.mark.live
@@ -159,3 +162,28 @@ async def test_what_a_worker_says_while_it_runs_counts_at_once(tmp_path):
         assert (await run.finished()).status is JobStatus.COMPLETED
         (again,) = run.events("workflow_step_attempt_retry_scheduled")
         assert again["payload"]["reason"] == "no paper"
+
+
+async def test_a_pause_ends_a_steps_workers_and_a_resume_starts_them_again(tmp_path):
+    gate = tmp_path / "gate"
+    worker = shell(
+        "w", f"sleep 600 & while [ ! -e {gate} ]; do sleep 0.05; done; {GOOD}", idempotent=True
+    )
+    async with flow(tmp_path, chain(worker)) as run:
+        await run.until("executor_lease_acquired")
+        await asked(run, Verb.PAUSE)
+        with trio.fail_after(10):
+            while [found for found in running_tokens() if found[1].startswith(run.job_id)]:
+                await trio.sleep(0.05)
+        gate.touch()
+        await asked(run, Verb.RESUME)
+        assert (await run.finished()).status is JobStatus.COMPLETED
+        assert len(run.events("executor_lease_acquired")) == 2
+        assert run.steps() == {"w": ("completed", "success", 1)}
+        (blocked,) = run.events("workflow_step_blocked")
+        assert blocked["payload"]["reason"] == "job paused"
+
+
+async def asked(run, verb):
+    request = await jobs.ask(run.here.store, run.job_id, verb, now=wall_clock)
+    return await jobs.settled(run.here.store, request, timeout_s=10)
