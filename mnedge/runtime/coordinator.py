@@ -57,6 +57,8 @@ from mnedge.store.runs.folder import RunFolder
 BATCH = 256
 """Facts in one transaction at most, so that one job cannot keep the writer to itself."""
 READ = 500
+HUMAN_TIMER = "human:"
+"""How the names of timers begin after which nobody's answer is waited for."""
 ACT_FIRST_S = 0.5
 """In test builds that act before the journal: long enough for what was started to be seen."""
 
@@ -421,6 +423,8 @@ class Coordinator:
         )
 
     def _timer_due(self, timer_id: str) -> None:
+        if timer_id.startswith(HUMAN_TIMER):
+            self._listener.hear()  # who answered in time is not overruled by the clock
         self._inbox.put(TimerFired(at=self._clock(), timer_id=timer_id))
 
     # ---- what people ask ----
