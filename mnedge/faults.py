@@ -46,8 +46,14 @@ FAULT_POINTS: dict[str, str] = {
 ACTIONS = ("kill", "raise", "enospc", "hang")
 UNSAFE_FLAGS = {
     "journal_first_off": "act before the facts are durable: crash tests must then fail",
+    "fencing_off": "what a stale owner writes counts, and what a stale launch answers",
+    "dedupe_off": "what is heard twice counts twice: requests, messages from outside",
 }
-"""Promises that `MNEDGE_UNSAFE` switches off, to prove that tests guard them."""
+"""Promises that `MNEDGE_UNSAFE` switches off, to prove that tests guard them.
+
+The engine reads no environment: where its part of a promise is meant, the simulation gives the
+coordinator an `apply` without it (`tests/simulation/unsafe.py`).
+"""
 
 
 class InjectedFaultError(Exception):

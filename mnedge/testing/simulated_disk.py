@@ -1,9 +1,7 @@
 """A disk that can lose its power: what of it survives follows from what was fsynced.
 
 The files are real, so the program under test, SQLite included, simply uses them. Beside them stands
-a model of the medium: of each file what was fsynced last and what was written since; of each folder
-the names that are durable and those that came later. A power cut rebuilds the files from the model:
-what was fsynced, and of the rest what chance left, in any order, torn between two sectors.
+a model of the medium (`medium`), and a power cut rebuilds the files from it.
 
 While a disk is mounted, Python's own calls (`os.open`, `os.write`, `os.replace`, `open`, …) and
 those of SQLite (`sqlite_files`) go through it. Each change asks a `Fate` first, which may let the
@@ -14,7 +12,6 @@ import builtins
 import errno
 import io
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +20,9 @@ from random import Random
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from mnedge.testing import sqlite_files
+from mnedge.testing.medium import File, Medium
 from mnedge.testing.sqlite_files import OK
 
-SECTOR_BYTES = 512
 UNTRACKED = ("-shm", ".sock")
 """Endings of what lives in memory only: it is never found after a power cut."""
 
@@ -74,44 +71,6 @@ class Fate(Protocol):
         """Let the process that is at work now be dead."""
 
 
-class File:
-    """Content on the medium, whatever its names are."""
-
-    __slots__ = ("durable", "pending")
-
-    def __init__(self, durable: bytes = b"") -> None:
-        self.durable = bytearray(durable)
-        self.pending: list[tuple[int, bytes | None]] = []
-        """Since the last fsync: writes (place, content), and cuts (size, None)."""
-
-    def sync(self) -> None:
-        """Make all of it durable."""
-        for change in self.pending:
-            _apply(self.durable, *change)
-        self.pending.clear()
-
-    def after_cut(self, random: Random) -> bytes:
-        """Return what a power cut leaves: what was fsynced, and of the rest what chance takes."""
-        content = bytearray(self.durable)
-        for place, written in _survivors(self.pending, random):
-            _apply(content, place, written)
-        return bytes(content)
-
-
-class _Entry(NamedTuple):
-    """A change of names that no fsync of a folder has reached."""
-
-    what: What
-    path: str
-    file: File | None
-    """None: a folder."""
-    to: str = ""
-
-    def folders(self) -> set[str]:
-        """Return the folders whose content it changes."""
-        return {os.path.dirname(path) for path in (self.path, self.to) if path}
-
-
 class _Opened(NamedTuple):
     path: str
     file: File | None
@@ -121,9 +80,7 @@ class _Opened(NamedTuple):
 class SimulatedDisk:
     """The files below one folder, and what of them is durable.
 
-    `orderly`: changes of names reach the medium in their order, and any fsync takes all earlier
-    ones along (as journaling file systems do); else only an fsync of the folder counts (all that
-    POSIX promises). `untracked`: folders below the root whose content is not modelled.
+    `orderly`: as `Medium`. `untracked`: folders below the root whose content is not modelled.
     """
 
     def __init__(
@@ -139,11 +96,8 @@ class SimulatedDisk:
         self._below = self.root + os.sep
         self._fate = fate
         self._random = random
-        self._orderly = orderly
+        self._medium = Medium(self.root, random, orderly=orderly)
         self._untracked = tuple(os.path.join(self.root, one) for one in untracked)
-        self._names: dict[str, File | None] = {self.root: None}
-        self._durable: dict[str, File | None] = {self.root: None}
-        self._entries: list[_Entry] = []
         self._opened: dict[int, _Opened] = {}
 
     # ---- being used ----
@@ -204,26 +158,15 @@ class SimulatedDisk:
 
         Nothing may be open any more.
         """
-        names = dict(self._durable)
-        for entry in self._surviving_entries():
-            _rename_in(names, entry)
-        self._names, self._entries, self._opened = {self.root: None}, [], {}
-        for name in os.listdir(self.root):
-            path = os.path.join(self.root, name)
-            shutil.rmtree(path) if os.path.isdir(path) else _unlink(path)
-        for path in sorted(names):
-            if os.path.dirname(path) not in self._names:
-                continue  # its folder was never durable, or is the root
-            file = names[path]
-            if file is None:
+        left = self._medium.cut_power()
+        self._opened = {}
+        _empty(self.root)
+        for path, content in left.items():
+            if content is None:
                 _mkdir(path)
-                self._names[path] = None
             else:
-                content = file.after_cut(self._random)
                 with _io_open(path, "wb") as written:
                     written.write(content)
-                self._names[path] = File(content)
-        self._durable = dict(self._names)
 
     # ---- SQLite's side ----
 
@@ -235,7 +178,7 @@ class SimulatedDisk:
 
     def write_file(self, path: str, offset: int, content: bytes, do: Callable[[bytes], int]) -> int:
         """Write to it."""
-        file = self._file_of(path)
+        file = self._medium.file(path)
         if file is None:
             return do(content)
         result = OK
@@ -252,7 +195,7 @@ class SimulatedDisk:
 
     def cut_file(self, path: str, size_bytes: int, do: Callable[[], int]) -> int:
         """Make it so long."""
-        file = self._file_of(path)
+        file = self._medium.file(path)
         if file is None:
             return do()
         result = OK
@@ -265,7 +208,7 @@ class SimulatedDisk:
 
     def sync_file(self, path: str, *, with_folder: bool) -> int:
         """Make it durable."""
-        file = self._file_of(path)
+        file = self._medium.file(path)
 
         def act() -> None:
             if file is not None:
@@ -277,7 +220,7 @@ class SimulatedDisk:
 
     def delete_file(self, path: str, do: Callable[[], int], *, with_folder: bool) -> int:
         """Delete it."""
-        if self._file_of(path) is None:
+        if self._medium.file(path) is None:
             return do()
         result = OK
 
@@ -331,7 +274,7 @@ class SimulatedDisk:
         return self._noted(_open(path, flags, mode), tracked, flags)
 
     def _noted(self, fd: int, path: str, flags: int) -> int:
-        self._opened[fd] = _Opened(path, self._names.get(path), bool(flags & os.O_APPEND))
+        self._opened[fd] = _Opened(path, self._medium.file(path), bool(flags & os.O_APPEND))
         return fd
 
     def _os_close(self, fd: int) -> None:
@@ -380,13 +323,13 @@ class SimulatedDisk:
         if old is None and new is None:
             _replace(source, target, **more)
             return
-        if old is None or new is None or more or self._names.get(old) is None:
+        if old is None or new is None or more or self._medium.file(old) is None:
             raise NotImplementedError(f"a rename that is not modelled: {source} to {target}")
         self._move(old, new)
 
     def _os_unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
         tracked = None if dir_fd is not None else self._tracked(path)
-        if tracked is None or tracked not in self._names:
+        if tracked is None or not self._medium.has(tracked):
             _unlink(path, dir_fd=dir_fd)
         else:
             self._drop(tracked, lambda: _unlink(tracked))
@@ -400,7 +343,7 @@ class SimulatedDisk:
 
     def _os_rmdir(self, path: Any, *, dir_fd: int | None = None) -> None:
         tracked = None if dir_fd is not None else self._tracked(path)
-        if tracked is not None and tracked in self._names:
+        if tracked is not None and self._medium.has(tracked):
             self._drop(tracked, lambda: _rmdir(tracked))
         else:
             _rmdir(path, dir_fd=dir_fd)
@@ -430,9 +373,6 @@ class SimulatedDisk:
 
     # ---- changes ----
 
-    def _file_of(self, path: str) -> File | None:
-        return self._names.get(path)
-
     def _make(self, path: str, do: Callable[[], object], *, folder: bool = False) -> None:
         if os.path.lexists(path):
             do()  # says what is wrong with that
@@ -440,9 +380,7 @@ class SimulatedDisk:
         if fault is Fault.FULL:
             raise OSError(errno.ENOSPC, "no space left on device (simulated)", path)
         do()
-        file = None if folder else File()
-        self._names[path] = file
-        self._entries.append(_Entry(What.MAKE, path, file))
+        self._medium.make(path, folder=folder)
         self._after(fault)
 
     def _put(
@@ -475,39 +413,25 @@ class SimulatedDisk:
             file.durable[:] = file.after_cut(self._random)
             file.pending.clear()  # as Linux does: what could not be written counts as written
             raise OSError(errno.EIO, "input/output error (simulated)", path)
-        file.sync()
-        if self._orderly:
-            self._keep(lambda _: True)
+        self._medium.sync(file)
         self._after(fault)
 
     def _sync_folder(self, path: str) -> None:
         fault = self._ask(What.SYNC_FOLDER, path)
-        self._keep(lambda entry: self._orderly or path in entry.folders())
+        self._medium.sync_folder(path)
         self._after(fault)
 
     def _move(self, old: str, new: str) -> None:
         fault = self._ask(What.MOVE, new)
         _replace(old, new)
-        file = self._names.pop(old)
-        self._names[new] = file
-        self._entries.append(_Entry(What.MOVE, old, file, new))
+        self._medium.move(old, new)
         self._after(fault)
 
     def _drop(self, path: str, do: Callable[[], object]) -> None:
         fault = self._ask(What.DROP, path)
         do()
-        self._entries.append(_Entry(What.DROP, path, self._names.pop(path)))
+        self._medium.drop(path)
         self._after(fault)
-
-    def _keep(self, reached: Callable[[_Entry], bool]) -> None:
-        """Make the pending changes of names durable that an fsync reached."""
-        left: list[_Entry] = []
-        for entry in self._entries:
-            if reached(entry):
-                _rename_in(self._durable, entry)
-            else:
-                left.append(entry)
-        self._entries = left
 
     def _ask(self, what: What, path: str, *, broken_is_later: bool = False) -> Fault | None:
         self.check_alive()
@@ -526,25 +450,16 @@ class SimulatedDisk:
         self._fate.die()
         raise CrashedError
 
-    def _surviving_entries(self) -> list[_Entry]:
-        """Return what a power cut leaves of the pending changes of names.
 
-        An orderly disk keeps the first few; another one the first few of each folder.
-        """
-        entries = self._entries
-        if self._orderly:
-            return entries[: self._random.randint(0, len(entries))]
-        kept: list[_Entry] = []
-        left: dict[str, int] = {}
+def _empty(folder: str) -> None:
+    """Remove all that is in a folder, without the disk's noticing."""
+    with os.scandir(folder) as entries:
         for entry in entries:
-            folder = os.path.dirname(entry.to or entry.path)
-            if folder not in left:
-                inside = [one for one in entries if os.path.dirname(one.to or one.path) == folder]
-                left[folder] = self._random.randint(0, len(inside))
-            if left[folder]:
-                left[folder] -= 1
-                kept.append(entry)
-        return kept
+            if entry.is_dir(follow_symlinks=False):
+                _empty(entry.path)
+                _rmdir(entry.path)
+            else:
+                _unlink(entry.path)
 
 
 class _Connection(sqlite3.Connection):
@@ -588,56 +503,3 @@ class _Raw(io.RawIOBase):
         if not self.closed:
             super().close()
             os.close(self._fd)
-
-
-def _rename_in(names: dict[str, File | None], entry: _Entry) -> None:
-    match entry.what:
-        case What.MAKE:
-            names[entry.path] = entry.file
-        case What.MOVE:
-            names.pop(entry.path, None)
-            names[entry.to] = entry.file
-        case _:
-            names.pop(entry.path, None)
-
-
-def _apply(content: bytearray, place: int, written: bytes | None) -> None:
-    if written is None:
-        del content[place:]
-    if len(content) < place:
-        content.extend(bytes(place - len(content)))
-    if written is not None:
-        content[place : place + len(written)] = written
-
-
-def _survivors(
-    pending: list[tuple[int, bytes | None]], random: Random
-) -> Iterator[tuple[int, bytes | None]]:
-    """Yield what chance lets through: nothing, the first ones, or any of them; some torn."""
-    if not pending:
-        return
-    way = random.choice(("nothing", "everything", "first", "first", "any", "any"))
-    if way == "nothing":
-        return
-    last = random.randrange(len(pending)) if way == "first" else len(pending)
-    for number, (place, written) in enumerate(pending):
-        lost = number > last or (way == "any" and random.random() < 0.5)
-        torn = number == last or (way == "any" and random.random() < 0.5)
-        if written is None:
-            if lost or torn:
-                return  # what was written after a cut lies in the same place as what was cut off
-            yield place, None
-        elif torn and not lost:
-            yield from _sectors(place, written, random)
-        elif not lost:
-            yield place, written
-
-
-def _sectors(place: int, written: bytes, random: Random) -> Iterator[tuple[int, bytes]]:
-    """Yield the pieces of a write that lie in sectors that chance takes."""
-    start = 0
-    while start < len(written):
-        end = min(len(written), start + SECTOR_BYTES - (place + start) % SECTOR_BYTES)
-        if random.random() < 0.5:
-            yield place + start, written[start:end]
-        start = end

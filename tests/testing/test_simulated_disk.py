@@ -7,13 +7,8 @@ from random import Random
 
 import pytest
 
-from mnedge.testing.simulated_disk import (
-    SECTOR_BYTES,
-    CrashedError,
-    Fault,
-    SimulatedDisk,
-    What,
-)
+from mnedge.testing.medium import SECTOR_BYTES
+from mnedge.testing.simulated_disk import CrashedError, Fault, SimulatedDisk, What
 
 CHANCES = range(60)
 """Seeds that are tried where something must be able to happen."""
