@@ -28,6 +28,7 @@ from mnedge.engine.job import (
 from mnedge.engine.ledger import gate, reports, run, settle
 from mnedge.engine.ledger.afterwards import follow_up
 from mnedge.engine.ledger.definition import NO_STEP
+from mnedge.engine.ledger.places import give_places
 from mnedge.engine.ledger.work import beacon
 from mnedge.engine.primitives import gather, observe, route_on
 from mnedge.engine.restart import recovered, restart_begins
@@ -412,7 +413,7 @@ def _take_from_inbox(turn: Turn, index: int) -> None:
             agent.inbox = None
         _handle(turn, index, message)
         if agent.due and agent.flight is not None:
-            gate.give_places(turn)
+            give_places(turn)
     else:
         return  # what is due finds no place among the running steps
     make_ready(turn, index)

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from mnedge.engine.conditions import Condition, compile_condition, suffixes
-from mnedge.engine.ledger.definition import CompiledLedger, compile_ledger
+from mnedge.engine.ledger.definition import CompiledLedger, child_paths, compile_ledger
 from mnedge.engine.pressure import Bounds, bounds_of
 from mnedge.engine.references import paths_asked
 from mnedge.engine.restart_policy import RestartPolicy, restart_policy
@@ -138,7 +138,7 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
         )
     _check_kinds(spec)
     index_of = {agent.agent_id: index for index, agent in enumerate(spec.agents)}
-    paths: set[str] = {"agent_id"}
+    paths: set[str] = {"agent_id", *child_paths(spec.workflow)}
     for agent in spec.agents:
         paths.update(paths_asked(agent.kind, agent.config))
     routes = _routes(spec, index_of, paths)

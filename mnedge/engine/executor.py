@@ -220,7 +220,7 @@ def _act(
 
 
 def _is_undone(turn: Turn, number: int, attempt_number: int) -> bool:
-    """Tell whether the worker has made its own attempt fail, or will go on in another one."""
+    """Tell whether the worker has made its own attempt fail, or its step goes on after it."""
     return any(
         attempt.number == attempt_number and attempt.status in _UNDONE
         for attempt in turn.ledger.steps[number].attempts

@@ -4,7 +4,7 @@ While an agent's actions are being carried out its step must stay in the graph, 
 of it; so fan-outs are retired, and rounds of child workflows closed, after the last of them.
 """
 
-from mnedge.engine.ledger import fanout
+from mnedge.engine.ledger import children, fanout
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.settle import reconsider
 from mnedge.engine.turn import Turn
@@ -20,5 +20,6 @@ def follow_up(turn: Turn) -> None:
         step = turn.ledger.steps.get(number)
         if step is not None:
             fanout.follow(turn, step)
+            children.follow(turn, step)
         if not turn.ended:
             reconsider(turn)

@@ -10,6 +10,9 @@ from msgspec import Struct, field
 from mnedge.model.manifest import ChildWorkflow, Dynamic, Edge, Region, Step, Workflow
 
 NO_STEP = -1
+PLAN_MEMBERS = ("decision", "revision", "steps", "reason", "output")
+PLAN_PLACES = (("child_plan",), ("outputs", "child_plan"))
+"""What a planner's plan consists of, and where in its output it may stand."""
 
 
 class CompiledStep(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,18 @@ class CompiledLedger(Struct, frozen=True, kw_only=True):
             )
             self.open_paths[source, target] = known
         return known
+
+
+def child_paths(workflow: Workflow | None) -> list[str]:
+    """Return the dotted paths that child workflows ask for in outputs of their steps."""
+    asked: list[tuple[str, ...]] = []
+    for child in () if workflow is None else workflow.child_workflows:
+        asked += [(*place, member) for place in PLAN_PLACES for member in PLAN_MEMBERS]
+        for path in child.inputs.values():
+            asked += [tuple(path), ("outputs", *path)]
+        for path in child.outputs.values():
+            asked += [(*place, "output", *path) for place in PLAN_PLACES]
+    return [".".join(path) for path in asked]
 
 
 def compile_ledger(

@@ -3,13 +3,13 @@
 Source: worker contract 5.9 (how mnedge gates).
 """
 
-from bisect import insort
 from collections import deque
 
 from msgspec.structs import replace
 
 from mnedge.engine.ledger.definition import NO_STEP
 from mnedge.engine.ledger.headers import ATTEMPT_ID, STEP_ID, attempt_id, decorated
+from mnedge.engine.ledger.places import has_place, stand_in_line
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import tell_step
 from mnedge.engine.ledger.triggers import blocked_on, satisfied
@@ -55,8 +55,8 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     if not released and not _may_go_on(turn, step, message):
         return None
     if attempt is None:
-        _leave_queue(turn, step)
         attempt = begin(turn, step, index, message)
+        leave_line(turn, step)
     _save(turn, step, message)
     step.last_message_id = message.message_id
     record(turn, step, message, "running", attempt.number)
@@ -100,7 +100,7 @@ def _may_go_on(turn: Turn, step: StepState, message: Message) -> bool:
                 blocked_on=blocked_on(turn, step),
             )
         return False
-    if step.waiting or (step.current is None and not _has_place(turn, step)):
+    if step.waiting or (step.current is None and not has_place(turn, step)):
         _wait(turn, step, message)
         release(turn, step)
         return False
@@ -113,68 +113,6 @@ def _rests(turn: Turn, step: StepState) -> bool:
         return False
     fan_out = turn.ledger.fan_outs.get(step.number)
     return fan_out is None or bool(fan_out.patch_id)
-
-
-# ---- places among the running steps ----
-
-
-def _has_place(turn: Turn, step: StepState) -> bool:
-    """Tell whether the step may run now: there is a place, and nobody waits longer for it."""
-    most = turn.compiled_ledger.workflow.max_parallel_steps
-    if most is None:
-        return True
-    ledger = turn.ledger
-    free = most - ledger.running
-    for ticket, number in ledger.limited:
-        if free <= 0 or (step.ticket and ticket >= step.ticket):
-            break
-        if _free_agent(turn, ledger.steps[number]) is not None:
-            free -= 1
-    return free > 0
-
-
-def _free_agent(turn: Turn, step: StepState) -> int | None:
-    """Return the agent that what waits first is for, if it has nothing else to do."""
-    if not step.waiting:
-        return None
-    index = turn.job.index_of[step.waiting[0].to]
-    agent = turn.state.agents[index]
-    return index if agent.flight is None and not agent.holding else None
-
-
-def _queue_for_place(turn: Turn, step: StepState) -> None:
-    entry = (step.ticket, step.number)
-    if entry not in turn.ledger.limited:
-        insort(turn.ledger.limited, entry)
-
-
-def _leave_queue(turn: Turn, step: StepState) -> None:
-    if step.ticket:
-        leave_queue(turn, step)
-        step.ticket = 0
-
-
-def leave_queue(turn: Turn, step: StepState) -> None:
-    """Let the step wait for a place no longer."""
-    entry = (step.ticket, step.number)
-    if entry in turn.ledger.limited:
-        turn.ledger.limited.remove(entry)
-
-
-def give_places(turn: Turn) -> None:
-    """Let as many of those that wait for a place come up as there are places."""
-    ledger = turn.ledger
-    most = turn.compiled_ledger.workflow.max_parallel_steps
-    if not ledger.limited or most is None:
-        return
-    free = most - ledger.running
-    for _, number in ledger.limited:
-        if free <= 0:
-            break
-        index = _free_agent(turn, ledger.steps[number])
-        if index is not None:
-            make_ready(turn, index)
-            free -= 1
 
 
 def _is_stale(turn: Turn, step: StepState, message: Message) -> bool:
@@ -234,13 +172,22 @@ def release(turn: Turn, step: StepState) -> None:
             step.ticket = turn.ledger.tickets
     for name in dict.fromkeys(message.to for message in step.waiting or ()):
         index = turn.job.index_of[name]
+        agent = turn.state.agents[index]
         if index not in step.due:
-            agent = turn.state.agents[index]
             if agent.due is None:
                 agent.due = deque()
             agent.due.append(step.number)
             step.due = [*step.due, index]
+        if agent.due and agent.due[0] == step.number:
+            stand_in_line(turn, index)
         make_ready(turn, index)
+
+
+def leave_line(turn: Turn, step: StepState) -> None:
+    """Let the step wait for a place no longer."""
+    step.ticket = 0
+    for index in list(step.due):
+        stand_in_line(turn, index)
 
 
 def take_due(turn: Turn, index: int) -> Message | None:
@@ -248,14 +195,10 @@ def take_due(turn: Turn, index: int) -> Message | None:
     compiled, agent = turn.agent(index)
     while agent.due:
         step = turn.ledger.steps.get(agent.due[0])
-        if step is not None and not _is_due(step, compiled.agent_id):
+        if step is None or not _is_due(step, compiled.agent_id):
             _forget_due(turn, step, index)
             continue
-        if step is None:
-            agent.due.popleft()
-            continue
-        if step.current is None and not _has_place(turn, step):
-            _queue_for_place(turn, step)
+        if step.current is None and not has_place(turn, step):
             break
         message = _first_for(step, compiled.agent_id)
         turn.state.queued_bytes -= message.weight_bytes
@@ -264,8 +207,6 @@ def take_due(turn: Turn, index: int) -> Message | None:
         if STEP_ID not in message.headers:
             message = replace(message, headers={**message.headers, STEP_ID: step.step_id})
         return message
-    if not agent.due:
-        agent.due = None
     return None
 
 
@@ -276,11 +217,16 @@ def _is_due(step: StepState, agent_id: str) -> bool:
     return any(message.to == agent_id for message in step.waiting or ())
 
 
-def _forget_due(turn: Turn, step: StepState, index: int) -> None:
+def _forget_due(turn: Turn, step: StepState | None, index: int) -> None:
+    """Take the agent's first due step off its list."""
     agent = turn.state.agents[index]
     if agent.due:
         agent.due.popleft()
-    step.due = [other for other in step.due if other != index]
+    if not agent.due:
+        agent.due = None
+    if step is not None:
+        step.due = [other for other in step.due if other != index]
+    stand_in_line(turn, index)
 
 
 def _first_for(step: StepState, agent_id: str) -> Message:

@@ -3,6 +3,7 @@
 from mnedge.engine.ledger.state import (
     EDGE_BYTES,
     STEP_BYTES,
+    ChildRun,
     LedgerState,
     Patch,
     StepEdgeState,
@@ -28,10 +29,10 @@ def add_step(turn: Turn, step: StepState) -> None:
     ledger.step_of[step.step_id] = step.number
     if step.status not in SUCCESSFUL_STEP:
         ledger.unfinished += 1
-    patch = _patch_of(ledger, step)
-    if patch is not None:
-        patch.steps.append(step.number)
-        patch.open += step.status not in TERMINAL_STEP
+    group = _group_of(ledger, step)
+    if group is not None:
+        group.steps.append(step.number)
+        group.open += step.status not in TERMINAL_STEP
     turn.state.kept_bytes += _bytes_of(step)
 
 
@@ -42,16 +43,21 @@ def remove_step(turn: Turn, number: int) -> None:
     del ledger.step_of[step.step_id]
     if step.status not in SUCCESSFUL_STEP:
         ledger.unfinished -= 1
-    patch = _patch_of(ledger, step)
-    if patch is not None:
-        patch.steps.remove(number)
-        patch.open -= step.status not in TERMINAL_STEP
+    group = _group_of(ledger, step)
+    if group is not None:
+        group.steps.remove(number)
+        group.open -= step.status not in TERMINAL_STEP
     turn.state.kept_bytes -= _bytes_of(step) + step.weight_bytes
 
 
-def _patch_of(ledger: LedgerState, step: StepState) -> Patch | None:
+def _group_of(ledger: LedgerState, step: StepState) -> Patch | ChildRun | None:
+    """Return what counts the step as one of its own: its patch, or its parent's child workflow."""
     origin = step.origin
-    return None if origin is None or not origin.patch_id else ledger.patches.get(origin.patch_id)
+    if origin is None:
+        return None
+    if origin.patch_id:
+        return ledger.patches.get(origin.patch_id)
+    return ledger.child_runs.get(origin.parent)
 
 
 def _bytes_of(step: StepState) -> int:

@@ -27,6 +27,7 @@ from mnedge.engine.ledger.patchid import digest
 from mnedge.engine.ledger.settle import attempt_failed, reconsider
 from mnedge.engine.ledger.state import PATCH_BYTES, Origin, Patch, StepEdgeState, StepState
 from mnedge.engine.ledger.telling import tell_step
+from mnedge.engine.ledger.work import NO_AGENT
 from mnedge.engine.turn import Turn
 from mnedge.model.manifest import Dynamic, Region
 from mnedge.model.states import StepStatus
@@ -34,11 +35,14 @@ from mnedge.model.states import StepStatus
 DISABLED = "dynamic graphs are not enabled"
 
 
-def patch(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
-    """Apply a patch that the region's controller asks for, wholly or not at all."""
+def patch(turn: Turn, step: StepState, payload: dict[str, Any], speaker: int = NO_AGENT) -> None:
+    """Apply a patch that the region's controller asks for, wholly or not at all.
+
+    `speaker`: the agent whose worker asks; its launch goes on, though the attempt may be over.
+    """
     patch_id, region_id = payload.get("patch_id"), payload.get("region_id")
     try:
-        _apply(turn, step, payload)
+        _apply(turn, step, payload, speaker)
     except PatchRefusedError as error:
         reason = str(error)
         tell_step(
@@ -53,7 +57,7 @@ def patch(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
         attempt_failed(turn, step, reason)
 
 
-def _apply(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
+def _apply(turn: Turn, step: StepState, payload: dict[str, Any], speaker: int) -> None:
     dynamic = _dynamic(turn)
     patch_id, base = payload.get("patch_id"), payload.get("base_revision")
     region_id = _region_id(turn, step, payload)
@@ -80,7 +84,23 @@ def _apply(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
     if base != turn.ledger.revision:
         refuse(f"base_revision {base} is not the graph's revision {turn.ledger.revision}")
     candidate = _tried(turn, dynamic, region, operations)
-    _commit(turn, step, region, patch_id, content, candidate.changes)
+    attempt = step.current
+    delta = _changed(turn, region, patch_id, content, candidate.changes)
+    if region.strategy == FANOUT:
+        let_rest(turn, step, patch_id, speaker)
+    tell_step(
+        turn,
+        "workflow_graph_patch_applied",
+        step,
+        attempt,
+        patch_id=patch_id,
+        region_id=region_id,
+        graph_revision=turn.ledger.revision,
+        revision=turn.ledger.revision,
+        strategy=region.strategy,
+        topology_delta=delta,
+    )
+    reconsider(turn)
 
 
 def _dynamic(turn: Turn) -> Dynamic:
@@ -148,9 +168,10 @@ def _check_active(candidate: Candidate, word: str) -> None:
         refuse(f"{active} dynamic steps {word} active, more than {most}")
 
 
-def _commit(
-    turn: Turn, step: StepState, region: Region, patch_id: str, content: str, changes: list[Change]
-) -> None:
+def _changed(
+    turn: Turn, region: Region, patch_id: str, content: str, changes: list[Change]
+) -> dict[str, list[str]]:
+    """Make the changes, in their order; return the ids of what came and went."""
     ledger = turn.ledger
     ledger.revision += 1
     ledger.patches[patch_id] = Patch(content, ledger.revision, region.region_id)
@@ -176,22 +197,7 @@ def _commit(
                 delta["edges_removed"].append(change.edge_id)
             case _:
                 assert_never(change)
-    attempt = step.current
-    if region.strategy == FANOUT:
-        let_rest(turn, step, patch_id)
-    tell_step(
-        turn,
-        "workflow_graph_patch_applied",
-        step,
-        attempt,
-        patch_id=patch_id,
-        region_id=region.region_id,
-        graph_revision=ledger.revision,
-        revision=ledger.revision,
-        strategy=region.strategy,
-        topology_delta=delta,
-    )
-    reconsider(turn)
+    return delta
 
 
 def _add_step(turn: Turn, region: Region, patch_id: str, change: AddStep) -> None:
@@ -231,7 +237,9 @@ def _add_edge(turn: Turn, region: Region, change: AddEdge) -> None:
     )
 
 
-def checkpoint(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
+def checkpoint(
+    turn: Turn, step: StepState, payload: dict[str, Any], speaker: int = NO_AGENT
+) -> None:
     """Let a controller rest until its next message; its attempt ends."""
     try:
         region = _checkpoint_region(turn, step, payload)
@@ -241,7 +249,7 @@ def checkpoint(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
         tell_step(turn, name, step, reason=str(error), region_id=given)
         return
     attempt = step.current
-    let_rest(turn, step)
+    let_rest(turn, step, speaker=speaker)
     tell_step(turn, "workflow_controller_checkpointed", step, attempt, region_id=region.region_id)
     reconsider(turn)
 

@@ -72,7 +72,7 @@ def _step_of(turn: Turn, index: int, event: NamedEvent) -> StepState | None:
             if number is not None:
                 return ledger.steps[number]
     number = turn.step
-    if number == NO_STEP:
+    if number == NO_STEP and event.type not in _OWN_STEP_ONLY:
         number = turn.compiled_ledger.step_of_agent.get(index, NO_STEP)
     return ledger.steps.get(number)
 
@@ -142,9 +142,9 @@ def _act(
         case "workflow_step_scatter":
             scatter(turn, step, payload)
         case "workflow_graph_patch":
-            patch.patch(turn, step, payload)
+            patch.patch(turn, step, payload, speaker)
         case "workflow_controller_checkpoint":
-            patch.checkpoint(turn, step, payload)
+            patch.checkpoint(turn, step, payload, speaker)
         case _:
             pass
 
@@ -186,6 +186,7 @@ def complete(
     if attempt_number is not None and _is_over(step, attempt_number):
         tell_stale_number(turn, step, attempt_number)
         return False
-    if not children.takes_over(turn, step, output):
-        completed(turn, step, output, speaker=speaker)
+    if children.takes_over(turn, step, output, speaker):
+        return False
+    completed(turn, step, output, speaker=speaker)
     return True

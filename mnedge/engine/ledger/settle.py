@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from mnedge.engine.job import fail
 from mnedge.engine.ledger import gate
 from mnedge.engine.ledger.graph import count_ended
+from mnedge.engine.ledger.places import give_places
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import agent_id_of, error_of, moment, tell_step
 from mnedge.engine.ledger.triggers import impossible, is_synthetic, satisfied
@@ -70,7 +71,7 @@ def resolve(
     if status is StepStatus.COMPLETED:
         ledger.completions += 1
         step.completed_nth = ledger.completions
-    gate.leave_queue(turn, step)
+    gate.leave_line(turn, step)
     gate.ignore_waiting(turn, step)
     count_ended(turn, step)
     turn.ended[step.number] = None
@@ -101,7 +102,7 @@ def reconsider(turn: Turn) -> None:
         step = turn.ledger.steps.get(number)
         if step is not None and step.status in _UNSTARTED:
             _reconsider_one(turn, step)
-    gate.give_places(turn)
+    give_places(turn)
 
 
 def _reconsider_one(turn: Turn, step: StepState) -> None:
@@ -284,7 +285,8 @@ def exhausted(turn: Turn, step: StepState, reason: str, error: dict[str, Any], t
     """Let the step's failure policy decide, now that no attempt is left."""
     definition = turn.definition(step).step
     attempt = step.attempts[-1] if step.attempts else None
-    if definition.optional:
+    parent = None if step.origin is None else turn.ledger.steps.get(step.origin.parent)
+    if definition.optional or (parent is not None and turn.definition(parent).step.optional):
         skipped = definition.failure_policy is FailurePolicy.SKIP
         status = StepStatus.SKIPPED if skipped else StepStatus.PARTIAL
         resolve(turn, step, status, StepOutcome.FAILED, reason=reason, error=error)
@@ -298,6 +300,9 @@ def exhausted(turn: Turn, step: StepState, reason: str, error: dict[str, Any], t
     tell_step(
         turn, "workflow_step_failed", step, attempt, reason=reason, error=error, handled=False
     )
+    if parent is not None:
+        reconsider(turn)  # its child workflow fails, and so does the parent
+        return
     code = "workflow.step.retry_exhausted" if tries > 1 else error["code"]
     fail(
         turn,

@@ -104,7 +104,7 @@ class StepState(Struct, array_like=True):
     completed_nth: int = 0
     """It was the so many-th step to complete; 0: it has not."""
     ticket: int = 0
-    """Its place among those that wait for one among the running steps; 0: it has none yet."""
+    """It was queued as the so many-th step; 0: it is not queued."""
 
     @property
     def current(self) -> Attempt | None:
@@ -170,6 +170,30 @@ class FanOut(Struct, array_like=True):
     """The attempt that silence rather than a message has started."""
 
 
+class ChildRun(Struct, array_like=True):
+    """What a step's child workflow has come to."""
+
+    inputs: dict[str, Any]
+    """What of the parent's own output every step of it is given."""
+    status: str = "running"
+    """`running`, `completed`, `failed`."""
+    revision: int = 0
+    """Of its plan: how many planners it has had."""
+    round: int = 0
+    phase: str = "planner"
+    """`planner` or `task`: whose end it waits for."""
+    steps: list[int] = []
+    """All of its steps."""
+    open: int = 0
+    """So many of them are not terminal."""
+    plan: dict[str, Any] | None = None
+    """What the newest planner has decided, until it is done."""
+    decisions: list[dict[str, Any]] = []
+    """One per planner: `{revision, decision, reason, round, steps}`."""
+    reason: str | None = None
+    """Why it failed."""
+
+
 class LedgerState(Struct, array_like=True):
     """The steps of a job, as far as they have come."""
 
@@ -183,8 +207,10 @@ class LedgerState(Struct, array_like=True):
     unfinished: int = 0
     """Steps that are not successful."""
     running: int = 0
-    limited: list[tuple[int, int]] = field(default_factory=list)
-    """Steps that may start, and wait for a place among the running ones: ticket and step."""
+    line: list[tuple[int, int]] = field(default_factory=list)
+    """Agents that wait for a place among the running steps: the ticket of their next step first."""
+    in_line: dict[int, int] = field(default_factory=dict)
+    """The same, by agent."""
     tickets: int = 0
     messages: dict[str, MessageRecord] = field(default_factory=dict)
     cut: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -203,7 +229,7 @@ class LedgerState(Struct, array_like=True):
     """Steps completed so far, gone ones included."""
     unmapped: dict[int, list[int]] = field(default_factory=dict)
     """Scatterer → targets it named with nothing to scatter."""
-    child_runs: dict[int, Any] = field(default_factory=dict)
+    child_runs: dict[int, ChildRun] = field(default_factory=dict)
     """Parent step → what its child workflow has come to."""
     fan_outs: dict[int, FanOut] = field(default_factory=dict)
     """Controllers that have checkpointed."""

@@ -9,6 +9,7 @@ from mnedge.engine.compile import CompiledJob
 from mnedge.engine.ledger.definition import CompiledLedger, CompiledStep
 from mnedge.engine.ledger.state import (
     Attempt,
+    ChildRun,
     LedgerState,
     MessageRecord,
     Origin,
@@ -124,12 +125,45 @@ def _dynamic(compiled: CompiledLedger, ledger: LedgerState) -> dict[str, Any]:
         "dynamic_history": shown(ledger.history),
     }
     if compiled.children:
-        shown_["child_workflows"] = {
-            ledger.steps[number].step_id: shown(run) if isinstance(run, dict) else shown(str(run))
-            for number, run in ledger.child_runs.items()
-            if number in ledger.steps
-        }
+        shown_ |= _children(compiled, ledger)
     return shown_
+
+
+def _children(compiled: CompiledLedger, ledger: LedgerState) -> dict[str, Any]:
+    declared = compiled.children.items()
+    return {
+        "child_definitions": {
+            parent: {
+                "planner": child.planner,
+                "max_rounds": child.max_rounds,
+                "max_steps_per_round": child.max_steps_per_round,
+                "inputs": child.inputs,
+                "outputs": child.outputs,
+            }
+            for parent, child in declared
+        },
+        "child_templates": {
+            parent: {one.step_id: _template(one) for one in child.templates}
+            for parent, child in declared
+        },
+        "child_workflows": {
+            ledger.steps[number].step_id: _child_run(ledger, run)
+            for number, run in ledger.child_runs.items()
+        },
+    }
+
+
+def _child_run(ledger: LedgerState, run: ChildRun) -> dict[str, Any]:
+    return {
+        "status": run.status,
+        "phase": run.phase,
+        "revision": run.revision,
+        "round": run.round,
+        "inputs": shown(run.inputs),
+        "steps": [ledger.steps[number].step_id for number in run.steps],
+        "decisions": shown(run.decisions),
+        "reason": run.reason,
+    }
 
 
 def _template(template: Step) -> dict[str, Any]:
