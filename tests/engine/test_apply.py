@@ -20,7 +20,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from tests.engine import histories
 from tests.engine.histories import History, fingerprint
 from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of
-from tests.journals.record import JOBS, journal_of, mixed
+from tests.journals.record import JOBS, Recorded, journal_of, mixed
 from tests.journals.replay import JOURNALS, read, replay, resume
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -110,7 +110,7 @@ def random_journals(folder):
             history.step(data.draw)
         assume(len(history.play.events) < 1000)  # a circle of routers fills the disk
         path = folder / f"history_{len(paths)}.journal"
-        path.write_text(journal_of(path.stem, history.play))
+        path.write_text(journal_of(path.stem, Recorded.of(history.play)))
         paths.append(path)
 
     collect()

@@ -1,15 +1,20 @@
 """Record the jobs below that have no journal yet; see README.md."""
 
+import shutil
 import sys
+import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 import mnedge
-from mnedge.engine.compile import CURRENT_REVISION
-from mnedge.engine.state import restore, snapshot
+from mnedge.engine.apply import apply
+from mnedge.engine.compile import CURRENT_REVISION, compile_job
+from mnedge.engine.state import new_state, restore, snapshot
 from mnedge.model.body import BlobRef, WideInt
 from mnedge.model.codec import decode_fact, encode_spec
 from mnedge.model.facts import (
@@ -26,11 +31,16 @@ from mnedge.model.facts import (
     Structured,
     Tell,
 )
+from mnedge.model.manifest import JobSpec
 from mnedge.model.states import OutcomeStatus, Verb
 from tests.engine.digest import digest
 from tests.engine.jobs import JOB_ID, Play, agent, edge, failed, spec_of, succeeded
+from tests.live.crash import Trial
+from tests.live.forge import Forge
+from tests.live.ledgers import PATTERNS
 
 HERE = Path(__file__).resolve().parent
+KILLED = -9
 
 
 def routing_chain() -> Play:
@@ -239,40 +249,115 @@ JOBS: list[Callable[[], Play]] = [
 ]
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """A job as its owner kept it."""
+
+    job_id: str
+    spec: JobSpec
+    records: list[bytes]
+
+    @classmethod
+    def of(cls, play: Play) -> "Recorded":
+        """Return a job that was played."""
+        return cls(JOB_ID, play.job.spec, play.records)
+
+
+KILLS = {
+    "field_survey": "spawn.after:3:kill",
+    "meter_readout": "coordinator.commands.before:4:kill",
+    "setting_rollout": "coordinator.commands.before:3:kill",
+    "shipment_import": "attempt.answered:4:kill",
+    "leak_search": "publish.during:3:kill",
+}
+"""Where a run of a pattern is cut for a second journal of it."""
+
+
+def run(blueprint: str, fault: str = "") -> Recorded:
+    """Run a blueprint, by real processes, and return its job; killed there, if at all."""
+    with _forge() as forge, _folder() as folder:
+        trial = Trial(forge, folder, blueprint)
+        trial.environ["MNEDGE_SNAPSHOT_BYTES"] = str(1 << 30)  # the journal keeps every fact
+        code = trial.run(fault=fault)
+        if fault:
+            assert code == KILLED, f"{blueprint} never came to {fault}"
+            code = trial.recover()
+        assert code == trial.ends_with, trial.words()
+        [job_id] = trial.jobs()
+        return Recorded(job_id, trial.spec(), trial.records())
+
+
+@contextmanager
+def _forge() -> Iterator[Forge]:
+    forge = Forge()
+    try:
+        yield forge
+    finally:
+        forge.close()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Have a folder whose name says nothing of this machine: paths in it become part of facts."""
+    folder = Path(tempfile.gettempdir(), "mnedge-recording")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def everything() -> dict[str, Callable[[], Recorded]]:
+    """Return what is recorded, by name."""
+    found: dict[str, Callable[[], Recorded]] = {}
+    for make in JOBS:
+        found[make.__name__] = lambda make=make: Recorded.of(make())
+    for blueprint in PATTERNS:
+        found[blueprint] = partial(run, blueprint)
+    for blueprint, fault in KILLS.items():
+        found[f"{blueprint}_killed"] = partial(run, blueprint, fault)
+    return found
+
+
 def text(content: bytes) -> str:
     return urlsafe_b64encode(content).decode()
 
 
-def journal_of(name: str, play: Play) -> str:
+def journal_of(name: str, recorded: Recorded) -> str:
     """Return the file's content."""
-    cut = (len(play.records) + 1) // 2
-    half = Play(play.job.spec, started=False)
-    for record in play.records[:cut]:
-        half.give(decode_fact(record))
+    job = compile_job(recorded.spec)
+    state = new_state(job, recorded.job_id)
+    cut = (len(recorded.records) + 1) // 2
+    commands, events, kept = [], [], b""
+    for number, record in enumerate(recorded.records, 1):
+        done, told = apply(job, state, decode_fact(record), number)
+        commands += done
+        events += told
+        if number == cut:
+            kept = snapshot(state)
     head = {
         "name": name,
         "release": mnedge.__version__,
         "revision": CURRENT_REVISION,
-        "job_id": JOB_ID,
-        "spec": text(encode_spec(play.job.spec)),
+        "job_id": recorded.job_id,
+        "spec": text(encode_spec(recorded.spec)),
         "snapshot_after": cut,
-        "snapshot": text(snapshot(half.state)),
-        "commands": digest(play.commands),
-        "events": digest(play.events),
-        "state": digest(restore(play.job, snapshot(play.state))),
+        "snapshot": text(kept),
+        "commands": digest(commands),
+        "events": digest(events),
+        "state": digest(restore(job, snapshot(state))),
     }
-    return "\n".join([msgspec.json.encode(head).decode(), *map(text, play.records), ""])
+    return "\n".join([msgspec.json.encode(head).decode(), *map(text, recorded.records), ""])
 
 
-def main() -> int:
-    for job in JOBS:
-        path = HERE / f"{job.__name__}.journal"
+def main(folder: Path = HERE) -> int:
+    for name, record in everything().items():
+        path = folder / f"{name}.journal"
         if path.exists():
             continue
-        path.write_text(journal_of(job.__name__, job()))
-        print(f"recorded {path.name}")
+        path.write_text(journal_of(name, record()))
+        print(f"recorded {path.name}, {path.stat().st_size} bytes")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -21,6 +21,7 @@ import trio
 
 from mnedge.model.codec import decode_fact
 from mnedge.model.facts import AnyFact, AttemptEnded, ModuleAnswered
+from mnedge.model.manifest import JobSpec
 from mnedge.part import running
 from mnedge.store.sqlite import SqliteStore
 from tests.live.forge import Forge
@@ -192,10 +193,19 @@ class Trial:
         assert self.forge.wait(pid) == 0, shown.read_text()
         return dict(json.loads(shown.read_text()))
 
+    def records(self) -> list[bytes]:
+        """Return what the journal still holds, as it holds it."""
+        [job_id] = self.jobs()
+        return trio.run(_records, self.data_dir, job_id)
+
     def facts(self) -> list[AnyFact]:
         """Return what the journal still holds."""
+        return [decode_fact(record) for record in self.records()]
+
+    def spec(self) -> JobSpec:
+        """Return the job's lowered manifest."""
         [job_id] = self.jobs()
-        return trio.run(_facts, self.data_dir, job_id)
+        return trio.run(_spec, self.data_dir, job_id)
 
     def artifact(self) -> Any:
         """Return the final artifact without what differs from run to run."""
@@ -308,11 +318,18 @@ async def _unfinished(data_dir: Path) -> list[str]:
     return [record.job_id for record in records if record.status not in TERMINAL]
 
 
-async def _facts(data_dir: Path, job_id: str) -> list[AnyFact]:
-    facts: list[AnyFact] = []
+async def _records(data_dir: Path, job_id: str) -> list[bytes]:
+    records: list[bytes] = []
     after = 0
     async with running(SqliteStore(data_dir)) as store:
         while batch := await store.journal.read(job_id, after=after):
-            facts += [decode_fact(content) for _, content in batch]
+            records += [content for _, content in batch]
             after = batch[-1][0]
-    return facts
+    return records
+
+
+async def _spec(data_dir: Path, job_id: str) -> JobSpec:
+    from mnedge.runtime.jobs import read_spec
+
+    async with running(SqliteStore(data_dir)) as store:
+        return await read_spec(store, job_id)
