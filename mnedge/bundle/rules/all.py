@@ -29,8 +29,10 @@ from mnedge.bundle.rules import (
     services,
     source,
     spelling,
+    step_edges,
     steps,
     templates,
+    triggers,
     workflow,
 )
 from mnedge.bundle.rules.registry import declared
@@ -64,8 +66,10 @@ MODULES = (
     services,
     source,
     spelling,
+    step_edges,
     steps,
     templates,
+    triggers,
     workflow,
 )
 RULES = declared()
