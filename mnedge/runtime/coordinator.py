@@ -47,7 +47,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.listening import Listener
+from mnedge.runtime.listening import WORKING_S, Listener
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
@@ -129,7 +129,7 @@ class Coordinator:
         self._inbox = Inbox()
         self._timers = Timers(clock, self._timer_due)
         self._scopes: dict[str, trio.CancelScope] = {}
-        self._listener = Listener(folder, self._inbox, clock, lambda: bool(self._scopes))
+        self._listener = Listener(folder, self._inbox, clock, self._listening)
         self._asked: dict[str, OperatorRequest] = {}
         self._since_snapshot_bytes = 0
         self._snapshot_bytes = 0
@@ -426,6 +426,10 @@ class Coordinator:
         if timer_id.startswith(HUMAN_TIMER):
             self._listener.hear()  # who answered in time is not overruled by the clock
         self._inbox.put(TimerFired(at=self._clock(), timer_id=timer_id))
+
+    def _listening(self) -> float | None:
+        """Return how soon somebody may have written into `human.jsonl`; None: nobody will."""
+        return WORKING_S if self._scopes else None
 
     # ---- what people ask ----
 

@@ -13,15 +13,17 @@ from mnedge.ports import Clock
 from mnedge.runtime.inbox import Inbox
 from mnedge.store.runs.folder import RunFolder
 
-LISTEN_S = 0.5
-"""Between two looks."""
+WORKING_S = 0.5
+"""Between two looks while a worker runs."""
+ASKED_S = 1.0
+"""While only a person is asked, who may take days."""
 
 
 class Listener:
-    """Listens for one job. `expecting`: whether somebody may say something now."""
+    """Listens for one job. `expecting`: when to look again, in seconds; None: nobody may speak."""
 
     def __init__(
-        self, folder: RunFolder, inbox: Inbox, clock: Clock, expecting: Callable[[], bool]
+        self, folder: RunFolder, inbox: Inbox, clock: Clock, expecting: Callable[[], float | None]
     ) -> None:
         self._folder = folder
         self._inbox = inbox
@@ -55,14 +57,15 @@ class Listener:
         heard = [fact.line_id for fact in facts if isinstance(fact, HumanSaid)]
         if heard:
             self._folder.confirm(heard)
-        if self._expecting():
+        if self._expecting() is not None:
             self._stirred.set()
 
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
-            if self._expecting():
-                await trio.sleep(LISTEN_S)
+            wait_s = self._expecting()
+            if wait_s is not None:
+                await trio.sleep(wait_s)
                 self.hear()
             else:
                 self._stirred = trio.Event()

@@ -6,7 +6,7 @@ import trio
 
 from mnedge.model.facts import HumanSaid, Note
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.listening import LISTEN_S, Listener
+from mnedge.runtime.listening import WORKING_S, Listener
 from tests.store.runs.world import JOB, folder
 
 ANSWER = {
@@ -23,8 +23,11 @@ class Ear:
         self.folder.open()
         self.inbox = Inbox()
         self.expecting = True
-        self.listener = Listener(self.folder, self.inbox, lambda: 5.0, lambda: self.expecting)
+        self.listener = Listener(self.folder, self.inbox, lambda: 5.0, self.soon)
         self.path = place / "runs" / JOB / "human.jsonl"
+
+    def soon(self):
+        return WORKING_S if self.expecting else None
 
     def write(self, text):
         with self.path.open("a") as file:
@@ -96,6 +99,6 @@ async def test_it_looks_only_while_somebody_may_speak(tmp_path, autojump_clock):
         assert await ear.heard() == []
         ear.expecting = True
         ear.listener.journaled([])
-        await trio.sleep(LISTEN_S * 1.5)
+        await trio.sleep(WORKING_S * 1.5)
         assert len(await ear.heard()) == 1
         nursery.cancel_scope.cancel()
