@@ -11,6 +11,7 @@ from mnedge.bundle.lower import edge_id_of
 from mnedge.bundle.problem import At, dotted
 from mnedge.bundle.rules.registry import ERROR, STRICT, WARNING, Found, rule
 from mnedge.bundle.seeds import entrypoint_lists, entrypoints_of
+from mnedge.bundle.steps import agent_of
 from mnedge.bundle.subject import AgentEntry, JsonObject, Subject, is_text, listing, mapping
 from mnedge.bundle.workflow import template_agents
 from mnedge.model.states import AgentKind
@@ -327,10 +328,12 @@ def agents_are_reached(subject: Subject) -> Iterator[Found]:
 
 
 def _auxiliary(subject: Subject) -> list[str]:
-    """Return the agents that live messages, patches or planners may reach."""
+    """Return the agents that live messages may reach, or that the ledger may start itself."""
     agents = mapping(subject.graph.get("agents"))
     named = [name for name in listing(agents.get("auxiliary_entrypoints")) if is_text(name)]
-    return named + template_agents(subject.graph)
+    working = (agent_of(step, subject.agent_ids) for _, step in subject.steps)
+    started = [agent.agent_id for agent in working if agent is not None]
+    return named + started + template_agents(subject.graph)
 
 
 def _may_be_written_to(subject: Subject) -> bool:
