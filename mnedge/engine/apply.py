@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from mnedge.engine import executor, glue, module
+from mnedge.engine import executor, glue, letters, module, people
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (
@@ -85,12 +85,14 @@ def apply(
     _act(turn, fact)
     if turn.ended:
         follow_up(turn)
+    letters.tell_steps(turn)
     run.resume_end(turn)
     if state.status is JobStatus.RUNNING:
         _drain(turn)
         run.resume_end(turn)
     else:
         state.wants_more = False
+    people.watch(turn)
     if state.status not in TERMINAL:
         if state.size_bytes > job.max_state_bytes:
             _limit(turn, "max_state_bytes", state.size_bytes, job.max_state_bytes)
@@ -127,7 +129,9 @@ def _act(turn: Turn, fact: AnyFact) -> None:
                     beacon(turn, note)
         case WorkerSaid():
             _worker_said(turn, fact)
-        case Continued() | HumanSaid():
+        case HumanSaid():
+            people.said(turn, fact)
+        case Continued():
             pass
         case _:
             _act_on_job(turn, fact)
@@ -145,6 +149,8 @@ def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitC
             if fact.verb is Verb.PAUSE and turn.running and is_new:
                 run.pausing(turn)
             operator_asked(turn, fact)
+            if is_new:
+                _person_asked(turn, fact)
             if was_paused and turn.running:
                 run.resumed(turn)
                 _go_on(turn)
@@ -154,6 +160,21 @@ def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitC
             _limit(turn, fact.limit, fact.size_bytes, fact.limit_bytes)
         case _:
             assert_never(fact)
+
+
+def _person_asked(turn: Turn, fact: OperatorAsked) -> None:
+    """Do what an operator asked of a message or a question that waits."""
+    details = fact.details
+    match fact.verb:
+        case Verb.RESPOND:
+            comment = {"comment": fact.reason} if fact.reason else {}
+            people.respond(turn, {**comment, **details}, fact.by)
+        case Verb.REDRIVE:
+            letters.redrive(turn, details.get("message_id"))
+        case Verb.DISCARD:
+            letters.discard(turn, details.get("message_id"))
+        case _:
+            pass
 
 
 def _limit(turn: Turn, limit: str, size_bytes: int, limit_bytes: int) -> None:
@@ -195,6 +216,8 @@ def _timer_fired(turn: Turn, timer_id: str) -> None:
         idle_timer_fired(turn)
     elif timer.kind in ("deadline", "heartbeat", "retry"):
         settle.timer_fired(turn, timer.kind, timer.agent)
+    elif timer.kind == "human":
+        people.timed_out(turn, timer_id.removeprefix("human:"))
     elif timer.message is not None:
         deliver(turn, OUTSIDE, timer.agent, msgspec.structs.replace(timer.message, at=turn.at))
     else:
@@ -210,6 +233,9 @@ def _worker_said(turn: Turn, fact: WorkerSaid) -> None:
             executor.enter(turn, flight)
             agent_id = turn.job.agents[index].agent_id
             event = fact.event
+            if event.type in people.SPOKEN:
+                people.told(turn, index, event, flight, live=True)
+                return
             turn.tell(event.type, agent_id, event.payload, step_id=flight.step_id)
             reports.report(turn, index, event, flight.attempt)
             return
@@ -280,6 +306,9 @@ def _drain(turn: Turn) -> None:
     state = turn.state
     while True:
         _take_all(turn)
+        if turn.lost:
+            letters.tell_steps(turn)
+            continue
         if turn.hops >= MAX_HOPS or state.status is not JobStatus.RUNNING:
             break
         if not break_deadlock(turn):
@@ -441,6 +470,8 @@ def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) 
         message = admitted
     turn.tell("agent_message_received", compiled.agent_id, message)
     match compiled.kind:
+        case AgentKind.ROUTER if compiled.asks:
+            people.hold(turn, index, message)
         case AgentKind.ROUTER:
             route_on(turn, index, message)
         case AgentKind.AGGREGATOR:

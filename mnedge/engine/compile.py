@@ -17,8 +17,11 @@ from mnedge.errors import UnavailableError, UsageError
 from mnedge.model.manifest import Agent, Edge, JobSpec
 from mnedge.model.states import AgentKind
 
-CURRENT_REVISION = 1
-"""Grows when the same facts would give something else; a job keeps the one it began with."""
+CURRENT_REVISION = 2
+"""Grows when the same facts would give something else; a job keeps the one it began with.
+
+2: routers with an `approval_mode` ask people; dead letters are kept.
+"""
 MAX_STATE_BYTES = 256 << 20
 
 _RUNNABLE = frozenset(
@@ -103,6 +106,8 @@ class CompiledAgent(Struct, frozen=True, kw_only=True):
     """Its completion is the run's: `terminal_sink` and `complete_run`."""
     completes_step: bool = True
     """A successful attempt completes the step it is for."""
+    asks: bool = False
+    """A router that people open."""
 
     def route(self, message_type: str) -> Route:
         """Return where that type goes."""
@@ -150,7 +155,7 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
         spec=spec,
         revision=revision,
         agents=[
-            _agent(spec, index, agent, routes.get(index, {}), ledger)
+            _agent(spec, index, agent, routes.get(index, {}), ledger, revision)
             for index, agent in enumerate(spec.agents)
         ],
         index_of=index_of,
@@ -231,8 +236,10 @@ def _agent(
     agent: Agent,
     routes: dict[str, Route],
     ledger: CompiledLedger | None,
+    revision: int,
 ) -> CompiledAgent:
     config = agent.config
+    asks = revision >= 2 and agent.kind is AgentKind.ROUTER and "approval_mode" in config
     return CompiledAgent(
         index=index,
         agent_id=agent.agent_id,
@@ -243,7 +250,7 @@ def _agent(
         bounds=bounds_of(config),
         restart=restart_policy(spec, agent),
         emits=_emits(agent),
-        is_plain_router=ledger is None and _is_plain_router(agent, routes),
+        is_plain_router=ledger is None and not asks and _is_plain_router(agent, routes),
         target=named(config.get("target_node")) if agent.kind is AgentKind.ROUTER else None,
         completes=_completes(agent),
         on_message=truthy(config.get("complete_on_message")),
@@ -254,6 +261,7 @@ def _agent(
         ends_run=ends_run(config),
         completes_step="workflow_complete_step" not in config
         or truthy(config["workflow_complete_step"]),
+        asks=asks,
     )
 
 

@@ -5,6 +5,7 @@ Source: worker contract 2.7 to 2.9.
 
 from typing import Any
 
+from mnedge.engine import people
 from mnedge.engine.actions import complete, send
 from mnedge.engine.job import fail
 from mnedge.engine.ledger import reports
@@ -190,6 +191,9 @@ def _act(
     turn.tell("sandbox_job_completed", compiled.agent_id, _completed_payload(outcome.result))
     number = turn.step
     for event in structured.events:
+        if event.type in people.SPOKEN:
+            people.told(turn, index, event, flight)
+            continue
         turn.tell(event.type, compiled.agent_id, event.payload, step_id=flight.step_id)
         reports.report(turn, index, event, flight.attempt)
         if state.status in TERMINAL:

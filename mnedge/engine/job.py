@@ -168,6 +168,8 @@ def is_silent(turn: Turn) -> bool:
         return False
     if state.queue or state.ready or state.flights or state.holds:
         return False
+    if state.people is not None and state.people.pending:
+        return False
     return not state.timers or list(state.timers) == [IDLE_TIMER]
 
 

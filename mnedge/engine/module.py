@@ -5,6 +5,7 @@ Source: worker contract 2.10, 5.7.
 
 from typing import assert_never
 
+from mnedge.engine import people
 from mnedge.engine.actions import complete, send
 from mnedge.engine.executor import bind, enter, is_orphan
 from mnedge.engine.job import fail
@@ -116,9 +117,8 @@ def module_answered(turn: Turn, fact: ModuleAnswered) -> None:
     _land(turn, index)
     if was_recovering:
         recovered(turn, index)
-    attempt = flight.attempt
     for position, action in enumerate(fact.actions):
-        _act(turn, index, parent, action, position, attempt)
+        _act(turn, index, parent, action, position, flight)
         if turn.state.status in TERMINAL:
             return
     if agent.flight is not None:
@@ -194,13 +194,17 @@ def _recovery_message(turn: Turn, index: int) -> Message:
 
 
 def _act(
-    turn: Turn, index: int, parent: Message, action: Action, position: int, attempt: int
+    turn: Turn, index: int, parent: Message, action: Action, position: int, flight: Flight
 ) -> None:
     compiled, agent = turn.agent(index)
+    attempt = flight.attempt
     match action:
         case Emit():
             send(turn, index, parent, action.emission, position)
         case Tell():
+            if action.event.type in people.SPOKEN:
+                people.told(turn, index, action.event, flight)
+                return
             turn.tell(action.event.type, compiled.agent_id, action.event.payload)
             reports.report(turn, index, action.event, attempt)
         case Complete():

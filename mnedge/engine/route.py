@@ -17,12 +17,16 @@ from mnedge.engine.compile import Link, Route
 from mnedge.engine.conditions import Asked
 from mnedge.engine.inspect import state_root
 from mnedge.engine.ledger.headers import headers_to
-from mnedge.engine.state import OUTSIDE, AgentState, Held
+from mnedge.engine.state import OUTSIDE, AgentState, Held, Letter
 from mnedge.engine.turn import Turn
+from mnedge.model.body import weight_of
 from mnedge.model.message import Message, normalise, output_id, weight
 
 MAX_HOPS_OF_MESSAGE = 100_000
 """A message beyond is dead-lettered: its graph turns in a circle without anybody working."""
+
+LETTERS_KEPT = 1000
+"""Dead letters; the oldest beyond are forgotten."""
 
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -155,7 +159,7 @@ def remember_output(turn: Turn, sender: int, body: Any) -> None:
 
 
 def dead_letter(turn: Turn, message: Message, reason: str) -> None:
-    """Tell that a message reaches nobody."""
+    """Tell that a message reaches nobody, and keep it until a person has seen to it."""
     turn.tell(
         "dead_letter",
         message.to or None,
@@ -167,6 +171,32 @@ def dead_letter(turn: Turn, message: Message, reason: str) -> None:
             "message": message,
         },
     )
+    if turn.state.ledger is not None:
+        turn.lost.append((message, reason))
+    if turn.job.revision >= 2:
+        _keep_letter(turn, message, reason)
+
+
+def _keep_letter(turn: Turn, message: Message, reason: str) -> None:
+    letters = turn.state.letters
+    if message.message_id in letters:
+        forget_letter(turn, message.message_id)
+    weight_bytes = message.weight_bytes + weight_of(reason)
+    letters[message.message_id] = Letter(message, reason, turn.at, weight_bytes=weight_bytes)
+    turn.state.kept_bytes += weight_bytes
+    if len(letters) > LETTERS_KEPT:
+        oldest = next(iter(letters))
+        letter = forget_letter(turn, oldest)
+        agent_id = letter.message.to or None
+        payload = {"message_id": oldest, "agent_id": agent_id, "reason": letter.reason}
+        turn.tell("dead_letter_dropped", agent_id, {**payload, "kept": LETTERS_KEPT})
+
+
+def forget_letter(turn: Turn, message_id: str) -> Letter:
+    """Take a dead letter out."""
+    letter = turn.state.letters.pop(message_id)
+    turn.state.kept_bytes -= letter.weight_bytes
+    return letter
 
 
 def _selected(turn: Turn, sender: int, draft: Draft, route: Route) -> list[Link]:

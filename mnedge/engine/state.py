@@ -151,10 +151,57 @@ class Timer(Struct, array_like=True):
 
     due_at: float
     kind: str
-    """`later`, `startup`, `restart`, `idle`, `stalled`; `deadline`, `heartbeat` or `retry`."""
+    """`later`, `startup`, `restart`, `idle`, `stalled`, `human`; of steps `deadline`,
+    `heartbeat`, `retry`."""
     agent: int = -1
     """The agent it is about; of a step's timer, the step."""
     message: Message | None = None
+
+
+class Request(Struct, array_like=True):
+    """A question that waits for a person."""
+
+    request_id: str
+    asker: str
+    """`gate`, `told`, `live` or `written`: see `people`."""
+    payload: dict[str, Any]
+    """As it was told."""
+    allowed: list[str]
+    default: str
+    asked_at: float = 0.0
+    due_at: float | None = None
+    """None: it waits for ever."""
+    agent: int = OUTSIDE
+    step: int = -1
+    attempt: int = 0
+    message: Message | None = None
+    """What a gate keeps until the decision."""
+    correlation_id: str = ""
+    work_id: str = ""
+    weight_bytes: int = 0
+
+
+class People(Struct, array_like=True):
+    """What was asked of people, and heard from them."""
+
+    pending: dict[str, Request] = {}
+    answered: dict[str, str] = {}
+    """Requests that wait no more, the newest last, and why."""
+    lines: dict[str, bool] = {}
+    """Lines of `human.jsonl` that were heard, the newest last."""
+    count: int = 0
+    """Makes ids of requests and of decisions differ."""
+    paused_at: float | None = None
+
+
+class Letter(Struct, array_like=True):
+    """A message that reached nobody."""
+
+    message: Message
+    reason: str
+    at: float
+    step_id: str | None = None
+    weight_bytes: int = 0
 
 
 class JobState(Struct, array_like=True):
@@ -196,6 +243,9 @@ class JobState(Struct, array_like=True):
     result: Any = None
     error: dict[str, Any] | None = None
     ledger: LedgerState | None = None
+    people: People | None = None
+    letters: dict[str, Letter] = field(default_factory=dict)
+    """Dead letters by message id, the oldest first."""
 
     @property
     def size_bytes(self) -> int:

@@ -16,7 +16,8 @@ class Turn:
     """Collects the commands and events of one fact."""
 
     __slots__ = (
-        "at", "commands", "ended", "events", "first", "hops", "job", "state", "step", "touched",
+        "at", "commands", "ended", "events", "first", "hops", "job", "lost", "state", "step",
+        "touched",
     )  # fmt: skip
 
     def __init__(self, job: CompiledJob, state: JobState) -> None:
@@ -32,6 +33,8 @@ class Turn:
         """The step whose message or answer is being acted on."""
         self.touched: dict[int, None] = {}
         """Steps whose parents changed, and that were not reconsidered since."""
+        self.lost: list[tuple[Message, str]] = []
+        """Dead letters, and why, whose steps do not know of it yet."""
         self.ended: dict[int, None] = {}
         """Steps that became terminal or began to wait, and that were not followed up since."""
 

@@ -414,6 +414,9 @@ def sound(play: Play) -> None:
         for one in state.agents
         if isinstance(one.memory, AggregatorMemory | ExecutorMemory | GlueMemory | ModuleMemory)
     )
+    kept += sum(letter.weight_bytes for letter in state.letters.values())
+    if state.people is not None:
+        kept += sum(request.weight_bytes for request in state.people.pending.values())
     assert state.kept_bytes == kept + timers
     assert state.flights == sum(one.flight is not None for one in state.agents)
     assert state.holds == sum(len(one.held or ()) for one in state.agents)
