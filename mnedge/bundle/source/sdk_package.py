@@ -5,6 +5,7 @@ Laid out as a package of its own by `stand_in`; standard library only, Python 3.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -44,5 +45,8 @@ def elsewhere(here: str, name: str) -> ModuleSpec | None:
     return None
 
 
-if __name__ == "mn_sdk":
-    give_way(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), __name__)
+if __name__ == "mn_sdk" and not give_way(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), __name__
+):
+    _workflows = importlib.import_module("mn_sdk.workflows")
+    agent, workflow = _workflows.agent, _workflows.workflow

@@ -1,6 +1,7 @@
 """A small `mn_sdk` for payloads on machines where the published one is not installed.
 
-It has what step definitions and step handlers import: `mn_sdk.step_graph`, `mn_sdk.step_runtime`.
+It has what step definitions, step handlers and Python workflows import: `mn_sdk.step_graph`,
+`mn_sdk.step_runtime`, and the decorators `mn_sdk.agent` and `mn_sdk.workflow`.
 It gives way to the published package, so it may stand first on PYTHONPATH as well as last.
 """
 
@@ -12,6 +13,7 @@ _MODULES = {
     "__init__.py": "sdk_package.py",
     "step_graph.py": "sdk_step_graph.py",
     "step_runtime.py": "sdk_step_runtime.py",
+    "workflows.py": "sdk_workflows.py",
 }
 
 
