@@ -419,6 +419,8 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
     timers = ledger.timers()
     out = [name for name, flight in ledger.flights.items() if not flight["parked"]]
     at = ledger.now + rng.choice([0.0, 0.125, 0.75, 3.0])
+    if timers and timers[0][0] <= ledger.now:
+        return Move(kind="timer", at=ledger.now)
     if timers and timers[0][0] <= at:
         at = ledger.now
     kinds = ["end"] * 40 * bool(out) + ["said"] * 5 * bool(out) + ["beacon"] * 4 * bool(out)

@@ -56,7 +56,7 @@ def record_of(step: Step) -> Record:
         "waiting": [],
         "again": [],
         "last": None,
-        "nudged": False,
+        "nudged": 0,
         "queued": 0,
         "output": None,
         "region": None,
@@ -101,7 +101,6 @@ class Ledger:
         self.due: dict[str, list[str]] = {name: [] for name in self.agents}
         self.flights: dict[str, Record] = {}
         self.stopped: list[Record] = []
-        self.line: list[str] = []
         self.queued = 0
         self.bell: list[str] = []
         self.retired: list[str] = []
@@ -333,7 +332,6 @@ class Ledger:
         for _ in record["waiting"]:
             self.say("workflow_step_duplicate_message_ignored", step)
         record.update(waiting=[], again=[])
-        self.line = [name for name in self.line if name != step]
 
     def close(self, step: str, status: str) -> None:
         """The attempt under way, if any, has ended so."""
@@ -356,36 +354,24 @@ class Ledger:
         most = self.flow.max_parallel_steps
         return most is None or self.running() < most
 
+    def line(self) -> list[str]:
+        """Who may start, has a message and a free agent: first who has been queued longest."""
+        found = [
+            step
+            for step, record in self.steps.items()
+            if record["status"] == "queued"
+            and record["waiting"]
+            and record["agent"] not in self.flights
+        ]
+        return sorted(found, key=lambda step: self.steps[step]["queued"])
+
     def serve_line(self) -> None:
-        """Who waits longest for a place asks again, as soon as there is one."""
-        first = self.first_in_line()
-        if first is not None and self.has_place():
-            self.ring(self.steps[first]["agent"])
-
-    def form_line(self) -> None:
-        """Whoever could begin now stands in line, those first that are queued longest."""
-        asking: list[str] = []
-        for agent in self.agents if self.status == "running" else []:
-            due = [step for step in self.due[agent] if step in self.steps]
-            queued = [step for step in due if self.steps[step]["status"] == "queued"]
-            if queued and agent not in self.flights and queued[0] not in self.line:
-                asking.append(queued[0])
-        self.line += sorted(asking, key=lambda step: self.steps[step]["queued"])
-        self.serve_line()
-
-    def first_in_line(self) -> str | None:
-        """Who waits longest, of those whose agent could begin."""
-        free = [name for name in self.line if self.steps[name]["agent"] not in self.flights]
-        return free[0] if free else None
+        for step in self.line() if self.has_place() else []:
+            self.ring(self.steps[step]["agent"])
 
     def may_start(self, step: str) -> bool:
-        """There is a place, and nobody has stood in line for it longer."""
-        if step not in self.line:
-            self.line.append(step)
-        if not self.has_place() or self.first_in_line() != step:
-            return False
-        self.line.remove(step)
-        return True
+        """There is a place, and nobody stands in line before it."""
+        return self.has_place() and self.line()[0] == step
 
     # ---- messages ----
 
@@ -430,7 +416,7 @@ class Ledger:
         if self.deferred and self.is_complete() and self.status not in OVER:
             self.say("workflow_completion_resumed")
             self.complete_job(*self.deferred[-1])
-        self.form_line()
+        self.serve_line()
         while self.bell and self.status == "running":
             agent = self.bell.pop(0)
             if agent not in self.flights and self.take(agent):
@@ -474,8 +460,6 @@ class Ledger:
         status = record["status"]
         if status in TERMINAL:
             self.say("workflow_step_duplicate_message_ignored", step)
-        elif message["attempt"] is not None and message["attempt"] != record["attempt"]:
-            self.say("workflow_step_stale_output_ignored", step)
         elif status == "running" and not record["waiting"]:
             self.run(step, message)
         elif status in ACTIVE:
@@ -515,7 +499,9 @@ class Ledger:
             "launch": 1,
             "parked": False,
             "spent": False,
+            "failed": False,
         }
+        self.serve_line()
 
     def set_deadlines(self, step: str) -> None:
         record = self.steps[step]
@@ -659,7 +645,7 @@ class Ledger:
         self.now = at
         flight = self.flights[agent]
         self.hear(event, flight)
-        if flight["spent"] and self.flights.get(agent) is flight:
+        if flight["failed"] and self.flights.get(agent) is flight:
             self.stopped.append(self.flights.pop(agent))
             self.ring(agent)
         self.settle()
@@ -797,8 +783,9 @@ class Ledger:
         for step in self.order:
             record = self.steps[step]
             silent = record["status"] in ("ready", "pending") and not record["waiting"]
-            if self.rests(step) and not record["nudged"]:
-                record["nudged"] = woken = True
+            if self.rests(step) and record["count"] > record["nudged"]:
+                record["nudged"] = record["count"] + 1
+                woken = True
                 self.wake(step)
             elif silent and self.satisfied(step):
                 woken = True
@@ -890,7 +877,7 @@ class Ledger:
         if other is not None and other["attempt"] == self.steps[step]["attempt"]:
             message = other["message"]
         if step == flight["step"]:
-            flight["spent"] = True
+            flight.update(spent=True, failed=True)
         self.fail(step, speaker=flight["agent"], message=message)
 
     def complete(self, flight: Record, output: Any) -> bool:
@@ -1108,6 +1095,8 @@ class Ledger:
         self.say("workflow_controller_checkpointed", step)
         self.wait(step)
         self.reconsider([])
+        if self.rests(step) and self.steps[step]["waiting"]:
+            self.wake(step)
 
     def wait(self, step: str) -> None:
         """The controller has done its part; its attempt ends as checkpointed."""
@@ -1140,7 +1129,6 @@ class Ledger:
             "controller": step,
         }
         self.say("workflow_graph_patch_applied", step)
-        self.steps[step]["nudged"] = False
         if region.strategy == "checkpoint_fanout":
             self.wait(step)
         self.reconsider([])
