@@ -363,7 +363,8 @@ def asked_of(payload: Mapping[str, Any], step_id: str | None, at: float) -> Aske
         prompt=str(payload.get("prompt") or ""),
         allowed=[str(one) for one in allowed] if isinstance(allowed, list) else [],
         step_id=step_id or (named if isinstance(named, str) else ""),
-        due_at=at + timeout_s if known and isinstance(timeout_s, int | float) else None,
+        due_at=seconds_of(payload.get("due_at"))
+        or (at + timeout_s if known and isinstance(timeout_s, int | float) else None),
         default=str(payload.get("default_action") or ""),
     )
 

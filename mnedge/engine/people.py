@@ -234,8 +234,11 @@ def told(turn: Turn, index: int, event: NamedEvent, flight: Flight, *, live: boo
     `live`: it is at work, and reads the answer itself.
     """
     agent_id = turn.job.agents[index].agent_id
-    if event.type != REQUESTED or turn.job.spec.human.mode != REQUIRED:
-        turn.tell(event.type, agent_id, event.payload, step_id=flight.step_id)
+    mode = turn.job.spec.human.mode
+    if event.type != REQUESTED or mode != REQUIRED:
+        only_shown = {"status": mode} if event.type == REQUESTED else {}
+        payload = {**event.payload, **only_shown}
+        turn.tell(event.type, agent_id, payload, step_id=flight.step_id)
         if event.type != REQUESTED:
             _settled_itself(turn, index, event.payload)
         return
@@ -312,8 +315,10 @@ def said(turn: Turn, fact: HumanSaid) -> None:
     elif fact.type in (TIMED_OUT, APPLIED):
         _closed_by_line(turn, fact)
     else:
-        by = {"by": fact.by} if fact.by and "by" not in payload else {}
-        turn.tell(fact.type, None, {**payload, **by})
+        more = {"by": fact.by} if fact.by and "by" not in payload else {}
+        if fact.type == REQUESTED:
+            more["status"] = turn.job.spec.human.mode  # nobody waits for an answer
+        turn.tell(fact.type, None, {**payload, **more})
 
 
 def _closed_by_line(turn: Turn, fact: HumanSaid) -> None:

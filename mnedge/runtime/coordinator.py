@@ -47,7 +47,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.listening import WORKING_S, Listener
+from mnedge.runtime.listening import ASKED_S, WORKING_S, Listener
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
@@ -318,7 +318,8 @@ class Coordinator:
         """Let the record in memory follow the state; tell whether there is something to keep."""
         self._poisoned = poison is not None
         status = JobStatus.FAULTED if self._poisoned else self._state.status
-        same = status is self.record.status and self._state.review == self.record.review
+        shown = (status, self._state.review, self._requests)
+        same = shown == (self.record.status, self.record.review, self.record.waiting_for_human)
         if same or status in TERMINAL:
             return False
         self.record = msgspec.structs.replace(
@@ -328,6 +329,7 @@ class Coordinator:
             events=self._state.event_seq,
             fault=poison and poison.fault,
             review=self._state.review,
+            waiting_for_human=self._requests,
         )
         return True
 
@@ -429,7 +431,15 @@ class Coordinator:
 
     def _listening(self) -> float | None:
         """Return how soon somebody may have written into `human.jsonl`; None: nobody will."""
-        return WORKING_S if self._scopes else None
+        if self._scopes:
+            return WORKING_S
+        return ASKED_S if self._requests else None
+
+    @property
+    def _requests(self) -> int:
+        """How many requests wait for a person."""
+        people = self._state.people
+        return 0 if people is None else len(people.pending)
 
     # ---- what people ask ----
 
@@ -492,6 +502,7 @@ class Coordinator:
             events=self._state.event_seq,
             fault=None,
             review=None,
+            waiting_for_human=0,
         )
         # Nobody comes back to a job whose record says that it is over, so that is written last.
         await self._workplace.clear()

@@ -8,6 +8,8 @@ from mnedge.engine.apply import apply
 from mnedge.engine.compile import CompiledJob, compile_job
 from mnedge.engine.inspect import AgentView, agent_views
 from mnedge.engine.ledger.view import workflow_state
+from mnedge.engine.letters import dead_letters
+from mnedge.engine.people import pending
 from mnedge.engine.state import JobState, new_state, restore
 from mnedge.model.codec import decode_fact
 from mnedge.model.records import JobRecord
@@ -52,4 +54,6 @@ async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
         events=state.event_seq,
         holder=await stores.claims.holder(jobs.JOBS + job_id),
         workflow=workflow_state(job, state),
+        human_requests=pending(job, state),
+        dead_letters=dead_letters(state),
     )

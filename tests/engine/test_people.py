@@ -659,7 +659,9 @@ def test_where_nobody_is_to_be_asked_it_is_only_shown(mode):
     line(play, "human_input_requested", request_id="r2")
     shown = [one["request_id"] for one in play.told("human_input_requested")]
     assert shown == ["r0", "r1", "r2"]
-    assert play.told("human_input_requested")[1] == {"request_id": "r1", "x": 1}
+    told = play.told("human_input_requested")
+    assert told[1] == {"request_id": "r1", "x": 1, "status": mode}
+    assert told[2]["status"] == mode
     assert waiting(play) == []
     replays(play)
 
