@@ -135,6 +135,7 @@ class RunFolder:
     def open(self, *, resume: bool = False) -> int:
         """Create the folder or mend it, and return the watermark.
 
+        Events that are there stay there: what follows is numbered after them.
         Raises: RunExistsError if a finished run of somebody else lies there, unless `resume`;
         UnavailableError.
         """
@@ -150,6 +151,8 @@ class RunFolder:
         with self._told():
             self._take()
             self._load()
+            if self.watermark:
+                self._pages.events.synced()
         return self.watermark
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -209,10 +212,12 @@ class RunFolder:
     def cut(self, seq: int) -> None:
         """Forget the events after this number: facts they follow from did not reach the disk.
 
+        Others will have their numbers, so they are gone from the disk when this returns.
         Raises: UnavailableError.
         """
         with self._told():
             self._pages.cut(seq)
+            self._pages.events.synced()
             self._contents.clear()
             self._restore()
 

@@ -951,6 +951,28 @@ def test_once_a_run_is_finished_all_that_it_shows_is_synced_with_every_name(tmp_
     assert {str(path) for path in (streams / JOB, streams, streams.parent)} <= synced
 
 
+def test_events_that_are_cut_or_found_stay_so(tmp_path, monkeypatch):
+    """Others will have their numbers, or the next ones."""
+    run = open_run(tmp_path)
+    run.close()
+    sizes: list[int] = []
+    fsync = os.fsync
+
+    def watch(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith("/events.jsonl"):
+            sizes.append(os.fstat(file).st_size)
+        fsync(file)
+
+    monkeypatch.setattr("os.fsync", watch)
+    stream = tmp_path / "data" / "events" / JOB / "events.jsonl"
+    run.open()
+    assert sizes == [stream.stat().st_size]
+    run.cut(4)
+    assert sizes[1:] == [stream.stat().st_size]
+    assert sizes[1] < sizes[0]
+    run.close()
+
+
 def test_who_held_the_folder_before_is_refused(tmp_path):
     run = open_run(tmp_path)
     after = folder(tmp_path)
