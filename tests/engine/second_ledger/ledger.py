@@ -371,7 +371,8 @@ class Ledger:
 
     def may_start(self, step: str) -> bool:
         """There is a place, and nobody stands in line before it."""
-        return self.has_place() and self.line()[0] == step
+        unbounded = self.flow.max_parallel_steps is None
+        return unbounded or (self.has_place() and self.line()[0] == step)
 
     # ---- messages ----
 
