@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from mnedge.engine import executor, glue, letters, module, people
+from mnedge.engine import executor, gates, glue, letters, module, people
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (
@@ -471,7 +471,7 @@ def _begin(turn: Turn, index: int, message: Message, *, released: bool = False) 
     turn.tell("agent_message_received", compiled.agent_id, message)
     match compiled.kind:
         case AgentKind.ROUTER if compiled.asks:
-            people.hold(turn, index, message)
+            gates.hold(turn, index, message)
         case AgentKind.ROUTER:
             route_on(turn, index, message)
         case AgentKind.AGGREGATOR:
