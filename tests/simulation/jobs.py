@@ -7,9 +7,12 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from mnedge.model.codec import decode_spec, encode_spec
 from mnedge.model.manifest import Agent, Edge, JobSpec
 from mnedge.model.states import AgentKind
+from tests.simulation.flows import workflow
 
 SINK = "sink"
 
@@ -21,25 +24,31 @@ class Scenario(Struct, frozen=True):
     spec: JobSpec
     arrivals: dict[int, int] | None = None
     """Item → how often it comes to the sink; None if the job may fail, or is a service."""
+    told: bool = False
+    """What becomes of its steps can be told beforehand."""
     letters: tuple[int, ...] = ()
     """Items that somebody outside sends to the entry, until they are received; so maybe twice."""
     submit_at_s: float = 0.0
 
 
 def scenarios(random: Random) -> list[Scenario]:
-    """Return one to four jobs."""
+    """Return one to four jobs, each as it will be read again."""
     count = random.choice((1, 1, 2, 2, 3, 4))
-    return [a_scenario(random, f"job-{number}") for number in range(1, count + 1)]
+    found = [a_scenario(random, f"job-{number}") for number in range(1, count + 1)]
+    return [replace(one, spec=decode_spec(encode_spec(one.spec))) for one in found]
 
 
 def a_scenario(random: Random, job_id: str) -> Scenario:
     """Return a job of some kind."""
     submit_at_s = random.choice((0.0, 0.0, 0.1, 4.0))
     sturdy = random.random() < 0.75
+    if random.random() < 0.5:
+        spec = workflow(random, sturdy=sturdy)
+        return Scenario(job_id, spec, told=sturdy, submit_at_s=submit_at_s)
     letters = tuple(range(101, random.randint(102, 104))) if random.random() < 0.2 else ()
     letters = letters if sturdy else ()
     spec, arrivals = message_graph(random, sturdy=sturdy, letters=letters)
-    return Scenario(job_id, spec, arrivals, letters, submit_at_s)
+    return Scenario(job_id, spec, arrivals, letters=letters, submit_at_s=submit_at_s)
 
 
 def message_graph(

@@ -78,8 +78,12 @@ class Outside:
         self.started.append(Started(job_id, work_id, launch, by))
         self.log(f"{by} starts {job_id}/{work_id}/{launch}")
 
-    def doing(self, job_id: str, work_id: str, launch: int, config: dict[str, Any]) -> Doing:
+    def doing(self, job_id: str, command: RunAttempt | CallModule, config: dict[str, Any]) -> Doing:
         """Return what that launch does; only agents that say so have trouble."""
+        if isinstance(command, RunAttempt) and config.get("step"):
+            return doing_of_step(self.seed, job_id, command, config)
+        work_id = command.attempt_id if isinstance(command, RunAttempt) else command.call_id
+        launch = command.launch
         random = Random(f"{self.seed}/{job_id}/{work_id}/{launch}")
         takes_s = random.choice((0.0, 0.001, 0.05, 0.3, 2.0, 9.0))
         tells = random.choice((0, 0, 0, 1, 3))
@@ -121,7 +125,7 @@ class SimulatedRunner:
         job_id = launch.token.partition("/")[0]
         outside = self.outside
         outside.begin(job_id, command.attempt_id, command.launch, self.process)
-        doing = outside.doing(job_id, command.attempt_id, command.launch, launch.config)
+        doing = outside.doing(job_id, command, launch.config)
         if doing.how == "hang":
             return await self._hang(launch)
         for number in range(doing.tells):
@@ -138,7 +142,7 @@ class SimulatedRunner:
         return Finished(
             status=OutcomeStatus.SUCCEEDED,
             exit_code=0,
-            stdout=json.dumps(answer_of(command)).encode(),
+            stdout=stdout_of(command, launch.config).encode(),
         )
 
     async def _hang(self, launch: Launch) -> Finished:
@@ -157,9 +161,31 @@ def a_letter(job_id: str, item: int, at: float) -> MessageArrived:
     return MessageArrived(at=at, message=normalise(sent, at=at, seed=seed, to="entry"))
 
 
-def answer_of(command: RunAttempt) -> dict[str, Any]:
+def stdout_of(command: RunAttempt, config: dict[str, Any]) -> str:
     """Return what a worker that succeeds prints: the item it was given, passed on."""
-    return {"emit_messages": [{"type": "item", "body": item_of(command.message.body)}]}
+    if config.get("step"):
+        return stdout_of_step(config)
+    return json.dumps({"emit_messages": [{"type": "item", "body": item_of(command.message.body)}]})
+
+
+def doing_of_step(seed: int, job_id: str, command: RunAttempt, config: dict[str, Any]) -> Doing:
+    """Return what a launch for a step does: the same for all launches of an attempt.
+
+    The last attempt of a step that must not fail succeeds.
+    """
+    step_id, number = command.workflow.get("step_id"), command.workflow.get("attempt")
+    random = Random(f"{seed}/{job_id}/{step_id}/{number}")
+    takes_s = random.choice((0.0, 0.001, 0.05, 0.3, 2.0, 9.0))
+    tells = random.choice((0, 0, 0, 1, 3))
+    late_s = random.choice((None, None, 0.0, 0.2, 3.0))
+    last = number is None or number >= config["tries"]
+    ways = ["succeed"] * 2 + ([] if last and not config["gives_up"] else config["trouble"])
+    return Doing(random.choice(ways), takes_s, tells, late_s)
+
+
+def stdout_of_step(config: dict[str, Any]) -> str:
+    """Return what a step's worker prints when it succeeds."""
+    return json.dumps({"events": config["says"]}) if "says" in config else "done"
 
 
 def item_of(body: Any) -> dict[str, Any]:
@@ -202,7 +228,7 @@ class SimulatedExecutor(Executor):
             outcome = await super().run(order, note)
             return outcome
         finally:
-            late_s = self._outside.doing(job_id, command.attempt_id, command.launch, config).late_s
+            late_s = self._outside.doing(job_id, command, config).late_s
             if late_s is not None:
                 self._outside.hear_late(
                     AttemptEnded(
@@ -244,7 +270,7 @@ class SimulatedModules:
         job_id = self._job.job_id
         self._outside.begin(job_id, command.call_id, command.launch, self._process)
         agent = self._job.agents[command.agent_id]
-        doing = self._outside.doing(job_id, command.call_id, command.launch, agent.config)
+        doing = self._outside.doing(job_id, command, agent.config)
         version, state = self._held.pop(command.agent_id, (-1, None))
         if version != command.state_version:
             state = command.state if command.state_version else {"seen": []}

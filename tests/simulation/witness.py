@@ -29,12 +29,13 @@ from mnedge.model.facts import (
 )
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.model.states import TERMINAL, TERMINAL_STEP, JobStatus
 from mnedge.ports import Claim, Epoch, Row
 from mnedge.runtime import jobs
 from mnedge.store.claims import epoch_of
 from mnedge.store.journal_rows import BITS, MASK
 from mnedge.store.schema import FILE
+from tests.simulation.flows import ends, told_beforehand
 from tests.simulation.jobs import SINK, Scenario
 from tests.simulation.outside import Outside
 from tests.simulation.unsafe import apply
@@ -90,6 +91,7 @@ def replayed(spec: Any, job_id: str, facts: Sequence[bytes]) -> Replayed:
         heard.learn(commands)
         again.commands += commands
         again.events += events
+        again.wrong += heard.moved(state)
     return again
 
 
@@ -100,6 +102,8 @@ class Heard(Struct):
     """Work under way → its newest launch; 0: it was answered."""
     known: set[str] = field(default_factory=set)
     """Requests and messages from outside."""
+    over: dict[str, str] = field(default_factory=dict)
+    """Steps that are over → how they ended."""
 
     def knows(self, fact: AnyFact) -> str:
         """Return why the fact may change nothing, or nothing."""
@@ -121,6 +125,17 @@ class Heard(Struct):
                 self.launches[command.attempt_id] = command.launch
             elif isinstance(command, CallModule):
                 self.launches[command.call_id] = command.launch
+
+    def moved(self, state: JobState) -> list[str]:
+        """Return the steps that were over and are something else now."""
+        wrong: list[str] = []
+        for step in state.ledger.steps.values() if state.ledger is not None else ():
+            before = self.over.get(step.step_id, step.status)
+            if before != step.status:
+                wrong.append(f"step {step.step_id} was {before}, and is {step.status}")
+            if step.status in TERMINAL_STEP:
+                self.over[step.step_id] = step.status
+        return wrong
 
     def _stale(self, work_id: str, launch: int) -> str:
         newest = self.launches.get(work_id, 0)
@@ -361,6 +376,7 @@ class Witness:
                 self.breaks(f"{job_id}: from its snapshot at {kept[0]} it is another job")
         self._check_events(story, again, run_folder)
         self._check_messages(story, again)
+        self._check_steps(story, again)
         self._check_requests(story)
         self.check_launches(story)
 
@@ -419,6 +435,30 @@ class Witness:
         came = Counter(body["n"] for body in getattr(memory, "messages", ()))
         if came != Counter(story.scenario.arrivals):
             self.breaks(f"{job_id}: {dict(came)} came, not {story.scenario.arrivals}")
+
+    def _check_steps(self, story: Story, again: Replayed) -> None:
+        """Steps ended as they do where nothing crashes, and no step was tried too often."""
+        scenario, ledger = story.scenario, again.state.ledger
+        if ledger is None:
+            return
+        for step in ledger.steps.values():
+            most = again.job.ledger.definitions[step.definition].step.max_attempts
+            if step.attempt_count > most:
+                self.breaks(f"{scenario.job_id}: step {step.step_id} had more attempts than {most}")
+        if not scenario.told or again.state.status is JobStatus.CANCELLED:
+            return
+        status, steps = told_beforehand(self.outside.seed, scenario.job_id, scenario.spec)
+        found = ends(ledger.steps)
+        differ = {
+            name: (found.get(name), steps.get(name))
+            for name in [*steps, *(name for name in found if name not in steps)]
+            if found.get(name) != steps.get(name)
+        }
+        if differ or again.state.status != status:
+            self.breaks(
+                f"{scenario.job_id} is {again.state.status}, not {status}; steps (found, told): "
+                f"{differ}"
+            )
 
     def _check_requests(self, story: Story) -> None:
         """Every request was journaled, and acted on once."""

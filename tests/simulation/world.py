@@ -174,7 +174,9 @@ class World:
             data_dir=folder / "machine" / "data",
             runs_root=folder / "machine" / "runs",
             home=folder / "home",
-            environ={"MN_EXECUTOR_MAX_CONCURRENCY": str(random.choice((3, 4, 6)))},
+            environ={
+                "MN_EXECUTOR_POOL_CAPACITIES": f"default={random.choice((3, 4, 6))},roomy=100"
+            },
             node="node",
             snapshot_bytes=self._snapshot_bytes,
         )
@@ -373,6 +375,9 @@ class World:
             pass
         except* UnavailableError as met:
             self.note(f"{process.name} cannot start: {met.exceptions[0]!r}"[:120])
+        except* Exception:
+            if not process.dead:
+                raise  # what a dying process says is void
         finally:
             _current.reset(token)
             process.ended.set()
