@@ -62,6 +62,9 @@ HUMAN_TIMER = "human:"
 ACT_FIRST_S = 0.5
 """In test builds that act before the journal: long enough for what was started to be seen."""
 
+_HOLDING = frozenset({Verb.CANCEL, Verb.PAUSE})
+"""What is obeyed before anything is launched again."""
+
 Apply = Callable[[CompiledJob, JobState, AnyFact, int], tuple[list[AnyCommand], list[Event]]]
 
 
@@ -182,9 +185,10 @@ class Coordinator:
             await self._workplace.sweep()
         if self._finish is not None:
             return
-        self._listener.hear()
-        for request in await jobs.waiting_asks(self._stores, self.record.job_id):
-            self._take_ask(request)
+        waiting = await jobs.waiting_asks(self._stores, self.record.job_id)
+        for request in waiting:
+            if request.verb in _HOLDING:
+                self._take_ask(request)
         at = self._clock()
         if self.record.started_at is None:
             self.record = msgspec.structs.replace(self.record, started_at=at)
@@ -193,6 +197,11 @@ class Coordinator:
             self._inbox.put(Submitted(at=at, node=self._node, carried=carried))
         else:
             self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
+        # What starts work comes after that, or the work would count as lost; overdue timers are set
+        # by `Recovered`, so they fire later still.
+        self._listener.hear()
+        for request in waiting:
+            self._take_ask(request)
 
     async def _read_again(self) -> list[Event]:
         """Make the state what the journal says, and return the events since its snapshot."""

@@ -183,6 +183,17 @@ def numbers(rig: Rig, job_id: str) -> list[int]:
     return [line["seq"] for line in lines(rig, job_id) if "seq" in line]
 
 
+def gated(*, worker: dict[str, Any] | None = None, **more: Any) -> JobSpec:
+    """A gate that asks a person, then an executor."""
+    gate = {"approval_mode": "approval_required", "prompt": "Go?", "emit_type": "go", **more}
+    config = {"output_message_type": None, **(worker or {})}
+    return a_spec(
+        [agent("gate", **gate), agent("worker", AgentKind.EXECUTOR, **config)],
+        [edge("gate", "worker", "go")],
+        {"gate": [{"n": 1}]},
+    )
+
+
 def step(step_id: str, agent_id: str, **more: Any) -> Step:
     return Step(step_id=step_id, agent_ids=[agent_id], **more)
 

@@ -10,12 +10,23 @@ import trio
 from mnedge.engine.apply import apply
 from mnedge.errors import UnavailableError
 from mnedge.model.codec import decode_fact
-from mnedge.model.facts import AttemptEnded, Continued, Note, Noted, Outcome, Submitted
+from mnedge.model.facts import (
+    AttemptEnded,
+    Continued,
+    Emission,
+    Note,
+    Noted,
+    Outcome,
+    Structured,
+    Submitted,
+)
 from mnedge.model.records import OperatorRequest
 from mnedge.model.states import AgentKind, JobStatus, OutcomeStatus, Verb
 from mnedge.runtime import jobs
+from mnedge.runtime.answers import dispose, respond
 from mnedge.runtime.publisher import AT_ONCE
 from mnedge.runtime.submission import submit_spec
+from mnedge.runtime.view import job_view
 from mnedge.store.runs.folder import RunFolder
 from tests.runtime.rig import (
     EPOCH,
@@ -24,6 +35,7 @@ from tests.runtime.rig import (
     a_spec,
     agent,
     edge,
+    gated,
     lines,
     now,
     numbers,
@@ -649,3 +661,118 @@ async def test_without_steps_the_run_folder_lists_none(tmp_path, autojump_clock)
         await host.finished("job-1")
         result = json.loads((rig.config.runs_root / "job-1" / "result.json").read_text())
         assert result["workflow"] == {"steps": []}
+
+
+def answers(rig, record):
+    with (rig.config.runs_root / "job-1" / "human.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+async def test_a_job_says_that_it_waits_for_a_person_and_hears_the_answer_in_the_file(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submitted(rig, gated())
+        await host.start_job("job-1")
+        await trio.sleep(3600)
+        record = await jobs.read_job(rig.store, "job-1")
+        assert (record.status, record.waiting_for_human) == (JobStatus.RUNNING, 1)
+        [request] = (await job_view(rig.store, "job-1")).human_requests
+        payload = {"request_id": request["request_id"], "decision": "approve", "by": "ada"}
+        answers(rig, {"type": "human_input_received", "payload": payload})
+        record = await host.finished("job-1")
+        assert (record.status, record.waiting_for_human) == (JobStatus.COMPLETED, 0)
+        [order] = rig.executor.orders
+        assert order.message.body["human"]["by"] == "ada"
+
+
+async def test_an_answer_that_came_in_time_is_not_overruled_by_the_clock(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submitted(rig, gated(approval_timeout_seconds=10.3))
+        await host.start_job("job-1")
+        await trio.sleep(10.25)
+        [request] = (await job_view(rig.store, "job-1")).human_requests
+        payload = {"request_id": request["request_id"], "decision": "approve"}
+        answers(rig, {"type": "human_input_received", "payload": payload})
+        await host.finished("job-1")
+        types = [line["type"] for line in lines(rig, "job-1")]
+        assert "human_input_timeout" not in types
+        assert len(rig.executor.orders) == 1
+
+
+async def test_what_was_answered_while_nobody_ran_counts_before_an_overdue_timeout(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig:
+        await submitted(rig, gated(approval_timeout_seconds=60))
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await trio.sleep(5)
+        [request] = (await job_view(rig.store, "job-1")).human_requests
+        answers(rig, {"type": "human_input_received", "payload": {
+            "request_id": request["request_id"], "decision": "approve"}})  # fmt: skip
+        await trio.sleep(3600)
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await host.finished("job-1")
+        assert len(rig.executor.orders) == 1
+
+
+async def test_an_answer_through_the_store_is_taken_by_the_next_owner(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig:
+        await submitted(rig, gated())
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await trio.sleep(5)
+        view = await job_view(rig.store, "job-1")
+        request, _ = await respond(rig.store, view, "approve", now=now, by="ada", comment="fine")
+        with pytest.raises(UnavailableError):
+            await jobs.settled(rig.store, request, timeout_s=1)
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await jobs.settled(rig.store, request, timeout_s=5)
+            await host.finished("job-1")
+        assert rig.executor.orders[0].message.body["human"]["comment"] == "fine"
+
+
+async def test_a_dead_letter_is_seen_and_forgotten_when_it_is_discarded(tmp_path, autojump_clock):
+    spec = a_spec(
+        [agent("start", AgentKind.EXECUTOR), agent("other", AgentKind.EXECUTOR)],
+        [],
+        {"start": [{"n": 1}], "other": [{}]},
+    )
+
+    async def hang(command):
+        await trio.sleep_forever()
+
+    async def emits(command):
+        emission = Emission(type="lost", to="nobody", body={"n": 1})
+        return succeeded(structured=Structured(emissions=[emission]))
+
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        rig.executor.work |= {"other": hang, "start": emits}
+        await submitted(rig, spec)
+        await host.start_job("job-1")
+        await trio.sleep(1)
+        view = await job_view(rig.store, "job-1")
+        [letter] = view.dead_letters
+        assert letter["message"]["body"] == {"n": 1}
+        asked, _ = await dispose(rig.store, view, Verb.DISCARD, letter["message_id"], now=now)
+        await jobs.settled(rig.store, asked, timeout_s=5)
+        assert (await job_view(rig.store, "job-1")).dead_letters == []
+
+
+async def test_work_that_an_answer_starts_is_not_taken_for_work_that_was_lost(
+    tmp_path, autojump_clock
+):
+    spec = gated(worker={"side_effect": "write"})
+    async with a_rig(tmp_path) as rig:
+        await submitted(rig, spec)
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            await trio.sleep(5)
+        await respond(rig.store, await job_view(rig.store, "job-1"), "approve", now=now)
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+        assert [order.launch for order in rig.executor.orders] == [1]
