@@ -1,10 +1,12 @@
 """Verbs about steps, each as a process of its own, their effects looked at with others."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.live.box import Box
+from tests.live.box import Box, until
 
 pytestmark = pytest.mark.live
 
@@ -64,3 +66,40 @@ def test_a_retry_may_be_left_to_a_daemon(box):
 def test_only_a_failed_job_is_retried(box):
     box.call("blueprint", "run", "meter_readout", "--quiet")
     assert "only a failed job is retried" in box.call("job", "retry", "last", code=1).stderr
+
+
+def losing(box, gate) -> Path:
+    """Make a bundle that loses a message, and goes on until the gate is there."""
+    folder = box.bundle(f"while [ ! -e {gate} ]; do sleep 0.05; done", "losing")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    lost = {"emit_messages": [{"type": "note", "to": "nobody", "body": {"n": 1}}]}
+    loser = {
+        "runner_module": "MirrorNeuron.Runner.HostLocal",
+        "command": ["echo", json.dumps(lost)],
+        "output_message_type": None,
+    }
+    manifest["nodes"].append({"node_id": "loser", "agent_type": "executor", "config": loser})
+    manifest["entrypoints"].append("loser")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_dead_letters_are_listed_shown_and_forgotten(box, tmp_path):
+    gate = tmp_path / "gate"
+    run = box.start("blueprint", "run", "--folder", str(losing(box, gate)), "--quiet")
+    until(lambda: box.runs() and box.json("job", "dead-letters", "list"))
+    (letter,) = box.json("job", "dead-letters", "list")
+    assert letter["message"]["body"] == {"n": 1}
+    assert "not part of the job" in box.call("job", "dead-letters", "list").stdout
+    beginning = letter["message_id"][:8]
+    assert box.json("job", "dead-letters", "show", "last", beginning) == letter
+    assert "1 message could not be delivered" in box.call("job", "show").stdout
+    told = box.call("job", "dead-letters", "redrive", "last", "--all", code=1)
+    assert "cannot be delivered" in told.stderr
+    told = box.call("job", "dead-letters", "discard", "last", beginning)
+    assert told.stdout.startswith("✓ Discarded: 1 dead letter")
+    assert box.json("job", "dead-letters", "list") == []
+    gate.touch()
+    assert run.wait(60) == 0
+    types = [one["type"] for one in box.json("job", "events")]
+    assert {"dead_letter", "dead_letter_redrive_failed", "dead_letter_discarded"} <= set(types)
