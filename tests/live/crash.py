@@ -96,7 +96,7 @@ class Trial:
     def begin(self, fault: str = "", unsafe: str = "") -> int:
         """Start running the blueprint; return the pid."""
         arguments = ["blueprint", "run", self.blueprint, "--quiet", *self.settings]
-        return self._start(arguments, MNEDGE_FAULT=fault, MNEDGE_UNSAFE=unsafe)
+        return self.start(arguments, MNEDGE_FAULT=fault, MNEDGE_UNSAFE=unsafe)
 
     def ended(self, pid: int) -> int:
         """Wait for a process; return its exit code."""
@@ -104,11 +104,11 @@ class Trial:
 
     def recover(self) -> int:
         """Let `mnedge job recover --all` finish what is left."""
-        return self._wait_or_cancel(self._start(["job", "recover", "--all", "--quiet"]))
+        return self._wait_or_cancel(self.start(["job", "recover", "--all", "--quiet"]))
 
     def serve(self) -> None:
         """Let a daemon finish what is left, and end it."""
-        pid = self._start(["daemon"])
+        pid = self.start(["daemon"])
         self.until(lambda: "daemon ready" in self.words(), pid)
         self.until(lambda: not self.unfinished() or self._service_done(), pid)
         if self.blueprint in SERVICES:
@@ -117,7 +117,8 @@ class Trial:
         os.kill(pid, signal.SIGTERM)
         assert self.forge.wait(pid) == 0, self.words()
 
-    def _start(self, arguments: list[str], **environ: str) -> int:
+    def start(self, arguments: list[str], **environ: str) -> int:
+        """Start `mnedge ARGUMENTS`; return the pid."""
         return self.forge.start(
             arguments, environ=self.environ | environ, said=self.said, cwd=self.folder
         )
@@ -131,7 +132,7 @@ class Trial:
 
     def _cancel(self) -> None:
         for job_id in self.unfinished():
-            self.forge.wait(self._start(["job", "cancel", job_id]))
+            self.forge.wait(self.start(["job", "cancel", job_id]))
 
     def until(self, reached: Callable[[], bool], pid: int, timeout_s: float = 60.0) -> None:
         """Look again and again; kill the process and fail after `timeout_s`."""
@@ -244,14 +245,18 @@ class Trial:
         Raises: AssertionError naming what is broken.
         """
         assert not self.unfinished(), f"unfinished: {self.unfinished()}\n{self.words()}"
-        numbers = [event["seq"] for event in self.events() if "seq" in event]
-        assert numbers == list(range(1, len(numbers) + 1)), "an event is there twice, or missing"
+        self.check_events()
         if self.blueprint in SERVICES:
             assert self.stream_state() == unharmed.stream_state()
         else:
             assert self.artifact() == unharmed.artifact()
         self.check_launches()
         assert not self.left_behind(), f"processes left behind: {self.left_behind()}"
+
+    def check_events(self) -> None:
+        """The run folder shows every event once, in order."""
+        numbers = [event["seq"] for event in self.events() if "seq" in event]
+        assert numbers == list(range(1, len(numbers) + 1)), "an event is there twice, or missing"
 
     def check_launches(self) -> None:
         """No launch happens twice, and none after the attempt's result was journaled."""

@@ -5,11 +5,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mnedge.faults import FAULT_POINTS
+from tests.conftest import SOAK
 from tests.live.crash import Trial
 from tests.live.forge import Forge
 from tests.live.ledgers import promises
@@ -17,6 +20,13 @@ from tests.live.ledgers import promises
 pytestmark = pytest.mark.live
 
 KILLED = -9
+FULL = tuple(product(FAULT_POINTS, (1, 2, 3, 4, 5, 7, 9, 12)))
+SHARE = (
+    ("journal.append.after", 3),
+    ("publish.during", 3),
+    ("coordinator.commands.before", 4),
+    ("spawn.after", 2),
+)
 PATIENT = ["--set", "human_control.timeout_seconds=60"]
 REJECTED, APPROVED = (promise.ledger for promise in promises("setting_rollout"))
 
@@ -56,10 +66,18 @@ class Rollout(Trial):
 
     def say(self, *arguments: str) -> None:
         """Answer by the command line, from another process."""
-        pid = self.forge.start(
-            ["job", *arguments], environ=self.environ, said=self.said, cwd=self.folder
-        )
-        assert self.forge.wait(pid) == 0, self.words()
+        assert self.forge.wait(self.start(["job", *arguments])) == 0, self.words()
+
+    def go_on(self) -> int:
+        """Start what finishes a killed run, or begins it if it was never submitted."""
+        return self.start(["job", "recover", "--all", "--quiet"]) if self.jobs() else self.begin()
+
+    def answered(self, pid: int) -> int:
+        """Approve as soon as somebody is asked and nobody answered; return the exit code."""
+        self.until(lambda: bool(self.people("human_input_requested")) or not self.alive(pid), pid)
+        if self.people("human_input_requested") and not self.people("human_input_received"):
+            self.answer("approve")
+        return self.ended(pid)
 
     def decision(self) -> tuple[str, str]:
         """Return what was decided, and by what."""
@@ -142,3 +160,18 @@ def test_who_answered_in_time_is_not_overruled_by_the_clock(forge: Forge, tmp_pa
     assert rollout.recover() == 0, rollout.words()
     assert rollout.ledger() == APPROVED
     assert rollout.decision() == ("approve", "human")
+
+
+@pytest.mark.parametrize("point, ordinal", FULL if SOAK else SHARE)
+def test_an_approval_holds_wherever_the_run_is_killed(
+    point: str, ordinal: int, rollout: Rollout
+) -> None:
+    code = rollout.answered(rollout.begin(f"{point}:{ordinal}:kill"))
+    if code == KILLED:
+        code = rollout.answered(rollout.go_on())
+    assert code == 0, rollout.words()
+    assert rollout.ledger() == APPROVED
+    assert rollout.decision() == ("approve", "human")
+    rollout.check_events()
+    rollout.check_launches()
+    assert not rollout.left_behind()
