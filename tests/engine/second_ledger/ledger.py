@@ -370,9 +370,14 @@ class Ledger:
             self.ring(self.steps[step]["agent"])
 
     def may_start(self, step: str) -> bool:
-        """There is a place, and nobody stands in line before it."""
-        unbounded = self.flow.max_parallel_steps is None
-        return unbounded or (self.has_place() and self.line()[0] == step)
+        """There is a place left after those of other agents who stand in line before it."""
+        most = self.flow.max_parallel_steps
+        if most is None:
+            return True
+        line = self.line()
+        before = {self.steps[name]["agent"] for name in line[: line.index(step)]}
+        before.discard(self.steps[step]["agent"])
+        return self.running() + len(before) < most
 
     # ---- messages ----
 
