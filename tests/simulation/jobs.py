@@ -10,11 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mnedge.model.codec import decode_spec, encode_spec
-from mnedge.model.manifest import Agent, Edge, JobSpec
+from mnedge.model.manifest import Agent, Edge, HumanControl, JobSpec
 from mnedge.model.states import AgentKind
 from tests.simulation.flows import workflow
 
 SINK = "sink"
+GATE = Agent(agent_id="entry", kind=AgentKind.ROUTER, config={"approval_mode": "approval_required"})
+APPROVAL = HumanControl(mode="approval_required", timeout_s=40.0, default_action="approve")
 
 
 class Scenario(Struct, frozen=True):
@@ -24,6 +26,8 @@ class Scenario(Struct, frozen=True):
     spec: JobSpec
     arrivals: dict[int, int] | None = None
     """Item → how often it comes to the sink; None if the job may fail, or is a service."""
+    gated: bool = False
+    """People have to approve of each item; somebody who is not asked in time does."""
     told: bool = False
     """What becomes of its steps can be told beforehand."""
     letters: tuple[int, ...] = ()
@@ -48,7 +52,10 @@ def a_scenario(random: Random, job_id: str) -> Scenario:
     letters = tuple(range(101, random.randint(102, 104))) if random.random() < 0.2 else ()
     letters = letters if sturdy else ()
     spec, arrivals = message_graph(random, sturdy=sturdy, letters=letters)
-    return Scenario(job_id, spec, arrivals, letters=letters, submit_at_s=submit_at_s)
+    gated = random.random() < 0.25
+    if gated:
+        spec = replace(spec, agents=[GATE, *spec.agents[1:]], human=APPROVAL)
+    return Scenario(job_id, spec, arrivals, letters=letters, gated=gated, submit_at_s=submit_at_s)
 
 
 def message_graph(

@@ -42,6 +42,8 @@ HAPPENS = (
     "asked: pause",
     "asked: resume",
     "asked: cancel",
+    "asked: respond",
+    "line:",
     "is completed",
     "is failed",
     "is cancelled",

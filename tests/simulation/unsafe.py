@@ -20,6 +20,8 @@ def apply(job: CompiledJob, state: JobState, fact: AnyFact, seq: int) -> Applied
     if faults.flag("dedupe_off"):
         state.requests.clear()
         state.receipts.clear()
+        if state.people is not None:
+            state.people.lines.clear()
     return engine.apply(job, state, fact, seq)
 
 

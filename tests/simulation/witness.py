@@ -23,6 +23,7 @@ from mnedge.model.events import Event
 from mnedge.model.facts import (
     AnyFact,
     AttemptEnded,
+    HumanSaid,
     MessageArrived,
     ModuleAnswered,
     OperatorAsked,
@@ -114,6 +115,8 @@ class Heard(Struct):
                 return self._stale(work_id, launch)
             case OperatorAsked(request_id=name):
                 return self._again(f"request {name}")
+            case HumanSaid(line_id=name):
+                return self._again(f"line {name}")
             case MessageArrived(message=message):
                 return self._again(f"message {message.message_id}")
         return ""

@@ -6,6 +6,7 @@ tasks run included) follows from the seed, so the same seed gives the same story
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -116,6 +117,15 @@ class Refusal(Struct, frozen=True):
     fault: Fault
 
 
+class Ask(Struct, frozen=True):
+    """What an operator asks, once it is time."""
+
+    at_s: float
+    job_id: str
+    verb: Verb
+    details: dict[str, Any] = field(default_factory=dict)
+
+
 class Life(Struct, frozen=True):
     """From one start of the machine to its next crash."""
 
@@ -194,6 +204,8 @@ class World:
     def of(self, what: What, path: str) -> Fault | None:
         """Decide about a change."""
         life = self._life
+        if _current.get() is None:
+            return None  # somebody else on the machine: a tool, a person
         self._changes += 1
         crash, refusal = life.crash, life.refusal
         if crash is not None and crash.at == "change" and self._changes == crash.number:
@@ -274,6 +286,8 @@ class World:
             for scenario in self.scenarios:
                 for item in scenario.letters:
                     nursery.start_soon(self._send, scenario.job_id, item)
+                if scenario.gated:
+                    nursery.start_soon(self._write_answers, scenario.job_id)
             with self.disk.mounted():
                 self.config.data_dir.mkdir(parents=True)
                 self.config.runs_root.mkdir(parents=True)
@@ -299,6 +313,21 @@ class World:
                     inbox.put(a_letter(job_id, item, self.now()))
             await trio.sleep(random.choice((0.2, 3.0)))
             received += any(f"letter-{item}".encode() in fact for fact in story.facts)
+
+    async def _write_answers(self, job_id: str) -> None:
+        """Answer into `human.jsonl`, as a tool or a person may; some of it too early or twice."""
+        random = Random(f"{self.seed}/{job_id}/answers")
+        path = self.config.runs_root / job_id / "human.jsonl"
+        for _ in range(random.choice((0, 2, 4))):
+            await trio.sleep(random.uniform(0.0, 40.0))
+            if not path.parent.is_dir() or self.witness.stories[job_id].over:
+                continue
+            payload = {"request_id": f"entry-{random.randint(1, 4)}", "decision": "approve"}
+            line = {"type": "human_input_received", "payload": payload}
+            self.note(f"line: {payload['request_id']} of {job_id}")
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            os.write(file, json.dumps(line).encode() + b"\n")
+            os.close(file)
 
     def _sync_folders(self, machine: Path) -> None:
         """The folders of the machine were there before us."""
@@ -454,10 +483,11 @@ class World:
             await trio.sleep(1.0)
             if not self._leads(process):
                 continue
-            for number, (at_s, job_id, verb) in enumerate(self.asks):
-                if trio.current_time() >= at_s and not stories[job_id].over:
-                    self.asks[number] = (float("inf"), job_id, verb)
-                    await self._ask(store, job_id, verb)
+            due = [ask for ask in self.asks if ask.at_s <= trio.current_time()]
+            for ask in due:
+                self.asks.remove(ask)
+                if not stories[ask.job_id].over:
+                    await self._ask(store, ask.job_id, ask.verb, ask.details)
             for job_id, story in stories.items():
                 if not story.over and story.submitted:
                     await self._care(store, job_id)
@@ -475,9 +505,17 @@ class World:
         if record.job_type == "service" and endless and trio.current_time() > 200:
             await self._ask(store, job_id, Verb.CANCEL)
 
-    async def _ask(self, store: SqliteStore, job_id: str, verb: Verb) -> None:
+    async def _ask(
+        self,
+        store: SqliteStore,
+        job_id: str,
+        verb: Verb,
+        details: dict[str, Any] | None = None,
+    ) -> None:
         try:
-            request = await jobs.ask(store, job_id, verb, now=self.now, by="operator")
+            request = await jobs.ask(
+                store, job_id, verb, now=self.now, by="operator", details=details
+            )
         except (ConflictError, UnavailableError, NotFoundError):
             return
         self.note(f"asked: {verb} {job_id}")
@@ -599,15 +637,20 @@ def _some(random: Random, most: int) -> int:
     return int(most ** random.random())
 
 
-def _asks(random: Random, found: list[Scenario]) -> list[tuple[float, str, Verb]]:
-    asks: list[tuple[float, str, Verb]] = []
+def _asks(random: Random, found: list[Scenario]) -> list[Ask]:
+    asks: list[Ask] = []
     for scenario in found:
+        job_id = scenario.job_id
         if random.random() < 0.3:
             at_s = random.uniform(0.0, 20.0)
-            asks.append((at_s, scenario.job_id, Verb.PAUSE))
-            asks.append((at_s + random.uniform(0.0, 20.0), scenario.job_id, Verb.RESUME))
-        if random.random() < 0.1 and scenario.arrivals is None:
-            asks.append((random.uniform(0.0, 30.0), scenario.job_id, Verb.CANCEL))
+            asks.append(Ask(at_s, job_id, Verb.PAUSE))
+            asks.append(Ask(at_s + random.uniform(0.0, 20.0), job_id, Verb.RESUME))
+        if random.random() < 0.1 and scenario.arrivals is None and not scenario.told:
+            asks.append(Ask(random.uniform(0.0, 30.0), job_id, Verb.CANCEL))
+        for number in range(1, 5) if scenario.gated else ():
+            if random.random() < 0.6:
+                answer = {"request_id": f"entry-{number}", "decision": "approve"}
+                asks.append(Ask(random.uniform(0.0, 60.0), job_id, Verb.RESPOND, answer))
     return asks
 
 
