@@ -312,7 +312,9 @@ def _failed(
     error = outcome.error if outcome.error is not None else outcome.result
     text = failure_text(error)
     memory.last_error = text
-    if compiled.failure_type is not None and flight.message is not None:
+    if turn.step != NO_STEP and _is_undone(turn, turn.step, flight.attempt):
+        _land(turn, index)
+    elif compiled.failure_type is not None and flight.message is not None:
         _land(turn, index)
         _fall_back(turn, index, flight, flight.message, outcome, compiled.failure_type)
     elif turn.step != NO_STEP:

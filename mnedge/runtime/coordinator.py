@@ -294,25 +294,32 @@ class Coordinator:
         """Make the batch durable, however long the disk is full; memory never runs ahead of it."""
         if not applied.facts:
             return
-        records = applied.records
-        last_seq = applied.first_seq + len(records) - 1
+        last_seq = applied.first_seq + len(applied.records) - 1
         while True:
             try:
                 await self._stores.journal.append(
                     self.record.job_id,
                     self._claim.epoch,
                     applied.first_seq,
-                    records,
+                    applied.records,
                     sync=applied.decides,
                 )
-                self._since_snapshot_bytes += sum(map(len, records))
+                self._since_snapshot_bytes += sum(map(len, applied.records))
                 break
             except UnavailableError:
                 await trio.sleep(RETRY_S)
             await self._insist(self._read_again)
             if self._state.last_seq >= last_seq:
                 break  # it was kept after all; only the answer was lost
-            self._apply_all(applied.first_seq, applied.facts)
+            self._apply_now(applied)
+
+    def _apply_now(self, applied: Applied) -> None:
+        """Apply a refused batch again, as of now: what it starts has its whole time before it."""
+        at = self._clock()
+        facts = [msgspec.structs.replace(fact, at=max(fact.at, at)) for fact in applied.facts]
+        again = self._apply_all(applied.first_seq, facts)
+        applied.facts, applied.records = again.facts, again.records
+        applied.commands, applied.events = again.commands, again.events
 
     async def _insist(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do it, trying again while the disk is full, read-only or failing."""

@@ -180,6 +180,25 @@ async def test_a_full_disk_holds_the_job_up_and_loses_nothing(tmp_path, autojump
     assert numbers(rig, "job-1") == list(range(1, record.events + 1))
 
 
+async def test_the_time_of_an_attempt_begins_when_the_disk_takes_it(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig:
+        journal = rig.store.journal
+        append = journal.append
+
+        async def full_at_first(*args, **more):
+            if trio.current_time() < 40:
+                raise UnavailableError("no space left on device")
+            await append(*args, **more)
+
+        await submitted(rig, two_steps(fetch={"timeout_s": 25}))
+        journal.append = full_at_first
+        async with rig.host() as host:
+            await host.start_job("job-1")
+            assert (await host.finished("job-1")).status is JobStatus.COMPLETED
+    assert [order.workflow["attempt"] for order in rig.executor.orders] == [1, 1]
+    assert all(order.workflow["deadline_at"] > EPOCH + 40 for order in rig.executor.orders)
+
+
 async def test_a_clock_set_back_a_day_changes_no_order_and_no_deadline(tmp_path, autojump_clock):
     steps = [0.0]
 

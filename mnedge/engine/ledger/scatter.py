@@ -42,6 +42,7 @@ def scatter(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
         add_step(turn, instance)
         put_first(turn, instance, [_item_message(turn, step, instance, index, item)])
         instances[target.number].append(instance.number)
+        turn.touch(instance.number)
     _rewire(turn, instances)
     ids = [turn.ledger.steps[number].step_id for ones in instances.values() for number in ones]
     tell_step(

@@ -100,6 +100,16 @@ def test_nothing_to_scatter_skips_the_target_once_the_scatterer_is_done():
     assert run.told("workflow_step_scattered")[0]["count"] == 0
 
 
+def test_instances_of_a_step_without_parents_start_at_once():
+    run = Run(flow([step("cut"), step("root")], [], seeds={"cut": [{}], "root": [{}]}, sink=None))
+    run.finish("cut", said(("workflow_step_scatter", {"target": "root", "items": [1, 2]})))
+    assert run.statuses()["root[0]"] == "running"
+    assert run.statuses()["root[1]"] == "queued"
+    run.finish_all()
+    run.fired("idle")
+    assert run.state.status == "completed"
+
+
 @pytest.mark.parametrize(
     "payload, reason",
     [
