@@ -253,6 +253,14 @@ class Trial:
         self.check_launches()
         assert not self.left_behind(), f"processes left behind: {self.left_behind()}"
 
+    def launches(self) -> list[str]:
+        """Return what the workers noted: job, attempt and launch of each."""
+        return self.launch_log.read_text().split() if self.launch_log.exists() else []
+
+    def launched(self) -> set[str]:
+        """Return the agents whose workers noted a launch."""
+        return {_token(launch)[1].partition(":")[0] for launch in self.launches()}
+
     def check_events(self) -> None:
         """The run folder shows every event once, in order."""
         numbers = [event["seq"] for event in self.events() if "seq" in event]
@@ -260,7 +268,7 @@ class Trial:
 
     def check_launches(self) -> None:
         """No launch happens twice, and none after the attempt's result was journaled."""
-        launches = self.launch_log.read_text().split() if self.launch_log.exists() else []
+        launches = self.launches()
         twice = [launch for launch, times in Counter(launches).items() if times > 1]
         assert not twice, f"launched twice under one number: {twice}"
         journaled = {

@@ -7,6 +7,7 @@ and many ordinals.
 from collections.abc import Iterator
 from itertools import count, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,15 @@ def unharmed(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return Runs()
 
 
+def at_work(shown: dict[str, Any]) -> set[str]:
+    """Return the executors whose steps were attempted."""
+    executors = {agent["agent_id"] for agent in shown["agents"] if agent["kind"] == "executor"}
+    steps = shown["workflow_state"]["steps"].values()
+    return executors & {
+        agent for step in steps if step["attempt_count"] for agent in step["agent_ids"]
+    }
+
+
 @pytest.mark.parametrize("name, promise", PROMISED)
 def test_a_run_ends_with_the_ledger_of_its_specification(
     name: str, promise: Promise, forge: Forge, tmp_path: Path
@@ -71,6 +81,7 @@ def test_a_run_ends_with_the_ledger_of_its_specification(
     shown = trial.shown()
     assert in_short(shown["workflow_state"], shown["job"]["status"]) == promise.ledger
     assert trial.ledger() == promise.ledger
+    assert trial.launched() == at_work(shown)
     assert not trial.left_behind()
 
 

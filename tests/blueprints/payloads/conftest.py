@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,19 @@ class Bench:
         raw: bytes | None = None,
         encoding: str = "identity",
         environment: dict[str, str] | None = None,
+        parents: Sequence[dict[str, Any]] = (),
+        revision: int = 0,
     ) -> Ran:
         """Run the agent's command on one message. `raw`: the body's bytes, if they are not JSON."""
         config = self.agents[agent_id]["config"]
         workspace, workdir = self.staged(agent_id)
         content = json.dumps(body).encode() if raw is None else raw
         message = {"envelope": {"type": message_type}, "body": body, "stream": stream}
-        context = {"agent_id": agent_id, "agent_state": {} if state is None else state}
+        context = {
+            "agent_id": agent_id,
+            "agent_state": {} if state is None else state,
+            "workflow": {"parents": list(parents), "graph_revision": revision},
+        }
         files = {
             "INPUT_FILE": json.dumps(body).encode(),
             "MESSAGE_FILE": json.dumps(message).encode(),
