@@ -92,7 +92,6 @@ def ask(turn: Turn, request: Request, timeout_s: float | None) -> bool:
     if len(people.pending) >= PENDING_AT_MOST:
         reject(turn, request_id, None, TOO_MANY, request)
         return False
-    people.answered.pop(request_id, None)
     request.asked_at = turn.at
     request.due_at = None if timeout_s is None else turn.at + timeout_s
     request.weight_bytes = weight_of(request.payload)
@@ -142,6 +141,7 @@ def forget(turn: Turn, request: Request, why: str) -> None:
     del people.pending[request.request_id]
     turn.state.kept_bytes -= request.weight_bytes
     turn.clear_timer(f"human:{request.request_id}")
+    people.answered.pop(request.request_id, None)
     people.answered[request.request_id] = why
     if len(people.answered) > ANSWERED_KEPT:
         del people.answered[next(iter(people.answered))]

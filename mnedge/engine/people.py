@@ -250,8 +250,8 @@ def _decide(
 
 def _go_on(turn: Turn, step: StepState, attempt: Attempt) -> None:
     """Give the step's attempt its whole time, unless it waits for another decision."""
-    others = people_of(turn).pending.values()
     here = (step.number, attempt.number)
+    others = people_of(turn).pending.values()
     if any(rests(other) and (other.step, other.attempt) == here for other in others):
         return
     arm(turn, step, attempt)

@@ -26,6 +26,16 @@ def test_only_so_many_lines_and_answers_are_remembered(monkeypatch):
     replays(play)
 
 
+def test_an_id_that_is_used_again_is_the_newest():
+    play = gate(seeds=2)
+    answer(play, "gate-1")
+    answer(play, "gate-2")
+    line(play, "human_input_requested", request_id="gate-1")
+    answer(play, "gate-1", "reject")
+    assert list(play.state.people.answered) == ["gate-2", "gate-1"]
+    replays(play)
+
+
 def test_only_so_many_requests_wait(monkeypatch):
     monkeypatch.setattr(asking, "PENDING_AT_MOST", 2)
     play = gate(seeds=3)

@@ -11,7 +11,7 @@ from mnedge.model.manifest import HumanControl
 from mnedge.model.message import iso_ms
 from mnedge.model.states import JobStatus, StepStatus, Verb
 from tests.engine.humans import REQUIRED, answer, event_types, gate, ids, waiting
-from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of
+from tests.engine.jobs import JOB_ID, Play, agent, edge, spec_of, timers_set
 from tests.engine.ledger.flows import Run, after, flow, step
 from tests.engine.replayed import replays
 
@@ -157,6 +157,7 @@ def test_disabled_passes_on_and_a_notice_too():
 def test_a_gate_is_free_while_people_think():
     play = gate(seeds=3)
     assert ids(play) == ["gate-1", "gate-2", "gate-3"]
+    assert play.state.agents[0].processed == 3
     answer(play, "gate-2")
     answer(play, "gate-3", "reject")
     assert [body["n"] for body in play.received("next")] == [1]
@@ -278,8 +279,10 @@ def test_the_deadline_rests_until_every_gate_of_the_attempt_is_open():
     assert len(ids(run)) == 2
     run.crashed()  # the worker that was lost gets its whole time, yet the gate still waits
     assert run.step("s").current.deadline_at is None
+    run.commands.clear()
     answer(run, "g-1")
     assert run.step("s").current.deadline_at is None
+    assert timers_set(run.commands) == {}
     answer(run, "g-2")
     assert run.step("s").current.deadline_at == 400.0
     replays(run)

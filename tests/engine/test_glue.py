@@ -429,6 +429,23 @@ def test_a_join_takes_one_body_of_each_sender():
     replays(play)
 
 
+def test_after_the_first_the_others_are_late():
+    agents = [
+        agent("a"),
+        agent("b"),
+        agent("j", "step_join", completion_mode="first", output_message_type="t"),
+        agent("x"),
+    ]
+    edges = [edge("a", "j"), edge("b", "j"), edge("j", "x")]
+    play = Play(spec_of(agents, edges, seeds={"a": [{"n": 1}]}))
+    play.sent("b", {"n": 2})
+    assert [body["outputs"] for body in play.received("x")] == [{"a": {"n": 1}}]
+    assert play.told("step_join_duplicate_ignored") == [
+        {"expected_count": 0, "received_count": 1, "emitted": True}
+    ]
+    replays(play)
+
+
 def test_whom_a_join_does_not_expect_it_does_not_count():
     agents = [agent("a"), agent("b"), agent("j", "step_join", expected_sources=["b"])]
     play = Play(spec_of(agents, [edge("a", "j"), edge("b", "j")], seeds={"a": [{}]}))

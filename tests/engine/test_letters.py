@@ -316,6 +316,29 @@ def test_a_letter_for_a_step_is_delivered_to_it_again(monkeypatch):
     assert run.state.status is JobStatus.COMPLETED
 
 
+def test_it_comes_back_to_the_step_it_was_for(monkeypatch):
+    monkeypatch.setattr(gate, "WAITING_AT_MOST", 0)
+    steps = [step("a"), step("one", agent_ids=["w"]), step("two", agent_ids=["w"])]
+    run = Run(flow(steps, [after("a", "one"), after("one", "two")], messages=[], sink=None))
+    envelope = {"envelope": {"to": "w"}, "headers": {"mn.workflow.step_id": "two"}, "body": {}}
+    run.give(MessageArrived(at=run.at, message=normalise(envelope, at=run.at, seed="m")))
+    assert letters(run)[0]["step_id"] == "two"
+    monkeypatch.setattr(gate, "WAITING_AT_MOST", 9)
+    redrive(run, EVERY)
+    assert len(run.step("two").waiting) == 1
+    assert run.step("one").waiting is None
+
+
+def test_a_message_that_was_not_taken_fails_no_attempt(monkeypatch):
+    monkeypatch.setattr(route, "MAX_HOPS_OF_MESSAGE", 0)
+    run = Run(flow([step("a"), step("b")], [after("a", "b")], messages=[]))
+    message = normalise({"envelope": {"to": "a"}, "body": {}}, at=run.at, seed="more")
+    run.give(MessageArrived(at=run.at, message=replace(message, hops=1)))
+    assert len(run.told("workflow_message_dead_lettered")) == 1
+    assert run.step("a").status is StepStatus.RUNNING
+    replays(run)
+
+
 # ---- whatever comes ----
 
 

@@ -78,6 +78,7 @@ def test_nobody_is_late_while_the_job_is_paused():
 
 def test_what_is_asked_in_a_pause_has_its_whole_time_afterwards():
     play = asking(agent("a", "executor"))
+    line(play, "human_notice", text="hello")
     play.asked(Verb.PAUSE)
     play.at = 110.0
     play.ended(outcome=says(request("r1")))
@@ -186,6 +187,7 @@ def test_a_tool_may_say_only_that_it_is_approved():
 def test_approved_follows_from_the_decision():
     play = gate()
     line(play, "human_input_received", request_id="gate-1", decision="reject", approved=True)
+    assert play.told("human_input_received")[0]["approved"] is False
     assert play.told("human_decision_applied")[0]["approved"] is False
     assert play.received("next") == []
 
@@ -335,6 +337,15 @@ def test_a_worker_that_settles_it_itself_asks_nobody():
     replays(play)
 
 
+def test_a_worker_settles_no_other_workers_request():
+    agents = [agent("a", "executor"), agent("b", "executor")]
+    play = Play(spec_of(agents, entrypoints=["a", "b"], seeds={}, human=REQUIRED))
+    first, second = play.launches
+    play.ended(first, says(request("r")))
+    play.ended(second, says(NamedEvent(type="human_decision_applied", payload={"request_id": "r"})))
+    assert ids(play) == ["r"]
+
+
 def test_a_worker_cannot_open_a_gate():
     agents = [agent("fork"), agent("gate", approval_mode="x"), agent("a", "executor"), agent("z")]
     edges = [edge("fork", "gate"), edge("fork", "a"), edge("gate", "z")]
@@ -357,6 +368,7 @@ def test_a_worker_at_work_reads_the_answer_itself():
     play.crashed()
     play.give(live(play, request("r")))  # the next launch asks again
     assert len(play.told("human_input_requested")) == 1
+    assert "human_input_rejected" not in play.types
     answer(play, "r")
     assert play.told("human_decision_applied")[0]["approved"] is True
     assert len(play.launches) == 2
