@@ -198,7 +198,6 @@ def _act(
         reports.report(turn, index, event, flight.attempt)
         if state.status in TERMINAL:
             return
-    undone = number != NO_STEP and _is_undone(turn, number, flight.attempt)
     completions = [] if is_orphan(turn, flight) else structured.completions
     for completion in sorted(completions, key=lambda one: one.scope != "step"):
         result = payload if completion.default else completion.value
@@ -209,6 +208,7 @@ def _act(
         # What came in is not what the step brings forth: kept, it would grow from step to step.
         own = {key: value for key, value in payload.items() if key != "input"}
         complete_if_current(turn, number, flight.attempt, own)
+    undone = number != NO_STEP and _is_undone(turn, number, flight.attempt)
     action = 1 + len(structured.events) + len(completions)
     if compiled.emits is not None and not undone:
         _emit_result(turn, index, message, compiled.emits, payload, action)

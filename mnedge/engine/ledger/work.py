@@ -171,6 +171,7 @@ def park_work(turn: Turn, step: StepState) -> None:
             flight is None
             or flight.step_id != step.step_id
             or flight.phase != RUNNING
+            or step.current is None
             or compiled.kind is not AgentKind.EXECUTOR
             or compiled.needs_review
         ):

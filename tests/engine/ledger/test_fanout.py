@@ -2,10 +2,11 @@
 
 import pytest
 
+from mnedge.model.commands import RunAttempt
 from mnedge.model.facts import Emission, MessageArrived, NamedEvent, WorkerSaid
 from mnedge.model.message import normalise
 from mnedge.model.states import Verb
-from tests.engine.jobs import edge
+from tests.engine.jobs import edge, failed
 from tests.engine.ledger.dynamic import (
     add_edge,
     add_step,
@@ -254,16 +255,49 @@ def test_only_a_controller_may_checkpoint():
 # ---- cuts, pauses, crashes ----
 
 
-def test_a_worker_that_fans_out_while_it_runs_is_stopped():
-    run = decision()
+def spoken(run: Run) -> RunAttempt:
+    """Let the controller's worker publish its fan-out while it runs; return its launch."""
     (launch,) = run.out
     event = fan_out("a").structured.events[0]
     run.give(WorkerSaid(at=run.at, work_id=launch.attempt_id, launch=1, event=event))
+    return launch
+
+
+def test_a_worker_that_fans_out_while_it_runs_may_end_what_it_does():
+    run = decision()
+    launch = spoken(run)
     assert run.statuses()["decide"] == "waiting"
-    assert [one.workflow["step_id"] for one in run.out] == ["a"]
+    assert [one.workflow["step_id"] for one in run.out] == ["decide", "a"]
+    mail = Emission(type="note", to="sink", body={"n": 1})
+    run.ended(launch, said(emissions=[mail], has_next_state=True, next_state={"seen": 1}))
+    assert {"n": 1} in run.received("sink")
+    assert not run.received("report")
+    run.finish("a")
+    (launch,) = run.out
+    assert (launch.workflow["attempt"], launch.agent_state) == (2, {"seen": 1})
+
+
+def test_a_controller_is_not_woken_before_its_worker_has_ended():
+    run = decision()
+    launch = spoken(run)
+    run.finish("a")
+    assert run.step("decide").status == "queued"
+    run.ended(launch, failed())
+    (launch,) = run.out
+    assert launch.workflow["attempt"] == 2
+    assert run.state.status == "running"
+    check_ledger(run.job, run.state)
+
+
+def test_a_pause_lets_a_worker_whose_attempt_is_over_end():
+    run = decision()
+    launch = spoken(run)
+    run.asked(Verb.PAUSE)
+    assert launch in run.out
     run.ended(launch)
-    (told,) = run.told("workflow_step_stale_output_ignored")
-    assert told["attempt_status"] == "checkpointed"
+    run.asked(Verb.RESUME)
+    run.finish_all()
+    assert run.state.status == "completed"
 
 
 def test_an_answer_that_completes_what_it_has_checkpointed_is_stale():
