@@ -205,6 +205,35 @@ def test_an_upstream_that_ended_without_sending_is_not_waited_for():
     replays(run)
 
 
+@pytest.mark.parametrize("items", [[], ["x", "y"]])
+def test_a_start_behind_a_scatter_waits_for_an_instance_if_there_is_one(items):
+    fields = {
+        "plan": ref("upstream", "agent_id", step_id="plan"),
+        "w": ref("upstream", step_id="w"),
+    }
+    agents = [
+        agent("plan", "executor", output_message_type="planned"),
+        agent("w", "executor", output_message_type="w_done"),
+        source("s", "plan", "w", fields=fields),
+        worker("s__x"),
+    ]
+    messages = [edge("plan", "s__start"), edge("w", "s__start"), edge("s__start", "s__x")]
+    steps = [step("plan"), step("w"), step("s", agent_ids=["s__start", "s__x"])]
+    edges = [
+        after("plan", "w"),
+        after("plan", "s"),
+        after("w", "s", "done", "skipped"),
+    ]
+    run = Run(flow(steps, edges, agents=agents, messages=messages, sink=None))
+    run.finish("plan", said(("workflow_step_scatter", {"target": "w", "items": items})))
+    for number in range(len(items)):
+        assert run.received("s__x") == []
+        run.finish(f"w[{number}]", sdk(n=number))
+    (body,) = run.received("s__x")
+    assert body["outputs"] == {"plan": "plan", "w": {"n": 0} if items else None}
+    replays(run)
+
+
 def test_a_start_whose_rule_asks_for_one_does_not_wait_for_the_others():
     run = gathering("one_success")
     run.finish("a", sdk(text="hello"))
@@ -554,6 +583,13 @@ def test_what_was_handed_on_weighs_no_more():
     assert play.state.kept_bytes > 999
     play.sent("b", {"t": "y" * 999})
     assert 0 < play.state.kept_bytes < 99
+
+
+def test_run_inputs_that_were_handed_on_weigh_no_more():
+    play = Play(spec_of([source("s"), agent("x")], [], seeds={"s__start": [{"t": "x" * 999}]}))
+    assert play.types.count("step_source_dispatched") == 1
+    assert play.state.kept_bytes < 99
+    replays(play)
 
 
 def test_people_see_what_such_an_agent_has():
