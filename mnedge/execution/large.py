@@ -31,6 +31,8 @@ from mnedge.ports import Blobs
 THREAD_FROM_BYTES = 1 << 20
 """Larger values are decoded in a thread, so that others are served meanwhile."""
 
+_SCATTER, _PATCH = "workflow_step_scatter", "workflow_graph_patch"
+
 
 async def plain(tree: Any, blobs: Blobs) -> Any:
     """Return the tree as plain JSON values, everything loaded.
@@ -87,8 +89,22 @@ class Offload:
         )
 
     async def event(self, event: NamedEvent) -> NamedEvent:
-        """Return the event with a payload that fits."""
+        """Return the event with a payload that fits.
+
+        The engine reads every operation of a patch, which has bounds of its own, and the list of
+        items of a scatter.
+        """
+        if event.type == _PATCH:
+            return event
+        if event.type == _SCATTER and weight_of(event.payload) > INLINE_LIMIT_BYTES:
+            payload = {key: await self._items(member) for key, member in event.payload.items()}
+            return NamedEvent(type=event.type, payload=payload)
         return NamedEvent(type=event.type, payload=await self.members(event.payload))
+
+    async def _items(self, member: Any) -> Any:
+        if isinstance(member, list):
+            return [await self.value(item) for item in member]
+        return await self.value(member)
 
     async def completion(self, completion: Completion) -> Completion:
         """Return the completion with a value that fits."""

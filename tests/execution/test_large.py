@@ -99,3 +99,19 @@ async def test_a_store_that_cannot_take_it_is_told(offload, blobs):
     with pytest.raises(UnavailableError):
         await offload.value(BIG)
     assert (await offload.value(BIG)).digest in blobs.kept
+
+
+async def test_the_items_of_a_scatter_stay_a_list_however_many(offload):
+    items = [{"n": number} for number in range(10_000)]
+    event = NamedEvent(type="workflow_step_scatter", payload={"target": "t", "items": items})
+    assert await offload.event(event) == event
+    event = NamedEvent(type="workflow_step_scatter", payload={"target": "t", "items": [1, BIG]})
+    fitted = await offload.event(event)
+    assert fitted.payload["items"][0] == 1
+    assert type(fitted.payload["items"][1]) is BlobRef
+
+
+async def test_a_patch_stays_as_it_is(offload):
+    operations = [{"op": "add_step", "id": f"s{number}", "with": {"x": BIG}} for number in range(3)]
+    event = NamedEvent(type="workflow_graph_patch", payload={"operations": operations})
+    assert await offload.event(event) is event
