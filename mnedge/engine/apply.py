@@ -83,6 +83,8 @@ def apply(
     state.at = max(state.at, float(fact.at))
     turn = Turn(job, state)
     _act(turn, fact)
+    if state.status is JobStatus.PAUSED:
+        run.pausing(turn)  # for a person to look: no clock runs on meanwhile
     if turn.ended:
         follow_up(turn)
     letters.tell_steps(turn)

@@ -31,7 +31,7 @@ from mnedge.engine.ledger.settle import (
 )
 from mnedge.engine.ledger.state import ChildRun, Origin, StepEdgeState, StepState
 from mnedge.engine.ledger.telling import error_of, tell_step
-from mnedge.engine.ledger.work import NO_AGENT, close
+from mnedge.engine.ledger.work import NO_AGENT, close, keep_saved
 from mnedge.engine.route import Draft, deliver, outgoing, remember_output
 from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
@@ -98,7 +98,8 @@ def follow(turn: Turn, step: StepState) -> None:
 def _start(turn: Turn, parent: StepState, child: ChildWorkflow, output: Any, speaker: int) -> None:
     attempt = parent.current
     close(turn, parent, AttemptStatus.CHECKPOINTED, speaker=speaker)
-    parent.status, parent.saved = StepStatus.WAITING, None
+    parent.status = StepStatus.WAITING
+    keep_saved(turn, parent, None)
     keep_output(turn, parent, output)
     inputs = mapped(output, child.inputs)
     turn.ledger.child_runs[parent.number] = run = ChildRun(inputs)

@@ -22,7 +22,7 @@ from mnedge.engine.ledger.graph import remove_edge, remove_step
 from mnedge.engine.ledger.settle import trigger
 from mnedge.engine.ledger.state import HISTORY_BYTES, FanOut, Patch, StepState
 from mnedge.engine.ledger.telling import moment, tell_step
-from mnedge.engine.ledger.work import NO_AGENT, close
+from mnedge.engine.ledger.work import NO_AGENT, close, keep_saved
 from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
 from mnedge.model.states import TERMINAL_STEP, AttemptStatus, StepStatus
@@ -31,7 +31,8 @@ from mnedge.model.states import TERMINAL_STEP, AttemptStatus, StepStatus
 def let_rest(turn: Turn, step: StepState, patch_id: str = "", speaker: int = NO_AGENT) -> None:
     """Close the controller's attempt as checkpointed; it waits for that patch, or a message."""
     close(turn, step, AttemptStatus.CHECKPOINTED, speaker=speaker)
-    step.status, step.saved = StepStatus.WAITING, None
+    step.status = StepStatus.WAITING
+    keep_saved(turn, step, None)
     fan_out = turn.ledger.fan_outs.setdefault(step.number, FanOut())
     fan_out.patch_id = patch_id
     turn.ended[step.number] = None

@@ -13,7 +13,7 @@ from mnedge.engine.ledger.places import has_place, stand_in_line
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import tell_step
 from mnedge.engine.ledger.triggers import blocked_on, satisfied
-from mnedge.engine.ledger.work import begin, record, tell_stale
+from mnedge.engine.ledger.work import begin, keep_saved, record, tell_stale
 from mnedge.engine.route import dead_letter, make_ready
 from mnedge.engine.turn import Turn
 from mnedge.model.message import Message
@@ -21,6 +21,8 @@ from mnedge.model.states import TERMINAL_STEP, StepStatus
 
 WAITING_AT_MOST = 10_000
 """Messages that wait for one step; those beyond are dead letters."""
+SAVED_AT_MOST = 10_000
+"""Messages of one attempt that a retry delivers again: the newest."""
 
 
 def step_for(turn: Turn, index: int, message: Message) -> int:
@@ -57,6 +59,7 @@ def admit(turn: Turn, index: int, message: Message, *, released: bool = False) -
     if attempt is None:
         attempt = begin(turn, step, index, message)
         leave_line(turn, step)
+        _come_first(turn, step)
     _save(turn, step, message)
     step.last_message_id = message.message_id
     record(turn, step, message, "running", attempt.number)
@@ -136,10 +139,16 @@ def _is_stale(turn: Turn, step: StepState, message: Message) -> bool:
 
 def _save(turn: Turn, step: StepState, message: Message) -> None:
     """Keep the message for a retry: the newest, or in a step of many agents all from outside."""
-    if turn.definition(step).is_alone or step.saved is None:
-        step.saved = [message]
+    saved = step.saved
+    if turn.definition(step).is_alone or saved is None:
+        keep_saved(turn, step, [message])
     elif ATTEMPT_ID not in message.headers:
-        step.saved.append(message)
+        saved.append(message)
+        change_bytes = message.weight_bytes
+        if len(saved) > SAVED_AT_MOST:
+            change_bytes -= saved.pop(0).weight_bytes
+        step.saved_bytes += change_bytes
+        turn.state.kept_bytes += change_bytes
 
 
 def _wait(turn: Turn, step: StepState, message: Message) -> bool:
@@ -178,6 +187,8 @@ def release(turn: Turn, step: StepState) -> None:
                 agent.due = deque()
             agent.due.append(step.number)
             step.due = [*step.due, index]
+            if step.status is StepStatus.RUNNING:
+                _come_first(turn, step)
         if agent.due and agent.due[0] == step.number:
             stand_in_line(turn, index)
         make_ready(turn, index)
@@ -188,6 +199,24 @@ def leave_line(turn: Turn, step: StepState) -> None:
     step.ticket = 0
     for index in list(step.due):
         stand_in_line(turn, index)
+
+
+def _come_first(turn: Turn, step: StepState) -> None:
+    """Let agents work for a step that runs before any that waits for a place: it has one."""
+    if turn.compiled_ledger.workflow.max_parallel_steps is None:
+        return
+    for index in step.due:
+        agent = turn.state.agents[index]
+        if agent.due and agent.due[0] != step.number and _waits_for_place(turn, agent.due[0]):
+            agent.due.remove(step.number)
+            agent.due.appendleft(step.number)
+            stand_in_line(turn, index)
+            make_ready(turn, index)
+
+
+def _waits_for_place(turn: Turn, number: int) -> bool:
+    step = turn.ledger.steps.get(number)
+    return step is not None and step.current is None
 
 
 def take_due(turn: Turn, index: int) -> Message | None:
@@ -204,7 +233,7 @@ def take_due(turn: Turn, index: int) -> Message | None:
         turn.state.queued_bytes -= message.weight_bytes
         if not any(other.to == compiled.agent_id for other in step.waiting or ()):
             _forget_due(turn, step, index)
-        if STEP_ID not in message.headers:
+        if message.headers.get(STEP_ID) != step.step_id:
             message = replace(message, headers={**message.headers, STEP_ID: step.step_id})
         return message
     return None

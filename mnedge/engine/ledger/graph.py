@@ -47,7 +47,7 @@ def remove_step(turn: Turn, number: int) -> None:
     if group is not None:
         group.steps.remove(number)
         group.open -= step.status not in TERMINAL_STEP
-    turn.state.kept_bytes -= _bytes_of(step) + step.weight_bytes
+    turn.state.kept_bytes -= _bytes_of(step) + step.weight_bytes + step.saved_bytes
 
 
 def _group_of(ledger: LedgerState, step: StepState) -> Patch | ChildRun | None:
@@ -61,7 +61,10 @@ def _group_of(ledger: LedgerState, step: StepState) -> Patch | ChildRun | None:
 
 
 def _bytes_of(step: StepState) -> int:
-    return STEP_BYTES + (0 if step.origin is None else weight_of(step.origin.step_input))
+    origin = step.origin
+    if origin is None:
+        return STEP_BYTES
+    return STEP_BYTES + weight_of(origin.step_input) + weight_of(origin.map_item)
 
 
 def add_edge(turn: Turn, edge: StepEdgeState) -> int:

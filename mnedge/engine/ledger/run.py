@@ -84,18 +84,21 @@ def _carry(turn: Turn, name: str, kept: Any) -> None:
     status = kept.get("status")
     if status in list(SUCCESSFUL_STEP):
         step.status = StepStatus(status)
-        step.outcome = StepOutcome(kept["outcome"]) if kept.get("outcome") else None
+        outcome = kept.get("outcome")
+        step.outcome = StepOutcome(outcome) if outcome in list(StepOutcome) else None
         step.reason = "carried over"
         step.ended_at = turn.at
         keep_output(turn, step, kept.get("output"))
         ledger.unfinished -= 1
         count_ended(turn, step)
         return
-    if isinstance(kept.get("idempotency_key"), str):
-        step.retry_key = kept["idempotency_key"]
+    key, given = kept.get("idempotency_key"), kept.get("messages")
+    if isinstance(key, str) and key:
+        step.retry_key = key
     messages = [
         normalise(tree, at=turn.at, seed=f"{turn.state.job_id}:{name}:{place}")
-        for place, tree in enumerate(kept.get("messages", ()))
+        for place, tree in enumerate(given if isinstance(given, list) else ())
+        if isinstance(tree, dict)
     ]
     if messages:
         gate.put_first(turn, step, [one for one in messages if one.to in turn.job.index_of])
@@ -230,11 +233,12 @@ def _stall(turn: Turn) -> None:
 
 
 def pausing(turn: Turn) -> None:
-    """Stop what steps have out, and every clock of theirs."""
+    """Stop what steps have out, and every clock of theirs; once."""
     ledger = turn.state.ledger
-    if ledger is None:
+    if ledger is None or ledger.paused_at is not None:
         return
-    turn.tell("job_pausing")
+    if turn.running:
+        turn.tell("job_pausing")
     ledger.paused_at = turn.at
     for step in ledger.steps.values():
         if step.status not in _ACTIVE:

@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from mnedge.engine.job import fail
 from mnedge.engine.ledger.gate import put_first
 from mnedge.engine.ledger.graph import add_edge, add_step, remove_edge
 from mnedge.engine.ledger.settle import reconsider, skip
-from mnedge.engine.ledger.state import Origin, StepState
+from mnedge.engine.ledger.state import EDGE_BYTES, STEP_BYTES, Origin, StepState
 from mnedge.engine.ledger.telling import tell_step
 from mnedge.engine.turn import Turn
 from mnedge.model.ids import derived_id
@@ -30,6 +31,10 @@ def scatter(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
         tell_step(turn, "workflow_step_scatter_rejected", step, reason=found)
         return
     targets, items = found
+    size_bytes = turn.state.size_bytes + _growth_bytes(turn, targets, len(items))
+    if size_bytes > turn.job.max_state_bytes:
+        _fail_too_large(turn, step, size_bytes)
+        return
     names = [target.step_id for target in targets]
     if not items:
         turn.ledger.unmapped[step.number] = [target.number for target in targets]
@@ -90,7 +95,43 @@ def _checked(
         if not turn.definition(target).agents:
             return f"target {name} has no agent"
         targets.append(target)
+    for index in range(len(items)):
+        name = _instance_id(targets[index % len(targets)], index)
+        if name in ledger.step_of:
+            return f"step {name} exists already"
     return targets, items
+
+
+def _instance_id(target: StepState, index: int) -> str:
+    return f"{target.step_id}[{index}]"
+
+
+def _growth_bytes(turn: Turn, targets: list[StepState], items: int) -> int:
+    """Return about what the instances and their edges take: these are a product where scatters
+    meet."""
+    ledger = turn.ledger
+    times = {
+        target.number: len(range(place, items, len(targets)))
+        for place, target in enumerate(targets)
+    }
+    touching = {number: None for one in targets for number in (*one.ins, *one.outs)}
+    edges = sum(
+        times.get(ledger.edges[number].source, 1) * times.get(ledger.edges[number].target, 1)
+        for number in touching
+    )
+    return items * STEP_BYTES + edges * EDGE_BYTES
+
+
+def _fail_too_large(turn: Turn, step: StepState, size_bytes: int) -> None:
+    most = turn.job.max_state_bytes
+    fail(
+        turn,
+        None,
+        f"what step {step.step_id} scatters would make the job's state take {size_bytes} bytes,"
+        f" more than its max_state_bytes of {most}",
+        component="engine",
+        code="job.max_state_bytes",
+    )
 
 
 def _instance(turn: Turn, target: StepState, index: int, item: Any) -> StepState:
@@ -98,7 +139,7 @@ def _instance(turn: Turn, target: StepState, index: int, item: Any) -> StepState
     before = target.origin or Origin()
     return StepState(
         number=0,
-        step_id=f"{target.step_id}[{index}]",
+        step_id=_instance_id(target, index),
         definition=target.definition,
         label=f"{label} [{index}]",
         origin=replace(before, map_index=index, map_item=item),

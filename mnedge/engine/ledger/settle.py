@@ -14,7 +14,7 @@ from mnedge.engine.ledger.places import give_places
 from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import agent_id_of, error_of, moment, tell_step
 from mnedge.engine.ledger.triggers import impossible, is_synthetic, satisfied
-from mnedge.engine.ledger.work import NO_AGENT, clear_timers, close, record
+from mnedge.engine.ledger.work import NO_AGENT, clear_timers, close, keep_saved, record
 from mnedge.engine.state import Timer
 from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
@@ -63,7 +63,7 @@ def resolve(
     step.reason, step.error = reason, error
     step.ended_at, step.retry_at = turn.at, None
     if status is not StepStatus.FAILED:
-        step.saved = None  # else a job that goes on with this one delivers it again
+        keep_saved(turn, step, None)  # else a job that goes on with this one delivers it again
     keep_output(turn, step, output)
     ledger = turn.ledger
     if status in SUCCESSFUL_STEP:
@@ -208,7 +208,7 @@ def attempt_failed(
     reason = str(error["details"]["message"])
     close(turn, step, AttemptStatus.FAILED, reason, error)
     step.last_error = error
-    tries = _tries(step)
+    tries = step.tries
     if not final and tries < definition.max_attempts:
         _wait_for_retry(turn, step, definition, tries, reason, error)
     else:
@@ -216,21 +216,19 @@ def attempt_failed(
     reconsider(turn)
 
 
-def _tries(step: StepState) -> int:
-    """Return how many of its newest attempts failed one after another."""
-    count = 0
-    for attempt in reversed(step.attempts):
-        if attempt.status is not AttemptStatus.FAILED:
-            break
-        count += 1
-    return count
+def _delay_ms(definition: Step, tries: int) -> int:
+    """Return how long to wait after so many failed attempts."""
+    try:
+        factor = definition.retry_backoff_multiplier ** (tries - 1)
+    except OverflowError:
+        return MAX_BACKOFF_MS if definition.retry_backoff_ms else 0
+    return int(min(definition.retry_backoff_ms * factor, MAX_BACKOFF_MS))
 
 
 def _wait_for_retry(
     turn: Turn, step: StepState, definition: Step, tries: int, reason: str, error: dict[str, Any]
 ) -> None:
-    factor = definition.retry_backoff_multiplier ** (tries - 1)
-    delay_ms = int(min(definition.retry_backoff_ms * factor, MAX_BACKOFF_MS))
+    delay_ms = _delay_ms(definition, tries)
     step.status = StepStatus.RETRY_WAIT
     step.retry_at = turn.at + delay_ms / 1000
     tell_step(
@@ -258,10 +256,11 @@ def _wait_for_retry(
 def retry(turn: Turn, step: StepState) -> None:
     """Deliver again what the failed attempt had taken."""
     turn.clear_timer(f"step:{step.step_id}:retry", tell=False)
-    saved, step.saved, step.retry_at = step.saved, None, None
+    saved, step.retry_at = step.saved, None
+    keep_saved(turn, step, None)
     if not saved:
         reason = "workflow retry has no saved message"
-        exhausted(turn, step, reason, error_of(turn, step, reason, attempt=None), _tries(step))
+        exhausted(turn, step, reason, error_of(turn, step, reason, attempt=None), step.tries)
         return
     number = step.attempt_count + 1
     gate.put_first(turn, step, [_again(turn, step, message, number) for message in saved])
@@ -368,7 +367,10 @@ def timer_fired(turn: Turn, kind: str, number: int) -> None:
     if step is None or step.status in TERMINAL_STEP:
         return
     if kind == "retry":
-        if step.status is StepStatus.RETRY_WAIT:
+        if step.status is StepStatus.RETRY_WAIT and step.retry_at is not None:
+            if step.retry_at > turn.at:
+                turn.set_timer(f"step:{step.step_id}:{kind}", Timer(step.retry_at, kind, number))
+                return
             retry(turn, step)
             reconsider(turn)
         return

@@ -105,6 +105,10 @@ class StepState(Struct, array_like=True):
     """It was the so many-th step to complete; 0: it has not."""
     ticket: int = 0
     """It was queued as the so many-th step; 0: it is not queued."""
+    tries: int = 0
+    """So many of its newest attempts failed one after another."""
+    saved_bytes: int = 0
+    """About what `saved` takes."""
 
     @property
     def current(self) -> Attempt | None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from mnedge.engine.ledger.state import ATTEMPTS_KEPT, Attempt, MessageRecord, StepState
 from mnedge.engine.ledger.telling import moment, tell_step
 from mnedge.engine.route import make_ready
-from mnedge.engine.state import PARKED, RUNNING, Timer
+from mnedge.engine.state import PARKED, RUNNING, ModuleMemory, Timer
 from mnedge.engine.turn import Turn
 from mnedge.model.commands import StopAttempt
 from mnedge.model.facts import Note
@@ -20,6 +20,8 @@ from mnedge.model.states import AgentKind, AttemptStatus, StepStatus
 NO_AGENT = -1
 CUT_KEPT = 1000
 RECORDS_KEPT = 10_000
+MOST_SILENCE_MS = 1e12
+"""However long a beacon says that the next may be away."""
 
 
 def begin(turn: Turn, step: StepState, agent: int, message: Message) -> Attempt:
@@ -31,7 +33,7 @@ def begin(turn: Turn, step: StepState, agent: int, message: Message) -> Attempt:
     attempt = Attempt(number, agent, message.message_id, key, turn.at)
     step.attempt_count = number
     step.attempts = [*step.attempts[1 - ATTEMPTS_KEPT :], attempt]
-    step.saved = None
+    keep_saved(turn, step, None)
     step.retry_at = None
     if step.started_at is None:
         step.started_at = turn.at
@@ -48,6 +50,13 @@ def begin(turn: Turn, step: StepState, agent: int, message: Message) -> Attempt:
         message_id=message.message_id,
     )
     return attempt
+
+
+def keep_saved(turn: Turn, step: StepState, messages: list[Message] | None) -> None:
+    """Keep these messages, and no others, for another attempt."""
+    size_bytes = sum(message.weight_bytes for message in messages or ())
+    turn.state.kept_bytes += size_bytes - step.saved_bytes
+    step.saved, step.saved_bytes = messages, size_bytes
 
 
 def arm(turn: Turn, step: StepState, attempt: Attempt) -> None:
@@ -92,8 +101,9 @@ def beacon(turn: Turn, note: Note) -> None:
         return
     definition = turn.definition(step).step
     given = note.payload.get("timeout_ms")
-    is_given = isinstance(given, int | float) and not isinstance(given, bool) and given > 0
-    timeout_ms = given if is_given else definition.heartbeat_ms
+    timeout_ms = definition.heartbeat_ms
+    if isinstance(given, int | float) and not isinstance(given, bool) and given > 0:
+        timeout_ms = min(given, MOST_SILENCE_MS)
     at = max(float(note.at), attempt.last_beacon_at or 0.0)
     attempt.last_beacon_at = at
     timer_id = f"step:{step.step_id}:heartbeat"
@@ -135,6 +145,7 @@ def close(
         attempt.status, attempt.ended_at = status, turn.at
         attempt.reason, attempt.error = reason, error
         failed = status is AttemptStatus.FAILED
+        step.tries = step.tries + 1 if failed else 0
         record(turn, step, attempt.message_id, "failed" if failed else "acked", attempt.number)
     if step.status is StepStatus.RUNNING:
         turn.ledger.running -= 1
@@ -153,6 +164,10 @@ def cut(turn: Turn, step: StepState, reason: str, speaker: int = NO_AGENT) -> No
         if flight.phase == RUNNING:
             turn.commands.append(StopAttempt(attempt_id=flight.work_id, reason=reason))
             _remember_cut(turn, flight.work_id, step.number, flight.attempt)
+        if isinstance(agent.memory, ModuleMemory) and (
+            flight.phase == RUNNING or flight.recovering
+        ):
+            agent.memory.crashed = True  # its worker is gone, or never had its recovery
         for name in ("startup", "restart"):
             turn.clear_timer(f"{name}:{turn.job.agents[index].agent_id}")
         if flight.message is not None:

@@ -1,9 +1,11 @@
 """What an agent may take, and when."""
 
 from mnedge.engine.ledger import gate
-from mnedge.model.facts import Emission, Structured
+from mnedge.model.facts import Emission, MessageArrived, Structured
+from mnedge.model.message import normalise
 from mnedge.model.states import Verb
 from tests.engine.jobs import agent, edge, succeeded
+from tests.engine.ledger.dynamic import changing, detour, patched, path
 from tests.engine.ledger.flows import Run, after, flow, said, step
 
 
@@ -203,3 +205,18 @@ def test_a_paused_job_takes_nothing_and_goes_on_where_it_was():
     run.finish("b")
     run.finish_all()
     assert run.state.status == "completed"
+
+
+def test_a_message_is_taken_for_the_step_that_it_has_waited_for():
+    """What its header names may have come into the graph, and ended, in the meantime."""
+    dig = step("dig", agent_ids=["report"])
+    steps = [step("inspect"), step("report")]
+    run = Run(changing([path()], steps, [after("inspect", "report")], templates=[dig]))
+    value = {"envelope": {"to": "report"}, "headers": {"mn.workflow.step_id": "d1"}, "body": {}}
+    message = normalise(value, at=run.at, seed="d1", sender="external", class_="command")
+    run.give(MessageArrived(at=run.at, message=message))
+    assert run.statuses()["report"] == "blocked"
+    run.finish("inspect", patched(detour("d1"), complete={}))
+    run.finish("d1", said(complete={}))
+    assert run.out[0].workflow["step_id"] == "report"
+    assert run.out[0].message.message_id == message.message_id

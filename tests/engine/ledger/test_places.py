@@ -1,5 +1,7 @@
 """The line for a place among the running steps."""
 
+from mnedge.model.facts import MessageArrived, NamedEvent, WorkerSaid
+from mnedge.model.message import normalise
 from tests.engine.jobs import agent
 from tests.engine.ledger.flows import Run, after, flow, said, step
 
@@ -91,3 +93,43 @@ def test_the_line_survives_a_crash():
     assert out(run) == ["b", "c"]
     run.finish_all()
     assert run.state.status == "completed"
+
+
+def test_a_step_that_runs_is_worked_for_before_one_that_waits_for_a_place():
+    steps = [
+        step("pair", agent_ids=["q", "p"], max_attempts=2, timeout_s=None),
+        step("first", agent_ids=["p"]),
+        step("then", agent_ids=["p"]),
+    ]
+    spec = flow(
+        steps,
+        [after("first", "then")],
+        agents=[agent(name, "executor", workflow_complete_step=False) for name in "pq"],
+        messages=[],
+        seeds={"q": [{}]},
+        sink=None,
+        workflow={"max_parallel_steps": 1},
+    )
+    run = Run(spec)
+    sent_for(run, "p", "pair")
+    run.ended(next(one for one in run.out if one.agent_id == "p"))
+    run.fail("pair")  # both messages are to be delivered again
+    sent_for(run, "p", "then")
+    sent_for(run, "p", "first")
+    (launch,) = run.out
+    event = NamedEvent(type="workflow_step_completed", payload={})
+    run.give(WorkerSaid(at=run.at, work_id=launch.attempt_id, launch=1, event=event))
+    assert run.statuses() == {"pair": "retry_wait", "first": "completed", "then": "queued"}
+    run.fired("step:pair:retry")
+    run.ended(launch)
+    assert [(one.agent_id, one.workflow["step_id"]) for one in run.out] == [
+        ("q", "pair"),
+        ("p", "pair"),
+    ]
+
+
+def sent_for(run: Run, to: str, step_id: str) -> None:
+    value = {"envelope": {"to": to}, "headers": {"mn.workflow.step_id": step_id}, "body": {}}
+    seed = f"{to}:{step_id}"
+    message = normalise(value, at=run.at, seed=seed, sender="external", class_="command")
+    run.give(MessageArrived(at=run.at, message=message))

@@ -1,9 +1,10 @@
 """The run as a whole."""
 
 import msgspec
+import pytest
 
 from mnedge.model.facts import Submitted
-from mnedge.model.states import StepOutcome
+from mnedge.model.states import StepOutcome, Verb
 from tests.engine.jobs import agent, edge, succeeded
 from tests.engine.ledger.flows import Run, after, flow, said, step
 
@@ -121,3 +122,31 @@ def test_a_service_with_steps_completes_like_a_batch():
     run = Run(flow([step("a")], [], job_type="service"))
     run.finish("a")
     assert run.state.status == "completed"
+
+
+def test_no_clock_of_a_step_runs_while_a_person_has_to_look_at_the_job():
+    run = Run(flow([step("a", timeout_s=10)], [], policies={"recovery_mode": "manual_recover"}))
+    run.crashed()
+    assert run.state.status == "paused"
+    assert run.timers == {}
+    run.at += 1000
+    run.asked(Verb.RESUME)
+    assert run.timers == {"step:a:deadline": run.at + 10}
+    assert [(one.workflow["attempt"], one.launch) for one in run.launches] == [(1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"status": "completed", "outcome": ["odd"]},
+        {"status": ["completed"], "messages": None},
+        {"status": "failed", "messages": [None, 1, "x"], "idempotency_key": ""},
+        ["completed"],
+        None,
+    ],
+)
+def test_a_step_that_cannot_be_carried_over_begins_anew_or_has_no_outcome(kept):
+    run = Run(flow([step("a"), step("b")], [after("a", "b")]), started=False)
+    run.give(Submitted(at=run.at, carried={"a": kept, "ghost": kept}))
+    assert run.step("a").outcome is None
+    assert run.step("a").retry_key is None

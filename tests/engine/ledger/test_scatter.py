@@ -202,3 +202,37 @@ def test_a_scatter_of_ten_thousand_steps_completes():
     assert run.state.status == "completed"
     statuses = list(run.statuses().values())
     assert (statuses.count("completed"), statuses.count("skipped")) == (10_002, 1)
+
+
+def test_scatters_that_multiply_each_other_fail_the_job_before_they_fill_the_memory():
+    run = Run(
+        flow(
+            [step("a"), step("b"), step("c")],
+            [after("a", "b"), after("b", "c")],
+            policies={"max_state_bytes": 20_000_000},
+        )
+    )
+    payload = {"target": "b", "items": list(range(1000))}
+    run.finish("a", said(("workflow_step_scatter", payload), complete={}))
+    payload = {"target": "c", "items": list(range(100_000)), "max_items": 100_000}
+    run.finish("b[0]", said(("workflow_step_scatter", payload)))
+    assert run.finished.error["code"] == "job.max_state_bytes"
+    assert "step b[0] scatters" in run.finished.error["details"]["message"]
+    assert len(run.state.ledger.edges) < 5000
+
+
+def test_an_instance_takes_no_other_steps_id():
+    run = Run(flow([step("cut"), step("tile"), step("tile[1]")], [after("cut", "tile")]))
+    spread(run, target="tile", items=[1, 2])
+    rejected = run.told("workflow_step_scatter_rejected")[0]
+    assert rejected["reason"] == "step tile[1] exists already"
+    assert run.statuses()["tile"] == "running"
+
+
+def test_the_items_of_instances_weigh():
+    run, other = tiles(), tiles()
+    spread(run, target="tile", items=["x" * 10_000])
+    spread(other, target="tile", items=["x"])
+    for one in (run, other):
+        one.finish("tile[0]", succeeded())
+    assert run.state.kept_bytes > other.state.kept_bytes + 19_000  # and in its agent's output

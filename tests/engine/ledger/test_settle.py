@@ -341,3 +341,50 @@ def test_what_a_step_brings_forth_does_not_hold_what_came_in():
     run.finish("b")
     assert "input" not in run.step("b").output
     assert run.step("b").output["sandbox"]["exit_code"] == 0
+
+
+def test_attempts_are_counted_beyond_those_that_are_kept():
+    run = lone(max_attempts=60, retry_backoff_ms=0)
+    for _ in range(59):
+        run.fail("a")
+    assert run.step("a").status == "running"
+    run.fail("a")
+    assert run.step("a").status == "failed"
+    assert run.step("a").attempt_count == 60
+    assert run.finished is not None
+
+
+def test_however_steep_the_backoff_it_ends_at_a_month():
+    run = lone(max_attempts=30, retry_backoff_ms=1, retry_backoff_multiplier=1e30)
+    for _ in range(20):
+        run.fail("a")
+        run.fired("step:a:retry")
+    delays = [one["delay_ms"] for one in run.told("workflow_step_attempt_retry_scheduled")]
+    assert delays == [1] + [30 * 86_400_000] * 19
+
+
+@pytest.mark.parametrize("timeout_ms", ["wide", 1e308, float("inf"), float("nan"), -1, [1]])
+def test_a_beacon_may_say_anything(timeout_ms):
+    run = lone(beacon_timeout_ms=1000)
+    launch = run.out[0]
+    given = 10**400 if timeout_ms == "wide" else timeout_ms
+    payload = {"timeout_ms": given, "status": {"odd": [None]}, "message": [1]}
+    about = {"work_id": launch.attempt_id, "launch": launch.launch}
+    note = Note(at=run.at, type="agent_beacon", agent_id="a", payload=payload, **about)
+    run.give(Noted(at=run.at, notes=[note]))
+    due_at = run.step("a").current.heartbeat_deadline_at
+    assert run.at < due_at <= run.at + 1e9
+    run.reread()
+
+
+def test_a_retry_timer_from_before_a_pause_starts_nothing_sooner():
+    run = lone(max_attempts=2, retry_backoff_ms=5000)
+    run.fail("a")
+    run.asked(Verb.PAUSE)
+    run.at += 60
+    run.asked(Verb.RESUME)
+    run.give(TimerFired(at=run.at, timer_id="step:a:retry"))
+    assert run.step("a").status == "retry_wait"
+    assert run.timers["step:a:retry"] == run.at + 5
+    run.fired("step:a:retry")
+    assert run.step("a").status == "running"

@@ -1,6 +1,6 @@
 """Attempts and the work out for them."""
 
-from mnedge.engine.ledger import work
+from mnedge.engine.ledger import gate, work
 from mnedge.model.commands import StopAttempt
 from tests.engine.jobs import agent, edge
 from tests.engine.ledger.flows import Run, flow, said, step
@@ -51,3 +51,48 @@ def test_what_became_of_messages_is_kept_and_bounded(monkeypatch):
         run.sent("a", {"n": number})
     assert len(run.view["messages"]) <= 11
     assert {one["status"] for one in run.view["messages"].values()} == {"ignored"}
+
+
+def test_a_module_whose_call_was_cut_recovers_before_its_next_message():
+    spec = flow(
+        [step("m", max_attempts=3, retry_backoff_ms=0, timeout_s=10)],
+        [],
+        agents=[agent("m", "module")],
+        messages=[],
+        sink=None,
+    )
+    run = Run(spec)
+    run.answered(state={"n": 1})
+    run.sent("m", {"n": 2})
+    run.fired("step:m:deadline")
+    assert [call.message is None for call in run.calls] == [False, False, True]
+    assert run.calls[-1].state == {"n": 1}
+    run.answered(state={"n": 1})
+    assert run.calls[-1].message.body == {"n": 2}
+
+
+def test_what_a_retry_would_deliver_again_is_bounded_and_weighs(monkeypatch):
+    monkeypatch.setattr(gate, "SAVED_AT_MOST", 3)
+    spec = flow(
+        [step("s", agent_ids=["p", "q"], timeout_s=None, max_attempts=2, retry_backoff_ms=0)],
+        [],
+        agents=[agent(name, "executor", workflow_complete_step=False) for name in "pq"],
+        messages=[],
+        seeds={"p": [{"n": 0}]},
+        sink=None,
+        job_type="service",
+    )
+    run = Run(spec)
+    before = run.state.kept_bytes
+    for number in range(1, 9):
+        run.ended(run.out[0])
+        run.sent("p", {"n": number, "text": "x" * 1000})
+    saved = run.step("s").saved
+    assert [message.body["n"] for message in saved] == [6, 7, 8]
+    assert run.step("s").saved_bytes == sum(message.weight_bytes for message in saved)
+    assert run.state.kept_bytes > before + 3000
+    run.fail("s")
+    assert run.out[0].message.body["n"] == 6
+    assert run.state.kept_bytes < before + 3000
+    run.finish("s", said(complete={}))
+    assert run.step("s").saved_bytes == 0
