@@ -317,6 +317,8 @@ def _end(turn: Turn, parent: StepState, run: ChildRun, status: str, reason: str 
 
 def _send_on(turn: Turn, parent: StepState, outputs: Any) -> None:
     """Send what the parent's agent sends at the end of its work to agents of no step."""
+    if not turn.definition(parent).agents:
+        return
     index = turn.definition(parent).primary
     compiled = turn.job.agents[index]
     if compiled.kind is not AgentKind.EXECUTOR or compiled.emits is None:

@@ -1,12 +1,13 @@
 """Controllers at rest, their fan-outs, and what wakes them."""
 
 import pytest
+from msgspec.structs import replace
 
 from mnedge.model.commands import RunAttempt
 from mnedge.model.facts import Emission, MessageArrived, NamedEvent, WorkerSaid
 from mnedge.model.message import normalise
 from mnedge.model.states import Verb
-from tests.engine.jobs import edge, failed
+from tests.engine.jobs import agent, edge, failed
 from tests.engine.ledger.dynamic import (
     add_edge,
     add_step,
@@ -423,3 +424,60 @@ def test_a_crash_anywhere_changes_nothing(cut_after):
     assert [one.workflow["step_id"] for one in run.launches if one.launch == 1] == [
         name for name, _ in answers
     ]
+
+
+def test_two_controllers_fan_out_side_by_side():
+    steps = [step("one", max_attempts=2, retry_backoff_ms=0), step("two", max_attempts=2)]
+    spec = changing(
+        [fan("fan", "one"), fan("wide", "two")],
+        [*steps, step("report")],
+        [after("one", "report"), after("two", "report")],
+        seeds={"one": [{}], "two": [{}]},
+    )
+    run = Run(spec)
+    ops = [add_step("a"), add_edge("one", "a")]
+    run.finish("one", patched(ops, region_id="fan"))
+    ops = [add_step("b"), add_edge("two", "b")]
+    run.finish("two", patched(ops, region_id="wide", patch_id="p-2"))
+    assert "is not the graph's revision 1" in run.told("workflow_graph_patch_rejected")[0]["reason"]
+    run.fired("step:two:retry")
+    run.finish("two", patched(ops, region_id="wide", patch_id="p-2", base=1))
+    assert run.statuses() == {
+        "one": "waiting", "two": "waiting", "report": "pending", "a": "running", "b": "queued",
+    }  # fmt: skip
+    run.finish("a")
+    assert run.statuses()["one"] == "running"
+    assert run.statuses()["two"] == "waiting"
+    check_ledger(run.job, run.state)
+    run.finish_all()
+    assert run.state.status == "completed"
+    assert [one["patch_id"] for one in run.view["dynamic_history"]] == ["p-1", "p-2"]
+
+
+def test_a_controller_at_rest_takes_no_place_among_the_running():
+    base = changing([fan()], [step("decide"), step("report")], [after("decide", "report")])
+    workflow = replace(base.workflow, max_parallel_steps=1)
+    run = Run(replace(base, workflow=workflow))
+    run.finish("decide", fan_out("a", "b"))
+    assert [one.workflow["step_id"] for one in run.out] == ["a"]
+    run.finish("a")
+    run.finish("b")
+    assert run.step("decide").status == "running"
+    check_ledger(run.job, run.state)
+    run.finish_all()
+    assert run.state.status == "completed"
+
+
+def test_an_agent_of_no_step_cannot_speak_for_a_controller():
+    back = edge("decide", "aside", "decide_done")
+    spec = changing(
+        [fan()], [step("decide"), step("report")], [after("decide", "report")], messages=[back]
+    )
+    run = Run(replace(spec, agents=[*spec.agents, agent("aside", "executor")]))
+    run.finish("decide")
+    launch = next(one for one in run.out if one.agent_id == "aside")
+    run.ended(launch, fan_out("a"))
+    assert "a" not in run.statuses()
+    assert "workflow_graph_patch_rejected" not in run.types
+    run.finish_all()
+    assert run.state.status == "completed"
