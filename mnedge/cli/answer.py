@@ -64,17 +64,20 @@ async def respond(asked: Asked, job_id: str, answer: Answer) -> None:
         waits = owned and answer.wait
         if waits:
             record = await jobs.settled(store, request, timeout_s=answer.timeout_s)
-            await _check(store, record, request)
+            await _check(store, record, waiting)
     tell(Screen(asked), record, request, waiting, acted=waits, owned=owned)
 
 
-async def _check(store: jobs.Stores, record: JobRecord, request: OperatorRequest) -> None:
+async def _check(store: jobs.Stores, record: JobRecord, answered: Mapping[str, Any]) -> None:
     """Raise if the request still waits although its owner has the answer."""
     if record.status in TERMINAL:
         return
     view = await job_view(store, record.job_id)
-    wanted = request.details["request_id"]
-    if any(waiting["request_id"] == wanted for waiting in view.human_requests):
+    wanted, asked_at = answered["request_id"], answered.get("asked_at")
+    if any(
+        (waiting["request_id"], waiting.get("asked_at")) == (wanted, asked_at)
+        for waiting in view.human_requests
+    ):
         raise AnswerRefusedError(
             f"request {wanted} still waits: its owner refused the answer",
             hint=f"mnedge job events {record.job_id} --type 'human_*' tells why",

@@ -24,6 +24,8 @@ TOLD = frozenset({"running", "pausing", "paused"})
 """Changes of status worth a line; how a job ended is told at its end."""
 REDRAW_S = 0.12
 TICK_S = 1.0
+DRAW_SHARE = 20
+"""At most one part in so many of the time goes into drawing."""
 PLAIN_EVERY_S = 5.0
 
 
@@ -188,10 +190,15 @@ class Drawn:
         self.draw()
 
     async def run(self) -> None:
-        """Draw at most eight times a second, and once a second if nothing happens."""
+        """Draw at most eight times a second, and once a second if nothing happens.
+
+        A large picture is drawn less often: it is drawn by the process that does the work.
+        """
         while True:
+            began = trio.current_time()
             self.draw()
-            await trio.sleep(REDRAW_S)
+            took_s = trio.current_time() - began
+            await trio.sleep(max(REDRAW_S, took_s * DRAW_SHARE))
             with trio.move_on_after(TICK_S - REDRAW_S):
                 await self._changed.wait()
             self._changed = trio.Event()

@@ -2,7 +2,7 @@
 
 import click
 
-from mnedge.cli import completion, job
+from mnedge.cli import completion, job, people
 from mnedge.cli.verbs import Asked, Noun
 
 
@@ -40,5 +40,9 @@ def show(asked: Asked, run_id: str) -> None:
     tell_run(asked, run_id)
 
 
-for verb in (job.status, job.events, job.logs, job.result, job.cancel, job.pause, job.resume):
+for verb in (
+    *(job.status, job.steps, job.events, job.logs, job.result),
+    *(job.cancel, job.pause, job.resume, job.retry),
+    *(people.approve, people.reject, people.respond),
+):
     run.add_command(verb)

@@ -80,9 +80,9 @@ class Spool:
         """Return what was not handed out since it was loaded, in the order of the file."""
         fresh = [one for one in self._waiting.values() if one.line_id not in self._told]
         self._told.update(one.line_id for one in fresh)
-        if self._left_out and not fresh:
+        if self._left_out:
             count, self._left_out = self._left_out, 0
-            return [Spoken(line_id="", type=OVERHEARD, payload={"count": count})]
+            fresh.append(Spoken(line_id="", type=OVERHEARD, payload={"count": count}))
         return fresh
 
     def confirm(self, line_ids: Collection[str]) -> None:
