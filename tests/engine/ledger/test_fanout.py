@@ -290,6 +290,21 @@ def test_a_controller_is_not_woken_before_its_worker_has_ended():
     check_ledger(run.job, run.state)
 
 
+def test_a_crash_after_a_fan_out_was_published_does_not_make_it_twice():
+    run = decision()
+    spoken(run)
+    run.crashed()
+    launch = next(one for one in run.out if one.agent_id == "decide")
+    assert launch.launch == 2
+    run.ended(launch, fan_out("a", base=1))
+    assert len(run.told("workflow_graph_patch_applied")) == 1
+    assert list(run.statuses()) == ["decide", "report", "a"]
+    run.finish("a")
+    run.finish_all()
+    assert run.state.status == "completed"
+    check_ledger(run.job, run.state)
+
+
 def test_a_pause_lets_a_worker_whose_attempt_is_over_end():
     run = decision()
     launch = spoken(run)
