@@ -13,11 +13,11 @@ from msgspec import Struct
 from mnedge.engine.ledger.state import StepState
 from mnedge.execution.output import said
 from mnedge.model.commands import RunAttempt
-from mnedge.model.facts import Outcome
+from mnedge.model.facts import NamedEvent, Outcome, WorkerSaid
 from mnedge.model.manifest import Agent, Dynamic, Edge, JobSpec, Region, Step, StepEdge, Workflow
 from mnedge.model.states import TERMINAL, AgentKind, FailurePolicy, OutcomeStatus, TriggerRule
 from tests.engine.jobs import Play
-from tests.simulation.outside import Doing, doing_of_step, stdout_of_step
+from tests.simulation.outside import EARLY, Doing, doing_of_step, stdout_of_step
 
 RULES = (
     *[TriggerRule.ALL_SUCCESS] * 4,
@@ -36,6 +36,7 @@ PATIENT = (
 """Rules under which a step waits for all its parents."""
 SOFT = (FailurePolicy.CONTINUE_PARTIAL, FailurePolicy.SKIP)
 MOST_FACTS = 2000
+SILENT = ("hang", "mute")
 
 
 class End(Struct, frozen=True):
@@ -116,13 +117,14 @@ def _step(random: Random, name: str, parents: int) -> Step:
         max_attempts=random.randint(1, 3),
         retry_backoff_ms=random.choice((0, 5, 1000)),
         timeout_s=random.choice((None, 100.0, 3600.0)),
+        beacon_timeout_ms=random.choice((None, 70_000.0)),
     )
 
 
 def _agent(random: Random, step: Step, *, sturdy: bool) -> Agent:
-    trouble = random.sample(("fail", "hang", "die"), random.randint(0, 3))
-    if step.timeout_s != 100 and "hang" in trouble:
-        trouble.remove("hang")
+    trouble = random.sample(("fail", "hang", "mute", "die"), random.randint(0, 3))
+    if step.timeout_s != 100:
+        trouble = [way for way in trouble if way not in SILENT]
     config: dict[str, Any] = {
         "command": ["simulated"],
         "runner_module": "simulated",
@@ -134,6 +136,9 @@ def _agent(random: Random, step: Step, *, sturdy: bool) -> Agent:
     }
     if step.timeout_s == 100:
         config["pool"] = "roomy"  # a wait for a place counts as time of the attempt
+        if random.random() < 0.5:
+            config |= {"beacon_enabled": True, "agent_beacon_required": True}
+            config |= {"beacon_interval_ms": 20_000, "beacon_timeout_ms": 30_000}
     elif random.random() < 0.1:
         config["pool_slots"] = 3
     return Agent(agent_id=step.step_id, kind=AgentKind.EXECUTOR, config=config)
@@ -227,12 +232,20 @@ def told_beforehand(seed: int, job_id: str, spec: JobSpec) -> tuple[str, dict[st
             (
                 one
                 for one in reversed(play.launches)
-                if one.attempt_id in running and _doing(seed, job_id, spec, one).how != "hang"
+                if one.attempt_id in running and _doing(seed, job_id, spec, one).how not in SILENT
             ),
             None,
         )
         if out is not None:
-            play.ended(out, _outcome(spec, _doing(seed, job_id, spec, out), out))
+            doing = _doing(seed, job_id, spec, out)
+            if doing.early:
+                said_early = NamedEvent(type="workflow_step_completed", payload={"output": EARLY})
+                play.give(
+                    WorkerSaid(
+                        at=play.at, work_id=out.attempt_id, launch=out.launch, event=said_early
+                    )
+                )
+            play.ended(out, _outcome(spec, doing, out))
         else:
             play.fired(min(play.timers, key=lambda name: (play.timers[name], name)))
     raise AssertionError(f"the flow does not end: {play.types[-20:]}")

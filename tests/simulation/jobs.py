@@ -37,7 +37,7 @@ class Scenario(Struct, frozen=True):
 
 def scenarios(random: Random) -> list[Scenario]:
     """Return one to four jobs, each as it will be read again."""
-    count = random.choice((1, 1, 2, 2, 3, 4))
+    count = random.choice((1, 1, 1, 1, 2, 2, 2, 3, 4))
     found = [a_scenario(random, f"job-{number}") for number in range(1, count + 1)]
     return [replace(one, spec=decode_spec(encode_spec(one.spec))) for one in found]
 

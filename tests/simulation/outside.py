@@ -35,18 +35,22 @@ from mnedge.runtime.inbox import Inbox
 TROUBLE = 3
 """From this launch of an attempt on, all goes well: faults are finite."""
 HANG_S = 10_000.0
+BEACON_S = 20.0
+EARLY = {"said": "early"}
 
 
 class Doing(Struct, frozen=True):
     """What one launch of a worker does."""
 
     how: str
-    """`succeed`, `fail`, `hang` or `die`."""
+    """`succeed`, `fail`, `die`, `hang`, or `mute`: hang without a sign of life."""
     takes_s: float
     tells: int = 0
     """Live events on the way."""
     late_s: float | None = None
     """Its answer is heard again so much later, as from somebody who was thought to be gone."""
+    early: bool = False
+    """It says that its step is complete before it answers."""
 
 
 class Started(Struct, frozen=True):
@@ -126,14 +130,18 @@ class SimulatedRunner:
         outside = self.outside
         outside.begin(job_id, command.attempt_id, command.launch, self.process)
         doing = outside.doing(job_id, command, launch.config)
-        if doing.how == "hang":
-            return await self._hang(launch)
+        if doing.how in ("hang", "mute"):
+            return await self._hang(launch, on_line if doing.how == "hang" else None)
         for number in range(doing.tells):
             await trio.sleep(doing.takes_s / doing.tells)
             told = {"type": "told", "payload": {"number": number}}
             on_line(b"__MN_EVENT__" + json.dumps(told).encode())
         if not doing.tells:
             await trio.sleep(doing.takes_s)
+        if doing.early:
+            told = {"type": "workflow_step_completed", "payload": {"output": EARLY}}
+            on_line(b"__MN_EVENT__" + json.dumps(told).encode())
+            await trio.sleep(0.01)
         match doing.how:
             case "fail":
                 return Finished(status=OutcomeStatus.FAILED, exit_code=3, stderr=b"no")
@@ -145,8 +153,11 @@ class SimulatedRunner:
             stdout=stdout_of(command, launch.config).encode(),
         )
 
-    async def _hang(self, launch: Launch) -> Finished:
+    async def _hang(self, launch: Launch, on_line: Callable[[bytes], bool] | None) -> Finished:
         with trio.move_on_after(HANG_S if launch.timeout_s is None else launch.timeout_s):
+            while on_line is not None and launch.config.get("agent_beacon_required"):
+                on_line(b'__MN_AGENT_BEACON__{"message":"still here"}')
+                await trio.sleep(BEACON_S)
             await trio.sleep_forever()
         return Finished(status=OutcomeStatus.FAILED, error="simulated command timed out")
 
@@ -180,7 +191,9 @@ def doing_of_step(seed: int, job_id: str, command: RunAttempt, config: dict[str,
     late_s = random.choice((None, None, 0.0, 0.2, 3.0))
     last = number is None or number >= config["tries"]
     ways = ["succeed"] * 2 + ([] if last and not config["gives_up"] else config["trouble"])
-    return Doing(random.choice(ways), takes_s, tells, late_s)
+    how = random.choice(ways)
+    early = how == "succeed" and "says" not in config and random.random() < 0.1
+    return Doing(how, takes_s, tells, late_s, early)
 
 
 def stdout_of_step(config: dict[str, Any]) -> str:

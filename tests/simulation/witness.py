@@ -65,6 +65,15 @@ class Story(Struct):
     """Acknowledged requests of operators."""
     submitted: bool = False
     over: bool = False
+    _again: "tuple[list[bytes], Replayed] | None" = None
+
+    @property
+    def again(self) -> "Replayed":
+        """The job as its facts alone make it."""
+        if self._again is None or self._again[0] != self.facts:
+            spec, job_id = self.scenario.spec, self.scenario.job_id
+            self._again = list(self.facts), replayed(spec, job_id, self.facts)
+        return self._again[1]
 
 
 class Replayed(Struct):
@@ -324,7 +333,7 @@ class Witness:
                 story.epoch = Epoch(0, 0) if not story.durable else story.epoch
             del story.facts[last:]
             story.durable = last
-            events = len(replayed(story.scenario.spec, job_id, story.facts).events)
+            events = len(story.again.events)
             story.shown = {seq: seen for seq, seen in story.shown.items() if seq <= events}
         self.check_launches(story)
 
@@ -343,7 +352,7 @@ class Witness:
             (command.attempt_id, command.launch)
             if isinstance(command, RunAttempt)
             else (command.call_id, command.launch)
-            for command in replayed(story.scenario.spec, job_id, story.facts).commands
+            for command in story.again.commands
             if isinstance(command, RunAttempt | CallModule)
         }
         early = [launch for launch in begun if launch not in commanded]
@@ -361,7 +370,7 @@ class Witness:
     ) -> None:
         """Compare all that is left of a job with what its facts alone make of it."""
         job_id = story.scenario.job_id
-        again = replayed(story.scenario.spec, job_id, story.facts)
+        again = story.again
         state = again.state
         self.broken += [f"{job_id}: {wrong}" for wrong in again.wrong]
         if record is None:

@@ -502,7 +502,7 @@ class World:
         if record.status is JobStatus.PAUSED and trio.current_time() % 7 < 1:
             await self._ask(store, job_id, Verb.RESUME)
         endless = self.witness.stories[job_id].scenario.arrivals is None
-        if record.job_type == "service" and endless and trio.current_time() > 200:
+        if record.job_type == "service" and endless and trio.current_time() > 60:
             await self._ask(store, job_id, Verb.CANCEL)
 
     async def _ask(
