@@ -159,6 +159,8 @@ def draw_spec(rng: Random) -> JobSpec:
     templates = list(dynamic.templates) if dynamic else []
     agents = [draw_agent(rng, step.agent_id) for step in [*steps, *templates]]
     edges = draw_edges(rng, names, step_edges, dynamic)
+    if rng.random() < 0.2:
+        steps = [double(rng, step, agents, edges) if rng.random() < 0.4 else step for step in steps]
     if rng.random() < 0.9:
         sink = {"complete_on_message": True, "terminal_sink": True, "complete_run": True}
         agents.append(Agent(agent_id="sink", kind=AgentKind.AGGREGATOR, config=sink))
@@ -195,6 +197,29 @@ def draw_spec(rng: Random) -> JobSpec:
             dynamic=dynamic,
         ),
     )
+
+
+def double(rng: Random, step: Step, agents: list[Agent], edges: list[Edge]) -> Step:
+    """Return the step with a second agent; some of its messages go there, or come from there."""
+    first, second = step.agent_id, f"x{step.agent_id[1:]}"
+    patient = {"workflow_complete_step": False}
+    agents[:] = [
+        Agent(agent_id=first, kind=one.kind, config={**one.config, **patient})
+        if one.agent_id == first and rng.random() < 0.8
+        else one
+        for one in agents
+    ]
+    agents.append(draw_agent(rng, second))
+    for one in list(edges):
+        if one.sender == first and rng.random() < 0.6:
+            edges.append(_edge(second, one.target, one.message_type))
+        if one.target == first and one.sender != first and rng.random() < 0.4:
+            edges.append(_edge(one.sender, second, one.message_type))
+    edges.append(_edge(first, second, rng.choice(["*", "*", "*", "out"])))
+    if rng.random() < 0.2:
+        edges.append(_edge(second, first, "*"))
+    members = {name: getattr(step, name) for name in step.__struct_fields__}
+    return Step(**{**members, "agent_ids": [first, second]})
 
 
 def _edge(sender: str, target: str, message_type: str) -> Edge:
@@ -444,7 +469,7 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
             return Move(kind="beacon", at=at, agent=rng.choice(out), timeout_ms=ms)
         case "send":
             step = rng.choice(ledger.order)
-            agent = ledger.steps[step]["agent"]
+            agent = rng.choice(ledger.steps[step]["agents"])
             named = step if rng.random() < 0.6 else rng.choice([None, None, "ghost"])
             if ledger.steps[step]["region"] is not None:
                 named = step

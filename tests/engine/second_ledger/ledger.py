@@ -44,7 +44,8 @@ class Rejected(Exception):
 def record_of(step: Step) -> Record:
     return {
         "definition": step,
-        "agent": step.agent_ids[0] if step.agent_ids else step.agent_id,
+        "agents": list(step.agent_ids),
+        "agent": step.agent_ids[0],
         "status": "pending",
         "outcome": None,
         "count": 0,
@@ -56,6 +57,7 @@ def record_of(step: Step) -> Record:
         "waiting": [],
         "again": [],
         "last": None,
+        "taken": [],
         "nudged": 0,
         "queued": 0,
         "output": None,
@@ -120,9 +122,6 @@ class Ledger:
         self.events.append((event, step))
 
     # ---- who is who ----
-
-    def steps_of(self, agent: str) -> list[str]:
-        return [name for name in self.order if self.steps[name]["agent"] == agent]
 
     def claimed_by(self, agent: str) -> str | None:
         """The first step, then the first template, whose agent it is."""
@@ -219,12 +218,8 @@ class Ledger:
 
     def message_may_come(self, step: str) -> bool:
         """A path of agent edges leads from a parent's agent, through agents of no step, to it."""
-        target = self.steps[step]["agent"]
-        reached = [
-            self.steps[edge["from"]]["agent"]
-            for edge in self.into(step)
-            if edge["from"] in self.steps
-        ]
+        parents = [edge["from"] for edge in self.into(step) if edge["from"] in self.steps]
+        reached = [agent for name in parents for agent in self.steps[name]["agents"]]
         seen: list[str] = []
         while reached:
             sender = reached.pop()
@@ -233,7 +228,7 @@ class Ledger:
             seen.append(sender)
             for edge in self.spec.edges:
                 if edge.sender == sender:
-                    if edge.target == target:
+                    if edge.target in self.steps[step]["agents"]:
                         return True
                     if self.claimed_by(edge.target) is None:
                         reached.append(edge.target)
@@ -317,9 +312,10 @@ class Ledger:
             record.update(status="queued", queued=self.queued)
         record["waiting"] = [*record["again"], *record["waiting"]]
         record["again"] = []
-        if step not in self.due[record["agent"]]:
-            self.due[record["agent"]].append(step)
-        self.ring(record["agent"])
+        for message in record["waiting"]:
+            if step not in self.due[message["to"]]:
+                self.due[message["to"]].append(step)
+            self.ring(message["to"])
 
     def resolve(self, step: str, status: str, outcome: str) -> None:
         """The step is over. Only the launch that says so may run on; what waits is ignored."""
@@ -354,20 +350,24 @@ class Ledger:
         most = self.flow.max_parallel_steps
         return most is None or self.running() < most
 
+    def beginner(self, step: str) -> str | None:
+        """The agent that could begin with the step now."""
+        waiting = [message["to"] for message in self.steps[step]["waiting"]]
+        free = [agent for agent in waiting if agent not in self.flights]
+        return free[0] if free else None
+
     def line(self) -> list[str]:
         """Who may start, has a message and a free agent: first who has been queued longest."""
         found = [
             step
             for step, record in self.steps.items()
-            if record["status"] == "queued"
-            and record["waiting"]
-            and record["agent"] not in self.flights
+            if record["status"] == "queued" and self.beginner(step) is not None
         ]
         return sorted(found, key=lambda step: self.steps[step]["queued"])
 
     def serve_line(self) -> None:
         for step in self.line() if self.has_place() else []:
-            self.ring(self.steps[step]["agent"])
+            self.ring(str(self.beginner(step)))
 
     def may_start(self, step: str) -> bool:
         """There is a place left after those of other agents who stand in line before it."""
@@ -375,8 +375,8 @@ class Ledger:
         if most is None:
             return True
         line = self.line()
-        before = {self.steps[name]["agent"] for name in line[: line.index(step)]}
-        before.discard(self.steps[step]["agent"])
+        before = {self.beginner(name) for name in line[: line.index(step)]}
+        before.discard(self.beginner(step))
         return self.running() + len(before) < most
 
     # ---- messages ----
@@ -404,7 +404,7 @@ class Ledger:
         fitting = [e for e in fitting if e.message_type in (type_, "*")]
         for target in [edge.target for edge in fitting] if to is None else [to]:
             own = flight["step"]
-            stays = own in self.steps and self.steps[own]["agent"] == target
+            stays = own in self.steps and target in self.steps[own]["agents"]
             self.deliver(
                 {
                     "label": label,
@@ -437,16 +437,17 @@ class Ledger:
         """Take one message, due ones first; tell whether there may be more."""
         for step in list(self.due[agent]):
             record = self.steps.get(step)
-            status = record["status"] if record else "gone"
-            if record is None or not record["waiting"] or status not in ("queued", "running"):
+            waiting = record["waiting"] if record else []
+            mine = [message for message in waiting if message["to"] == agent]
+            if record is None or not mine or record["status"] not in ("queued", "running"):
                 self.due[agent].remove(step)
                 return True
-            if status == "queued" and not self.may_start(step):
+            if record["status"] == "queued" and not self.may_start(step):
                 continue
-            message = record["waiting"].pop(0)
-            if not record["waiting"]:
+            record["waiting"] = [message for message in waiting if message is not mine[0]]
+            if len(mine) == 1:
                 self.due[agent].remove(step)
-            self.run(step, message)
+            self.run(step, mine[0])
             return True
         if self.mail[agent]:
             self.gate(agent, self.mail[agent].pop(0))
@@ -466,13 +467,15 @@ class Ledger:
         status = record["status"]
         if status in TERMINAL:
             self.say("workflow_step_duplicate_message_ignored", step)
-        elif status == "running" and not record["waiting"]:
+        elif self.is_stale(record, message):
+            self.say("workflow_step_stale_output_ignored", step)
+        elif status == "running" and all(m["to"] != agent for m in record["waiting"]):
             self.run(step, message)
         elif status in ACTIVE:
             record["waiting"].append(message)
             if self.rests(step):
                 self.wake(step)
-            elif status in ("running", "queued"):
+            elif status in ("running", "queued") and step not in self.due[agent]:
                 self.due[agent].append(step)
         elif not self.satisfied(step):
             record["waiting"].append(message)
@@ -481,6 +484,11 @@ class Ledger:
         else:
             record["waiting"].append(message)
             self.enqueue(step)
+
+    def is_stale(self, record: Record, message: Record) -> bool:
+        """It was sent inside an earlier attempt; an agent alone goes on with what it sent."""
+        inside = message["attempt"] is not None
+        return inside and len(record["agents"]) > 1 and message["attempt"] != record["attempt"]
 
     def run(self, step: str, message: Record) -> None:
         """Execute the message in the current attempt, or in a new one."""
@@ -491,10 +499,13 @@ class Ledger:
             record["attempts"].append((record["attempt"], "running"))
             record["status"] = "running"
             record["retry_at"] = None
+            record["taken"] = []
             self.set_deadlines(step)
             self.say("workflow_step_attempt_started", step)
         record["last"] = message
-        self.launch(record["agent"], message, step, record["attempt"])
+        if message["attempt"] is None:
+            record["taken"].append(message)
+        self.launch(message["to"], message, step, record["attempt"])
 
     def launch(self, agent: str, message: Record, step: str | None, attempt: str | None) -> None:
         self.flights[agent] = {
@@ -584,7 +595,7 @@ class Ledger:
     def sent(self, at: float, agent: str, label: str, step: str | None) -> None:
         """Somebody outside sent an agent a message; it may name the step that it is for."""
         self.now = at
-        named = step in self.steps and self.steps[str(step)]["agent"] == agent
+        named = step in self.steps and agent in self.steps[str(step)]["agents"]
         self.deliver(
             {
                 "label": label,
@@ -612,7 +623,7 @@ class Ledger:
                 self.complete_by_itself(flight, label)
             self.emit(agent, fallback, label, flight, None)
         elif self.is_current(flight):
-            self.fail(flight["step"], speaker=agent, message=flight["message"])
+            self.fail(flight["step"], speaker=agent, own=flight)
         self.settle()
 
     def succeeded(self, flight: Record, said: Structured, config: Record, label: str) -> None:
@@ -765,10 +776,7 @@ class Ledger:
         match kind:
             case "deadline" | "heartbeat":
                 self.say("workflow_step_attempt_timed_out", step)
-                flights = [f for f in self.flights.values() if f["step"] == step]
-                current = [f for f in flights if f["attempt"] == self.steps[step]["attempt"]]
-                message = current[0]["message"] if current else self.steps[step]["last"]
-                self.fail(step, speaker=None, message=message)
+                self.fail(step, speaker=None)
             case "retry":
                 self.steps[step]["retry_at"] = None
                 self.enqueue(step)
@@ -877,14 +885,9 @@ class Ledger:
             self.say("workflow_step_beacon", step)
 
     def failed_by_event(self, step: str, flight: Record) -> None:
-        agent = self.steps[step]["agent"]
-        other = self.flights.get(agent)
-        message = self.steps[step]["last"]
-        if other is not None and other["attempt"] == self.steps[step]["attempt"]:
-            message = other["message"]
         if step == flight["step"]:
             flight.update(spent=True, failed=True)
-        self.fail(step, speaker=flight["agent"], message=message)
+        self.fail(step, speaker=flight["agent"])
 
     def complete(self, flight: Record, output: Any) -> bool:
         """The completion of a flight's step, bound to the flight's attempt; was it heard?"""
@@ -927,15 +930,16 @@ class Ledger:
 
     # ---- failure ----
 
-    def fail(self, step: str, *, speaker: str | None, message: Record) -> None:
+    def fail(self, step: str, *, speaker: str | None, own: Record | None = None) -> None:
         """The current attempt has failed: again, or what the policy says."""
         record = self.steps[step]
         definition = record["definition"]
+        messages = self.again(step, own)
         self.stop(step, speaker)
         self.close(step, "failed")
         record.update(deadline_at=None, heartbeat_deadline_at=None)
         if self.spent_attempts(record) < definition.max_attempts:
-            self.retry(step, message)
+            self.retry(step, messages)
             self.serve_line()
             return
         self.say("workflow_step_failed", step)
@@ -947,12 +951,20 @@ class Ledger:
         self.resolve(step, "skipped" if skips else "partial", "failed")
         self.reconsider([step])
 
-    def retry(self, step: str, message: Record) -> None:
+    def again(self, step: str, own: Record | None) -> list[Record]:
+        """One agent: the message it works on; several: all that the attempt took from outside."""
+        record = self.steps[step]
+        if len(record["agents"]) > 1:
+            return list(record["taken"])
+        flights = [own] if own is not None else list(self.flights.values())
+        under_way = [f["message"] for f in flights if f["step"] == step and self.is_current(f)]
+        return [*under_way, record["last"]][:1]
+
+    def retry(self, step: str, messages: list[Record]) -> None:
         record = self.steps[step]
         delay_ms = self.delay_ms(record)
         self.say("workflow_step_attempt_retry_scheduled", step)
-        again = {**message, "step": step, "attempt": None}
-        record["again"] = [again]
+        record["again"] = [{**message, "step": step, "attempt": None} for message in messages]
         record["status"] = "retry_wait"
         if delay_ms == 0 and self.status == "running":
             self.enqueue(step)
@@ -1108,6 +1120,7 @@ class Ledger:
         """The controller has done its part; its attempt ends as checkpointed."""
         for flight in self.flights.values():
             flight["spent"] = flight["spent"] or flight["step"] == step
+        self.stop(step, self.speaker)
         self.close(step, "checkpointed")
         self.steps[step].update(status="waiting", deadline_at=None, heartbeat_deadline_at=None)
 

@@ -22,4 +22,5 @@ def test_both_ledgers_agree(soak):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda one: one.__name__)
 def test_a_ledger_with_one_rule_wrong_is_told_from_the_right_one(wrong):
-    assert any(judged(seed, wrong) is not None for seed in range(MOST_SEEDS))
+    seen = (seed for seed in range(MOST_SEEDS) if judged(seed, wrong) is not None)
+    assert any(judged(seed) is None for seed in seen)
