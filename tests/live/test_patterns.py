@@ -27,12 +27,16 @@ PROMISED = [
     if promise.settings or not number  # without a setting, it takes a person
 ]
 FULL = (1, 2, 3, 4, 5, 6, 8, 11, 15)
+RARE = {
+    place for place in FAULT_POINTS if place.startswith(("journal.s", "journal.c", "blob", "fin"))
+}
+"""Places that a small job comes to once or twice."""
 
 
 def share() -> list[tuple[str, str, int]]:
     """Return each place with one blueprint and one ordinal; each blueprint has its turn."""
     return [
-        (PATTERNS[turn % len(PATTERNS)], place, 1 + turn % 4)
+        (PATTERNS[turn % len(PATTERNS)], place, 1 if place in RARE else 1 + turn % 3)
         for turn, place in enumerate(FAULT_POINTS)
     ]
 
