@@ -102,9 +102,10 @@ class Trial:
         """Wait for a process; return its exit code."""
         return self.forge.wait(pid)
 
-    def recover(self) -> int:
-        """Let `mnedge job recover --all` finish what is left."""
-        return self._wait_or_cancel(self.start(["job", "recover", "--all", "--quiet"]))
+    def recover(self, fault: str = "") -> int:
+        """Let `mnedge job recover --all` finish what is left; return its exit code."""
+        arguments = ["job", "recover", "--all", "--quiet"]
+        return self._wait_or_cancel(self.start(arguments, MNEDGE_FAULT=fault))
 
     def serve(self) -> None:
         """Let a daemon finish what is left, and end it."""

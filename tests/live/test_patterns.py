@@ -42,6 +42,11 @@ def share() -> list[tuple[str, str, int]]:
 
 
 CASES = list(product(PATTERNS, FAULT_POINTS, FULL)) if SOAK else share()
+TWICE = (
+    list(product(PATTERNS, FAULT_POINTS))
+    if SOAK
+    else [("meter_readout", "journal.append.after"), ("field_survey", "publish.during")]
+)
 numbers = count()
 
 
@@ -106,6 +111,20 @@ def test_a_killed_run_ends_with_the_same_ledger(
         trial.serve()
     else:
         assert trial.recover() == trial.ends_with, trial.words()
+    assert trial.ledger() == promises(name)[0].ledger
+    trial.check(unharmed[name])
+
+
+@pytest.mark.parametrize("name, point", TWICE)
+def test_a_run_whose_recovery_is_killed_too_ends_with_the_same_ledger(
+    name: str, point: str, forge: Forge, unharmed: dict[str, Trial], tmp_path: Path
+) -> None:
+    trial = Trial(forge, tmp_path, name)
+    assert trial.run(fault="coordinator.commands.before:4:kill") == KILLED
+    code = trial.recover(fault=f"{point}:2:kill")
+    if code == KILLED:
+        code = trial.recover()
+    assert code == trial.ends_with, trial.words()
     assert trial.ledger() == promises(name)[0].ledger
     trial.check(unharmed[name])
 
