@@ -25,6 +25,8 @@ from mnedge.cli.show import (
     size,
     status,
 )
+from mnedge.cli.step_rows import step_table
+from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked, near
 from mnedge.config import read_config
 from mnedge.daemon.clock import wall_clock
@@ -61,7 +63,8 @@ def tell_run(asked: Asked, run_id: str) -> None:
     artifact = _object(folder / "final_artifact.json")
     screen = Screen(asked)
     if asked.human:
-        screen.say(*lines(folder, run, summary, artifact, screen.width))
+        workflow = _object(folder / "workflow_state.json")
+        screen.say(*lines(folder, run, summary, artifact, screen.width, workflow=workflow))
     else:
         files = [{"path": str(path), "size_bytes": bytes_} for path, bytes_ in files_in(folder)]
         screen.document(
@@ -108,9 +111,15 @@ def run_lines(runs: Sequence[Record], now: float, width: int | None) -> list[Tex
 
 
 def lines(
-    folder: Path, run: Record, summary: Record, artifact: Record, width: int | None = None
+    folder: Path,
+    run: Record,
+    summary: Record,
+    artifact: Record,
+    width: int | None = None,
+    *,
+    workflow: Record | None = None,
 ) -> list[Text]:
-    """Return the outcome, the figures, the final artifact and the files."""
+    """Return the outcome, the figures, the steps, the final artifact and the files."""
     started_at = at(run.get("started_at"))
     figures = [
         counted(value, word)
@@ -130,6 +139,9 @@ def lines(
             ]
         ),
     ]
+    steps = from_ledger(workflow or {})
+    if steps:
+        told += [Text(), *step_table(steps.values(), 0.0, width)]
     if artifact:
         shown, missing = bounded(
             _telling(artifact), lines=ARTIFACT_LINES, width=reading_width(width)

@@ -499,11 +499,18 @@ class Coordinator:
         ended_at = self._state.at
         await self._publisher.flush()
         result = await self._workplace.plain(finish.result)
-        steps = finished_steps(workflow_state(self._job, self._state))
+        workflow = workflow_state(self._job, self._state)
 
         async def conclude() -> None:
             self._folder.merge_worker_files()
-            self._folder.finish(finish.status, result, finish.error, ended_at=ended_at, steps=steps)
+            self._folder.finish(
+                finish.status,
+                result,
+                finish.error,
+                ended_at=ended_at,
+                steps=finished_steps(workflow),
+                workflow=workflow if workflow["enabled"] else None,
+            )
 
         await self._insist(conclude)
         await self._insist(partial(self._file_work, self._folder.sync))

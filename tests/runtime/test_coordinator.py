@@ -671,6 +671,10 @@ async def test_a_worker_is_told_its_step_and_the_run_folder_lists_all_steps(
             {"id": "fetch", "status": "completed", "outcome": "success", "attempts": 1},
             {"id": "clean", "status": "completed", "outcome": "success", "attempts": 2},
         ]
+        summary = (rig.config.runs_root / "job-1" / "observability_summary.json").read_text()
+        assert json.loads(summary)["step_counts"] == {"completed": 2}
+        ledger = json.loads((rig.config.runs_root / "job-1" / "workflow_state.json").read_text())
+        assert ledger == (await job_view(rig.store, "job-1")).workflow
 
 
 async def test_without_steps_the_run_folder_lists_none(tmp_path, autojump_clock):
@@ -680,6 +684,7 @@ async def test_without_steps_the_run_folder_lists_none(tmp_path, autojump_clock)
         await host.finished("job-1")
         result = json.loads((rig.config.runs_root / "job-1" / "result.json").read_text())
         assert result["workflow"] == {"steps": []}
+        assert not (rig.config.runs_root / "job-1" / "workflow_state.json").exists()
 
 
 def answers(rig, record):

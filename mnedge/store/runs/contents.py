@@ -11,6 +11,7 @@ import msgspec
 from mnedge.model.artifacts import artifact_id, content_type
 from mnedge.store.runs.files import TEMPORARY, read_plain, stamp_of
 
+LEDGER_MESSAGES = 5000
 TIMELINE_RECORDS = 5000
 ARTIFACTS = 1000
 HASHED_BYTES = 32 << 20
@@ -82,6 +83,14 @@ def timeline_json(run_id: str, lines: bytes, *, whole: bool) -> dict[str, Any]:
     if not whole or len(all_lines) - 1 > len(found):
         mirror["truncated"] = True
     return mirror
+
+
+def bounded_ledger(workflow: dict[str, Any]) -> dict[str, Any]:
+    """Return a ledger as it is, or without what became of each message if that makes it huge."""
+    messages = workflow.get("messages")
+    if isinstance(messages, dict) and len(messages) > LEDGER_MESSAGES:
+        return {**workflow, "messages": {}, "truncated": True}
+    return workflow
 
 
 def resources_of(run_dir: Path) -> dict[str, dict[str, Any]]:

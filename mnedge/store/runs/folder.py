@@ -28,6 +28,7 @@ from mnedge.store.runs.bounds import bounded_envelope
 from mnedge.store.runs.contents import (
     artifact_paths,
     artifact_records,
+    bounded_ledger,
     resources_of,
     timeline_json,
 )
@@ -59,6 +60,7 @@ from mnedge.store.runs.records import (
 )
 from mnedge.store.runs.spoken import Spoken
 
+LEDGER = "workflow_state.json"
 STREAMS = "events"
 """Folder of the data directory that holds our streams, one folder per job."""
 HOLDER = "holder.json"
@@ -230,9 +232,11 @@ class RunFolder:
         ended_at: float | None = None,
         reason: str = "",
         steps: Sequence[dict[str, Any]] = (),
+        workflow: dict[str, Any] | None = None,
     ) -> None:
         """Leave a complete folder; repeated with the same arguments, it leaves the same one.
 
+        `workflow` is the ledger of a job with steps, `steps` what `result.json` says of them.
         `ended_at` is by default the time of the event that ended the run.
         Raises: UnavailableError.
         """
@@ -243,6 +247,8 @@ class RunFolder:
             self._pages.merge(thoroughly=True)
             self._restore()
             closing = self._closing_of(status, result, error, ended_at, reason, steps)
+            if workflow is not None:
+                self._write(LEDGER, pretty(bounded_ledger(self._redactor.tree(workflow))))
             if not self._pages.tally.ended_type:
                 self._end(closing)
             self._close_with(closing)

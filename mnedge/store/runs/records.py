@@ -265,6 +265,7 @@ def summary_json(
         "retry_count": tally.retries,
         "slowest_phases": [_slow("phase", slow) for slow in tally.slowest_phases],
         "slowest_steps": [_slow("step_id", slow) for slow in tally.slowest_steps],
+        **_step_counts(closing.steps),
         **resources,
         "links": [{"rel": name.partition("_")[0], "artifact_id": name} for name in OBSERVED],
         "artifacts": artifacts,
@@ -280,6 +281,14 @@ def summary_json(
             if value
         }
     return record
+
+
+def _step_counts(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many steps ended how; nothing for a job without steps."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        counts[str(step.get("status"))] = counts.get(str(step.get("status")), 0) + 1
+    return {"step_counts": counts} if counts else {}
 
 
 def _slow(name: str, slow: Slow) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from mnedge.store.runs import contents
 from mnedge.store.runs.contents import (
     artifact_paths,
     artifact_records,
@@ -77,3 +78,15 @@ def test_resources_give_peaks_and_totals_whatever_else_is_in_the_file(tmp_path):
         "token_totals": {"input_tokens": 5, "output_tokens": 0, "total_tokens": 0, "calls": 1},
     }
     assert resources_of(tmp_path / "absent")["resource_peaks"] == {}
+
+
+def test_a_ledger_with_very_many_messages_is_kept_without_them(monkeypatch):
+    monkeypatch.setattr(contents, "LEDGER_MESSAGES", 2)
+    small = {"steps": {"s": {}}, "messages": {"a": {}, "b": {}}}
+    assert contents.bounded_ledger(small) is small
+    large = {"steps": {"s": {}}, "messages": {name: {} for name in "abc"}}
+    assert contents.bounded_ledger(large) == {
+        "steps": {"s": {}},
+        "messages": {},
+        "truncated": True,
+    }

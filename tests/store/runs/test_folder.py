@@ -1026,3 +1026,18 @@ def test_encoded_events_decode_to_what_they_were(tmp_path):
     run = run_whole(tmp_path)
     for one in all_events(run.path):
         assert msgspec.json.decode(msgspec.json.encode(one)) == one
+
+
+def test_a_ledger_is_left_without_secrets_and_its_steps_are_counted(tmp_path):
+    run = folder(tmp_path, redactor=Redactor(["hunter22"]))
+    run.open()
+    run.publish([*beginning(), *ending(6)])
+    workflow = {"steps": {"s": {"output": "hunter22"}}, "messages": {}}
+    steps = [{"id": name, "status": "completed"} for name in "ab"]
+    run.finish(JobStatus.COMPLETED, RESULT, steps=steps, workflow=workflow)
+    run.close()
+    ledger = json.loads((run.path / "workflow_state.json").read_text())
+    assert ledger["steps"]["s"]["output"] == "[REDACTED]"
+    summary = json.loads((run.path / "observability_summary.json").read_text())
+    assert summary["step_counts"] == {"completed": 2}
+    assert "workflow_state.json" in {one["path"] for one in summary["artifacts"]}
