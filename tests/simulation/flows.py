@@ -159,7 +159,7 @@ def _with_changes(
     eager = {step.step_id for step in steps if step.rule not in PATIENT}
     if not children or not eager.isdisjoint(children):
         return agents, None  # what has begun when the speaker speaks is left to chance
-    match random.choice(("nothing", "nothing", "scatter", "branch", "patch")):
+    match random.choice(("nothing", "nothing", "scatter", "branch", "patch", "fan")):
         case "scatter":
             payload = {
                 "target": random.choice(children),
@@ -171,30 +171,42 @@ def _with_changes(
             agent.config["says"] = [{"type": "workflow_step_branch", "payload": payload}]
         case "patch":
             return _patching(random, agents, agent, speaker, children[0])
+        case "fan":
+            agent.config["trouble"] = []
+            return _patching(random, agents, agent, speaker, None)
     return agents, None
 
 
 def _patching(
-    random: Random, agents: list[Agent], agent: Agent, speaker: str, leave: str
+    random: Random, agents: list[Agent], agent: Agent, speaker: str, leave: str | None
 ) -> tuple[list[Agent], Dynamic]:
+    """Let the speaker put steps before `leave`, or fan out and rest until they are over."""
     template = Step(step_id="dig", agent_id="dig", agent_ids=["dig"], max_attempts=2)
-    region = Region(
-        region_id="detour",
-        strategy="replace_path",
-        controller=speaker,
-        exit=leave,
-        templates=["dig"],
-        mutable_edges=[f"{speaker}_to_{leave}"],
-    )
     new = [f"dig{number}" for number in range(random.randint(1, 2))]
-    operations = [
-        {"op": "remove_edge", "id": f"{speaker}_to_{leave}"},
-        *({"op": "add_step", "id": name, "template": "dig"} for name in new),
-        *(
-            {"op": "add_edge", "id": f"{a}-{b}", "from": a, "to": b}
-            for a, b in pairwise([speaker, *new, leave])
-        ),
+    operations: list[dict[str, Any]] = [
+        {"op": "add_step", "id": name, "template": "dig"} for name in new
     ]
+    if leave is None:
+        region = Region(
+            region_id="detour",
+            strategy="checkpoint_fanout",
+            controller=speaker,
+            templates=["dig"],
+        )
+        links = [(speaker, name) for name in new]
+    else:
+        old = f"{speaker}_to_{leave}"
+        region = Region(
+            region_id="detour",
+            strategy="replace_path",
+            controller=speaker,
+            exit=leave,
+            templates=["dig"],
+            mutable_edges=[old],
+        )
+        links = list(pairwise([speaker, *new, leave]))
+        operations.insert(0, {"op": "remove_edge", "id": old})
+    operations += [{"op": "add_edge", "id": f"{a}-{b}", "from": a, "to": b} for a, b in links]
     patch = {
         "patch_id": "p-1",
         "region_id": "detour",
@@ -262,7 +274,7 @@ def _outcome(spec: JobSpec, doing: Doing, launch: RunAttempt) -> Outcome:
     if doing.how == "die":
         return Outcome(status=OutcomeStatus.STOPPED)
     config = next(one.config for one in spec.agents if one.agent_id == launch.agent_id)
-    stdout = stdout_of_step(config)
+    stdout = stdout_of_step(launch, config)
     result = {"exit_code": 0, "stdout": stdout, "stderr": "", "attempts": 1, "lease": {}}
     return Outcome(
         status=OutcomeStatus.SUCCEEDED, result=result, structured=said(stdout).structured

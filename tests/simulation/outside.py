@@ -165,17 +165,18 @@ class SimulatedRunner:
         return 0
 
 
-def a_letter(job_id: str, item: int, at: float) -> MessageArrived:
-    """Return an item on its way to a job's entry; the same one every time that it is sent."""
-    sent = {"message_id": f"letter-{item}", "body": {"n": item}}
+def a_letter(job_id: str, item: int, at: float, *, to: str = "entry") -> MessageArrived:
+    """Return an item on its way to a job's agent; the same one every time that it is sent."""
+    sent = {"message_id": f"letter-{item}" if to == "entry" else f"{to}-{item}"}
     seed = f"{job_id}/letter/{item}"
-    return MessageArrived(at=at, message=normalise(sent, at=at, seed=seed, to="entry"))
+    message = normalise({**sent, "body": {"n": item}}, at=at, seed=seed, to=to)
+    return MessageArrived(at=at, message=message)
 
 
 def stdout_of(command: RunAttempt, config: dict[str, Any]) -> str:
     """Return what a worker that succeeds prints: the item it was given, passed on."""
     if config.get("step"):
-        return stdout_of_step(config)
+        return stdout_of_step(command, config)
     return json.dumps({"emit_messages": [{"type": "item", "body": item_of(command.message.body)}]})
 
 
@@ -196,9 +197,11 @@ def doing_of_step(seed: int, job_id: str, command: RunAttempt, config: dict[str,
     return Doing(how, takes_s, tells, late_s, early)
 
 
-def stdout_of_step(config: dict[str, Any]) -> str:
-    """Return what a step's worker prints when it succeeds."""
-    return json.dumps({"events": config["says"]}) if "says" in config else "done"
+def stdout_of_step(command: RunAttempt, config: dict[str, Any]) -> str:
+    """Return what a step's worker prints when it succeeds; a controller fans out once."""
+    if "says" not in config or "fan_out" in command.workflow:
+        return "done"
+    return json.dumps({"events": config["says"]})
 
 
 def item_of(body: Any) -> dict[str, Any]:

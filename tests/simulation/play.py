@@ -11,7 +11,7 @@ LAST = 60
 """Lines of the story that are shown."""
 KINDS = re.compile(
     r"crash at \S+|(?:die_\w+|full|broken) at \w+|dies of a power cut|dies|freezes|thaws"
-    r"|cannot start|late:|letter|line:|asked: \w+|is (?:completed|failed|cancelled)"
+    r"|told \w+|cannot start|late:|letter|line:|asked: \w+|is (?:completed|failed|cancelled)"
 )
 """What can happen; a simulation that never gets there proves nothing about it."""
 

@@ -30,7 +30,7 @@ from mnedge.model.facts import (
 )
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL, TERMINAL_STEP, JobStatus
+from mnedge.model.states import TERMINAL, TERMINAL_STEP, AttemptStatus, JobStatus
 from mnedge.ports import Claim, Epoch, Row
 from mnedge.runtime import jobs
 from mnedge.store.claims import epoch_of
@@ -455,7 +455,8 @@ class Witness:
             return
         for step in ledger.steps.values():
             most = again.job.ledger.definitions[step.definition].step.max_attempts
-            if step.attempt_count > most:
+            rested = [one for one in step.attempts if one.status is AttemptStatus.CHECKPOINTED]
+            if step.attempt_count - len(rested) > most:
                 self.breaks(f"{scenario.job_id}: step {step.step_id} had more attempts than {most}")
         if not scenario.told or again.state.status is JobStatus.CANCELLED:
             return

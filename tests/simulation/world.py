@@ -308,6 +308,8 @@ class World:
         while received <= random.choice((0, 0, 1)):
             inbox = self.outside.inboxes.get(job_id)
             if inbox is not None and story.facts:
+                if random.random() < 0.2:
+                    inbox.put(a_letter(job_id, item, self.now(), to="nobody"))
                 self.note(f"letter {item} to {job_id}")
                 for _ in range(random.choice((1, 1, 2))):
                     inbox.put(a_letter(job_id, item, self.now()))
@@ -586,6 +588,8 @@ class World:
             content = b"".join(story.facts) + (folder / "events.jsonl").read_bytes()
             digest = hashlib.sha256(content.replace(place, b"")).hexdigest()
             self.note(f"{job_id} is {record.status}, {len(story.facts)} facts, {digest}")
+            for kind in sorted({event.type for event in story.again.events}):
+                self.note(f"{job_id} told {kind}")
 
 
 class _WitnessedBus(Bus):
@@ -647,6 +651,9 @@ def _asks(random: Random, found: list[Scenario]) -> list[Ask]:
             asks.append(Ask(at_s + random.uniform(0.0, 20.0), job_id, Verb.RESUME))
         if random.random() < 0.1 and scenario.arrivals is None and not scenario.told:
             asks.append(Ask(random.uniform(0.0, 30.0), job_id, Verb.CANCEL))
+        if scenario.letters and random.random() < 0.6:
+            verb = random.choice((Verb.REDRIVE, Verb.DISCARD))
+            asks.append(Ask(random.uniform(5.0, 30.0), job_id, verb, {"message_id": "*"}))
         for number in range(1, 5) if scenario.gated else ():
             if random.random() < 0.6:
                 answer = {"request_id": f"entry-{number}", "decision": "approve"}
