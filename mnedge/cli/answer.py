@@ -21,7 +21,7 @@ from mnedge.errors import ConflictError
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import answers, jobs
-from mnedge.runtime.view import job_view
+from mnedge.runtime.view import events_of, job_view
 
 _DONE = {"approve": "Approved", "reject": "Rejected"}
 
@@ -64,25 +64,26 @@ async def respond(asked: Asked, job_id: str, answer: Answer) -> None:
         waits = owned and answer.wait
         if waits:
             record = await jobs.settled(store, request, timeout_s=answer.timeout_s)
-            await _check(store, record, waiting)
+            await _check(store, request)
     tell(Screen(asked), record, request, waiting, acted=waits, owned=owned)
 
 
-async def _check(store: jobs.Stores, record: JobRecord, answered: Mapping[str, Any]) -> None:
-    """Raise if the request still waits although its owner has the answer."""
-    if record.status in TERMINAL:
-        return
-    view = await job_view(store, record.job_id)
-    wanted, asked_at = answered["request_id"], answered.get("asked_at")
-    if any(
-        (waiting["request_id"], waiting.get("asked_at")) == (wanted, asked_at)
-        for waiting in view.human_requests
-    ):
+async def _check(store: jobs.Stores, request: OperatorRequest) -> None:
+    """Raise if the owner has taken the answer, and refused it: somebody else was faster."""
+    events = await events_of(store, request)
+    record = await jobs.read_job(store, request.job_id)
+    if events is None and record.status in TERMINAL:
         raise AnswerRefusedError(
-            f"request {wanted} still waits: its owner refused the answer",
-            hint=f"mnedge job events {record.job_id} --type 'human_*' tells why",
-            details={"request_id": wanted},
+            f"the job was {record.status} before it took the answer",
+            details={"status": record.status},
         )
+    for event in events or ():
+        if event.type == "human_input_rejected" and isinstance(event.payload, dict):
+            raise AnswerRefusedError(
+                f"the answer was refused: {event.payload.get('reason')}",
+                hint=f"mnedge job events {request.job_id} --type 'human_*' tells what happened",
+                details={"request_id": event.payload.get("request_id")},
+            )
 
 
 def tell(

@@ -12,7 +12,9 @@ from mnedge.engine.letters import dead_letters
 from mnedge.engine.people import pending
 from mnedge.engine.state import JobState, new_state, restore
 from mnedge.model.codec import decode_fact
-from mnedge.model.records import JobRecord
+from mnedge.model.events import Event
+from mnedge.model.facts import OperatorAsked
+from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.runtime import jobs
 
 
@@ -40,6 +42,25 @@ async def committed_state(stores: jobs.Stores, job: CompiledJob, job_id: str) ->
         for seq, content in batch:
             apply(job, state, decode_fact(content), seq)
     return state
+
+
+async def events_of(stores: jobs.Stores, request: OperatorRequest) -> list[Event] | None:
+    """Return what came of a request that its owner has taken.
+
+    None if no fact tells of it: the job was over before, or that is long ago.
+    """
+    record = await jobs.read_job(stores, request.job_id)
+    spec = await jobs.read_spec(stores, request.job_id)
+    job = compile_job(spec, revision=record.engine_revision)
+    kept = await stores.journal.latest_snapshot(request.job_id)
+    state = new_state(job, request.job_id) if kept is None else restore(job, kept[1])
+    while batch := await stores.journal.read(request.job_id, after=state.last_seq):
+        for seq, content in batch:
+            fact = decode_fact(content)
+            events = apply(job, state, fact, seq)[1]
+            if isinstance(fact, OperatorAsked) and fact.request_id == request.request_id:
+                return events
+    return None
 
 
 async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
