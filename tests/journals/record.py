@@ -1,6 +1,8 @@
 """Record the jobs below that have no journal yet; see README.md."""
 
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from base64 import urlsafe_b64encode
@@ -35,12 +37,16 @@ from mnedge.model.manifest import JobSpec
 from mnedge.model.states import OutcomeStatus, Verb
 from tests.engine.digest import digest
 from tests.engine.jobs import JOB_ID, Play, agent, edge, failed, spec_of, succeeded
+from tests.live.approval import Rollout
 from tests.live.crash import Trial
 from tests.live.forge import Forge
 from tests.live.ledgers import PATTERNS
 
 HERE = Path(__file__).resolve().parent
 KILLED = -9
+PATIENT = ["--set", "human_control.timeout_seconds=60"]
+EVERY_FACT = {"MNEDGE_SNAPSHOT_BYTES": str(1 << 30)}
+"""Lets the store keep all facts of a job."""
 
 
 def routing_chain() -> Play:
@@ -276,14 +282,31 @@ def run(blueprint: str, fault: str = "") -> Recorded:
     """Run a blueprint, by real processes, and return its job; killed there, if at all."""
     with _forge() as forge, _folder() as folder:
         trial = Trial(forge, folder, blueprint)
-        trial.environ["MNEDGE_SNAPSHOT_BYTES"] = str(1 << 30)  # the journal keeps every fact
+        trial.environ |= EVERY_FACT
         code = trial.run(fault=fault)
         if fault:
             assert code == KILLED, f"{blueprint} never came to {fault}"
             code = trial.recover()
         assert code == trial.ends_with, trial.words()
-        [job_id] = trial.jobs()
-        return Recorded(job_id, trial.spec(), trial.records())
+        return _recorded(trial)
+
+
+def setting_rollout_approved() -> Recorded:
+    """The owner dies while a question is open; the answer is found when the job goes on."""
+    with _forge() as forge, _folder() as folder:
+        rollout = Rollout(forge, folder, "setting_rollout", settings=PATIENT)
+        rollout.environ |= EVERY_FACT
+        pid = rollout.begin_and_wait()
+        os.kill(pid, signal.SIGKILL)
+        assert rollout.ended(pid) == KILLED
+        rollout.answer("approve")
+        assert rollout.recover() == 0, rollout.words()
+        return _recorded(rollout)
+
+
+def _recorded(trial: Trial) -> Recorded:
+    [job_id] = trial.jobs()
+    return Recorded(job_id, trial.spec(), trial.records())
 
 
 @contextmanager
@@ -315,6 +338,7 @@ def everything() -> dict[str, Callable[[], Recorded]]:
         found[blueprint] = partial(run, blueprint)
     for blueprint, fault in KILLS.items():
         found[f"{blueprint}_killed"] = partial(run, blueprint, fault)
+    found[setting_rollout_approved.__name__] = setting_rollout_approved
     return found
 
 
