@@ -925,8 +925,10 @@ class Ledger:
         """Stop whatever runs for a step, but not the one who speaks."""
         for name, flight in list(self.flights.items()):
             if flight["step"] == step and name != speaker:
-                self.stopped.append(self.flights.pop(name))
+                del self.flights[name]
                 self.ring(name)
+                if not flight["parked"]:
+                    self.stopped.append(flight)
 
     # ---- failure ----
 
