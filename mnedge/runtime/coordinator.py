@@ -52,6 +52,7 @@ from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
 from mnedge.store.blobs import FileWork, on_the_loop
+from mnedge.store.journal_rows import OutOfOrderError
 from mnedge.store.runs.folder import RunFolder
 
 BATCH = 256
@@ -295,6 +296,7 @@ class Coordinator:
         if not applied.facts:
             return
         last_seq = applied.first_seq + len(applied.records) - 1
+        kept = False
         while True:
             try:
                 await self._stores.journal.append(
@@ -306,12 +308,16 @@ class Coordinator:
                 )
                 self._since_snapshot_bytes += sum(map(len, applied.records))
                 break
+            except OutOfOrderError:
+                if not kept:
+                    raise
+                break  # only the answer was lost: the job is ours, so they are our facts
             except UnavailableError:
                 await trio.sleep(RETRY_S)
             await self._insist(self._read_again)
-            if self._state.last_seq >= last_seq:
-                break  # it was kept after all; only the answer was lost
-            self._apply_now(applied)
+            kept = self._state.last_seq >= last_seq  # or a new owner has written; so ask again
+            if not kept:
+                self._apply_now(applied)
 
     def _apply_now(self, applied: Applied) -> None:
         """Apply a refused batch again, as of now: what it starts has its whole time before it."""

@@ -15,18 +15,29 @@ SECTOR_BYTES = 512
 class File:
     """Content on the medium, whatever its names are."""
 
-    __slots__ = ("durable", "pending")
+    __slots__ = ("durable", "failures", "pending")
 
     def __init__(self, durable: bytes = b"") -> None:
         self.durable = bytearray(durable)
         self.pending: list[tuple[int, bytes | None]] = []
         """Since the last fsync: writes (place, content), and cuts (size, None)."""
+        self.failures = 0
+        """How often an fsync failed; whoever had it open then is told so once."""
 
     def sync(self) -> None:
         """Make all of it durable."""
         for change in self.pending:
             _apply(self.durable, *change)
         self.pending.clear()
+
+    def fail(self, random: Random) -> None:
+        """Let an fsync fail: what chance left over counts as written, and never will be.
+
+        So does Linux; only a write to the same place can bring it back.
+        """
+        self.durable[:] = self.after_cut(random)
+        self.pending.clear()
+        self.failures += 1
 
     def after_cut(self, random: Random) -> bytes:
         """Return what a power cut leaves: what was fsynced, and of the rest what chance takes."""

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from random import Random
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
+
+from msgspec import Struct
 
 from mnedge.testing import sqlite_files
 from mnedge.testing.medium import File, Medium
@@ -71,10 +73,12 @@ class Fate(Protocol):
         """Let the process that is at work now be dead."""
 
 
-class _Opened(NamedTuple):
+class _Opened(Struct):
     path: str
     file: File | None
-    appends: bool
+    appends: bool = False
+    failures: int = 0
+    """Failed fsyncs of the file that this opener knows of."""
 
 
 class SimulatedDisk:
@@ -99,6 +103,9 @@ class SimulatedDisk:
         self._medium = Medium(self.root, random, orderly=orderly)
         self._untracked = tuple(os.path.join(self.root, one) for one in untracked)
         self._opened: dict[int, _Opened] = {}
+        """By descriptor."""
+        self._handles: dict[int, _Opened] = {}
+        """By SQLite's handle."""
 
     # ---- being used ----
 
@@ -159,7 +166,7 @@ class SimulatedDisk:
         Nothing may be open any more.
         """
         left = self._medium.cut_power()
-        self._opened = {}
+        self._opened, self._handles = {}, {}
         _empty(self.root)
         for path, content in left.items():
             if content is None:
@@ -170,11 +177,15 @@ class SimulatedDisk:
 
     # ---- SQLite's side ----
 
-    def open_file(self, path: str, do: Callable[[], int], *, creates: bool) -> int:
+    def open_file(self, path: str, handle: int, do: Callable[[], int], *, creates: bool) -> int:
         """Open a file."""
-        if not creates or self._tracked(path) is None:
-            return do()
-        return self._coded(lambda: self._make(path, lambda: None), do)
+        if creates and self._tracked(path) is not None:
+            result = self._coded(lambda: self._make(path, lambda: None), do)
+        else:
+            result = do()
+        if result == OK:
+            self._handles[handle] = self._opening(path)
+        return result
 
     def write_file(self, path: str, offset: int, content: bytes, do: Callable[[bytes], int]) -> int:
         """Write to it."""
@@ -206,13 +217,11 @@ class SimulatedDisk:
 
         return self._coded(lambda: self._cut(path, file, size_bytes, cut), lambda: result)
 
-    def sync_file(self, path: str, *, with_folder: bool) -> int:
+    def sync_file(self, path: str, handle: int, *, with_folder: bool) -> int:
         """Make it durable."""
-        file = self._medium.file(path)
 
         def act() -> None:
-            if file is not None:
-                self._sync(path, file)
+            self._sync(self._handles[handle])
             if with_folder:
                 self._sync_folder(os.path.dirname(path))
 
@@ -274,8 +283,13 @@ class SimulatedDisk:
         return self._noted(_open(path, flags, mode), tracked, flags)
 
     def _noted(self, fd: int, path: str, flags: int) -> int:
-        self._opened[fd] = _Opened(path, self._medium.file(path), bool(flags & os.O_APPEND))
+        self._opened[fd] = self._opening(path)
+        self._opened[fd].appends = bool(flags & os.O_APPEND)
         return fd
+
+    def _opening(self, path: str) -> _Opened:
+        file = self._medium.file(path)
+        return _Opened(path, file, failures=0 if file is None else file.failures)
 
     def _os_close(self, fd: int) -> None:
         self._opened.pop(fd, None)
@@ -316,7 +330,7 @@ class SimulatedDisk:
         elif opened.file is None:
             self._sync_folder(opened.path)
         else:
-            self._sync(opened.path, opened.file)
+            self._sync(opened)
 
     def _os_replace(self, source: Any, target: Any, **more: Any) -> None:
         old, new = self._tracked(source), self._tracked(target)
@@ -404,14 +418,18 @@ class SimulatedDisk:
         file.pending.append((size_bytes, None))
         self._after(fault)
 
-    def _sync(self, path: str, file: File) -> None:
+    def _sync(self, opened: _Opened) -> None:
+        path, file = opened.path, opened.file
+        if file is None:
+            return
         fault = self._ask(What.SYNC, path, broken_is_later=True)
         if fault is Fault.DIE_DURING:
             file.durable[:] = file.after_cut(self._random)  # the rest is still to be written
             self._die()
         if fault is Fault.BROKEN:
-            file.durable[:] = file.after_cut(self._random)
-            file.pending.clear()  # as Linux does: what could not be written counts as written
+            file.fail(self._random)
+        if opened.failures < file.failures:
+            opened.failures = file.failures
             raise OSError(errno.EIO, "input/output error (simulated)", path)
         self._medium.sync(file)
         self._after(fault)

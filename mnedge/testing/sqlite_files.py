@@ -95,8 +95,8 @@ class Watcher(Protocol):
     `do` carries the change out and returns SQLite's result code.
     """
 
-    def open_file(self, path: str, do: Callable[[], int], *, creates: bool) -> int:
-        """Open a file; `creates`: it is not there yet."""
+    def open_file(self, path: str, handle: int, do: Callable[[], int], *, creates: bool) -> int:
+        """Open a file; `creates`: it is not there yet. `handle` stands for it till it is closed."""
 
     def write_file(self, path: str, offset: int, content: bytes, do: Callable[[bytes], int]) -> int:
         """Write content at a place; `do` writes what it is given of its beginning."""
@@ -104,7 +104,7 @@ class Watcher(Protocol):
     def cut_file(self, path: str, size_bytes: int, do: Callable[[], int]) -> int:
         """Make the file so long."""
 
-    def sync_file(self, path: str, *, with_folder: bool) -> int:
+    def sync_file(self, path: str, handle: int, *, with_folder: bool) -> int:
         """Make the file durable; `with_folder`: and the names in the folder it lies in."""
 
     def delete_file(self, path: str, do: Callable[[], int], *, with_folder: bool) -> int:
@@ -156,7 +156,7 @@ class SqliteFiles:
         if self.watcher is None or not path:
             return do()
         creates = bool(flags & _CREATE) and not os.path.lexists(path)
-        result = self.watcher.open_file(path, do, creates=creates)
+        result = self.watcher.open_file(path, file, do, creates=creates)
         if result == OK:
             plain, ours = self._tables.get(head.pMethods) or self._table(head.pMethods)
             self._open[file] = _Open(path, plain, bool(flags & _CREATE and flags & _JOURNALS))
@@ -200,7 +200,7 @@ class SqliteFiles:
         opened = self._open[file]
         if self.watcher is None:
             return int(opened.plain.xSync(file, flags))
-        result = self.watcher.sync_file(opened.path, with_folder=opened.folder_unsynced)
+        result = self.watcher.sync_file(opened.path, file, with_folder=opened.folder_unsynced)
         opened.folder_unsynced &= result != OK
         return result
 

@@ -180,6 +180,59 @@ async def test_a_full_disk_holds_the_job_up_and_loses_nothing(tmp_path, autojump
     assert numbers(rig, "job-1") == list(range(1, record.events + 1))
 
 
+async def test_a_batch_that_was_kept_although_an_error_came_is_acted_on(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        journal = rig.store.journal
+        append, lost = journal.append, []
+
+        async def deaf(*args, **more):
+            await append(*args, **more)
+            if len(lost) < 2:
+                lost.append(args)
+                raise UnavailableError("input/output error")
+
+        journal.append = deaf
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        record = await host.finished("job-1")
+    assert record.status is JobStatus.COMPLETED
+    assert [order.launch for order in rig.executor.orders] == [1]
+    assert numbers(rig, "job-1") == list(range(1, record.events + 1))
+
+
+async def test_what_a_new_owner_wrote_meanwhile_is_not_taken_for_ours(tmp_path, autojump_clock):
+    """It was refused by a full disk, stood still, and counted as dead; then it goes on."""
+
+    async def slow(command):
+        await trio.sleep(50)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig:
+        other = msgspec.structs.replace(
+            rig, store=rig.store.beside("other"), executor=ScriptedExecutor({"worker": slow})
+        )
+        journal = rig.store.journal
+        append = journal.append
+
+        async def full(*args, **more):
+            if trio.current_time() < 60:
+                raise UnavailableError("no space left on device")
+            await append(*args, **more)
+
+        journal.append = full
+        await submitted(rig, pipeline())
+        async with rig.host() as host, other.host() as newer:
+            await host.start_job("job-1")
+            await trio.sleep(5)
+            rig.store.perish(rig.store.claims._holder)
+            await newer.start_job("job-1")
+            await newer.finished("job-1")
+            await trio.sleep(100)
+            assert not host.owns("job-1")
+    assert not rig.executor.orders
+    assert [order.launch for order in other.executor.orders] == [1]
+
+
 async def test_the_time_of_an_attempt_begins_when_the_disk_takes_it(tmp_path, autojump_clock):
     async with a_rig(tmp_path) as rig:
         journal = rig.store.journal

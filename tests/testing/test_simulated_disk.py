@@ -220,6 +220,20 @@ def test_an_fsync_that_fails_loses_what_it_was_for_whatever_comes_later(make, fa
     assert lost
 
 
+def test_an_fsync_that_failed_is_told_once_to_everybody_who_had_the_file_open(make, fate):
+    disk = make()
+    with disk.mounted():
+        append(f"{disk.root}/a", b"1")
+        one, other = (os.open(f"{disk.root}/a", os.O_RDONLY) for _ in range(2))
+        fate.counted, fate.faults = {}, {(What.SYNC, 1): Fault.BROKEN}
+        for fd in (one, other):
+            with pytest.raises(OSError, match="simulated"):
+                os.fsync(fd)
+            os.fsync(fd)
+            os.close(fd)
+        sync(f"{disk.root}/a")
+
+
 def tried(fd):
     try:
         return os.write(fd, b"123")

@@ -19,7 +19,7 @@ class Notes:
         self.seen.append((what, path.rpartition("/")[2]))
         return sqlite3.SQLITE_IOERR if what == self.refuses else do()
 
-    def open_file(self, path, do, *, creates):
+    def open_file(self, path, handle, do, *, creates):
         return self._note("create" if creates else "open", path, do)
 
     def write_file(self, path, offset, content, do):
@@ -28,7 +28,7 @@ class Notes:
     def cut_file(self, path, size_bytes, do):
         return self._note("cut", path, do)
 
-    def sync_file(self, path, *, with_folder):
+    def sync_file(self, path, handle, *, with_folder):
         return self._note("sync all" if with_folder else "sync", path, lambda: OK)
 
     def delete_file(self, path, do, *, with_folder):
