@@ -183,6 +183,7 @@ def draw_spec(rng: Random) -> JobSpec:
         graph_id="trial_v1",
         job_name="trial",
         generation="C",
+        job_type="service" if rng.random() < 0.1 else "batch",
         agents=agents,
         edges=edges,
         entrypoints=entries,
@@ -443,6 +444,8 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
         return Move(kind="submit", at=100.0)
     timers = ledger.timers()
     out = [name for name, flight in ledger.flights.items() if not flight["parked"]]
+    if not out and not timers and ledger.status == "running" and rng.random() < 0.3:
+        return None  # a service that nobody has work for
     at = ledger.now + rng.choice([0.0, 0.125, 0.75, 3.0])
     if timers and timers[0][0] <= ledger.now:
         return Move(kind="timer", at=ledger.now)

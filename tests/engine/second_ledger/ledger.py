@@ -506,6 +506,8 @@ class Ledger:
         if message["attempt"] is None:
             record["taken"].append(message)
         self.launch(message["to"], message, step, record["attempt"])
+        for other in record["waiting"]:
+            self.ring(other["to"])
 
     def launch(self, agent: str, message: Record, step: str | None, attempt: str | None) -> None:
         self.flights[agent] = {
@@ -1285,8 +1287,10 @@ class Ledger:
             self.retired += mine
             self.say("workflow_dynamic_steps_retired", patch["controller"])
             self.reconsider([])
-            if self.rests(patch["controller"]):
-                self.wake(patch["controller"])
+            controller = patch["controller"]
+            waiting = self.rests(controller) and self.steps[controller]["waiting"]
+            if waiting or (self.rests(controller) and self.spec.job_type == "batch"):
+                self.wake(controller)  # in a service it waits for the next message
 
     def rests(self, step: str) -> bool:
         """A controller that waits, and nothing of its fan-outs is left to wait for."""
