@@ -274,6 +274,8 @@ def resumed(turn: Turn) -> None:
 def found_again(turn: Turn) -> None:
     """Give steps whose launches were cut by a crash their whole time again."""
     ledger = turn.state.ledger
+    if ledger is not None and turn.state.status is JobStatus.PAUSED:
+        _renew(turn, ledger)
     if ledger is None or turn.state.status is not JobStatus.RUNNING:
         return
     for agent in turn.state.agents:
@@ -285,3 +287,20 @@ def found_again(turn: Turn) -> None:
         if step is not None and current is not None and current.number == flight.attempt:
             clear_timers(turn, step)
             arm(turn, step, current)
+
+
+def _renew(turn: Turn, ledger: LedgerState) -> None:
+    """Give attempts of a paused job their whole time from when it is resumed.
+
+    The pause may have been heard only when nobody had run the job for long.
+    """
+    if ledger.paused_at is None:
+        return
+    for step in ledger.steps.values():
+        current, definition = step.current, turn.definition(step).step
+        if current is None or step.status not in _ACTIVE:
+            continue
+        if current.deadline_at is not None and definition.timeout_s is not None:
+            current.deadline_at = ledger.paused_at + definition.timeout_s
+        if current.heartbeat_deadline_at is not None and definition.heartbeat_ms is not None:
+            current.heartbeat_deadline_at = ledger.paused_at + definition.heartbeat_ms / 1000

@@ -135,6 +135,17 @@ def test_no_clock_of_a_step_runs_while_a_person_has_to_look_at_the_job():
     assert [(one.workflow["attempt"], one.launch) for one in run.launches] == [(1, 1), (1, 2)]
 
 
+def test_a_pause_that_is_heard_long_after_a_crash_takes_no_time_from_an_attempt():
+    run = Run(flow([step("a", timeout_s=10)], []))
+    run.at += 100  # nobody runs the job; then somebody does, and hears first of all of the pause
+    run.asked(Verb.PAUSE)
+    run.crashed()
+    run.at += 1000
+    run.asked(Verb.RESUME)
+    assert run.timers == {"step:a:deadline": run.at + 10}
+    assert [(one.workflow["attempt"], one.launch) for one in run.launches] == [(1, 1), (1, 2)]
+
+
 @pytest.mark.parametrize(
     "kept",
     [
