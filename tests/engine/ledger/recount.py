@@ -124,3 +124,21 @@ def is_acyclic(ledger: LedgerState) -> bool:
             if not left[target]:
                 free.append(target)
     return done == len(ledger.steps)
+
+
+def check_sizes(state: JobState) -> None:
+    """Fail if the messages of a job weigh anything but what is counted, or it counts too little."""
+    ledger = state.ledger
+    assert ledger is not None
+    messages = list(state.queue)
+    for agent in state.agents:
+        messages += agent.inbox or ()
+        messages += (held.message for held in (*(agent.held or ()), *(agent.outside or ())))
+        if agent.flight is not None and agent.flight.message is not None:
+            messages.append(agent.flight.message)
+    for step in ledger.steps.values():
+        messages += step.waiting or ()
+        assert step.saved_bytes == sum(one.weight_bytes for one in step.saved or ())
+    assert state.queued_bytes == sum(one.weight_bytes for one in messages)
+    steps = sum(one.weight_bytes + one.saved_bytes for one in ledger.steps.values())
+    assert state.kept_bytes >= steps + EDGE_BYTES * len(ledger.edges)

@@ -1,10 +1,16 @@
 """What workers say of steps, and whether it counts."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from mnedge.model.body import json_bytes
 from mnedge.model.facts import Completion, NamedEvent, Structured, WorkerSaid
 from tests.engine.jobs import agent, edge, succeeded
+from tests.engine.ledger import odd
 from tests.engine.ledger.flows import Run, after, flow, said, step
+from tests.engine.ledger.recount import check_ledger, check_sizes
+from tests.engine.replayed import replays
 
 
 def pair(**more) -> Run:
@@ -170,3 +176,15 @@ def test_an_aggregator_completes_its_step_when_it_fires():
     assert run.statuses()["g"] == "completed"
     assert run.step("g").output["count"] == 2
     assert run.state.status == "completed"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from([None, 1]), st.lists(odd.moves, max_size=12))
+def test_nothing_that_a_worker_or_a_person_says_makes_apply_raise(limit, moves):
+    run = odd.workplace(limit)
+    for move in moves:
+        odd.happen(run, move)
+        check_ledger(run.job, run.state)
+        check_sizes(run.state)
+        json_bytes(run.view)
+    replays(run)
