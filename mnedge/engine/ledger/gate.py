@@ -105,7 +105,10 @@ def _may_go_on(turn: Turn, step: StepState, message: Message) -> bool:
         return False
     if step.waiting or (step.current is None and not has_place(turn, step)):
         _wait(turn, step, message)
-        release(turn, step)
+        if step.status in (StepStatus.QUEUED, StepStatus.RUNNING):
+            _become_due(turn, step, turn.job.index_of[message.to])
+        else:
+            release(turn, step)
         return False
     return True
 
@@ -180,18 +183,22 @@ def release(turn: Turn, step: StepState) -> None:
             turn.ledger.tickets += 1
             step.ticket = turn.ledger.tickets
     for name in dict.fromkeys(message.to for message in step.waiting or ()):
-        index = turn.job.index_of[name]
-        agent = turn.state.agents[index]
-        if index not in step.due:
-            if agent.due is None:
-                agent.due = deque()
-            agent.due.append(step.number)
-            step.due = [*step.due, index]
-            if step.status is StepStatus.RUNNING:
-                _come_first(turn, step)
-        if agent.due and agent.due[0] == step.number:
-            stand_in_line(turn, index)
-        make_ready(turn, index)
+        _become_due(turn, step, turn.job.index_of[name])
+
+
+def _become_due(turn: Turn, step: StepState, index: int) -> None:
+    """Let the agent take what waits for it with a step that is queued or runs."""
+    agent = turn.state.agents[index]
+    if index not in step.due:
+        if agent.due is None:
+            agent.due = deque()
+        agent.due.append(step.number)
+        step.due = [*step.due, index]
+        if step.status is StepStatus.RUNNING:
+            _come_first(turn, step)
+    if agent.due and agent.due[0] == step.number:
+        stand_in_line(turn, index)
+    make_ready(turn, index)
 
 
 def leave_line(turn: Turn, step: StepState) -> None:
