@@ -6,6 +6,7 @@ What decides something is told at once, as a fact of its own; all else can wait 
 from collections.abc import Callable
 from typing import Any
 
+from mnedge.model.events import STEP_REPORTS
 from mnedge.model.facts import NamedEvent, Note, WorkerSaid
 from mnedge.ports import Clock
 
@@ -14,27 +15,8 @@ TellNote = Callable[[Told], None]
 TellEvent = Callable[[str, dict[str, Any]], None]
 """(event type, payload) → noted."""
 
-DECISIVE = frozenset(
-    {
-        "agent_beacon_missed",
-        "workflow_step_started",
-        "workflow_step_completed",
-        "workflow_step_attempt_completed",
-        "workflow_step_partial",
-        "workflow_step_skipped",
-        "workflow_step_failed",
-        "workflow_step_branch",
-        "workflow_step_scatter",
-        "workflow_graph_patch",
-        "workflow_controller_checkpoint",
-        "human_input_requested",
-        "human_notice",
-    }
-)
-"""Events of a worker that change its step, or that a person must see.
-
-Source: bundle format 3.6.
-"""
+DECISIVE = STEP_REPORTS | {"agent_beacon_missed", "human_input_requested", "human_notice"}
+"""Events of a worker that change its step, or that a person must see."""
 
 
 def telling(

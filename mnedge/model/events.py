@@ -9,6 +9,26 @@ from mnedge.model.ids import derived_id
 from mnedge.model.message import Message, summary, wire
 
 
+STEP_REPORTS = frozenset(
+    {
+        "workflow_step_started",
+        "workflow_step_completed",
+        "workflow_step_attempt_completed",
+        "workflow_step_partial",
+        "workflow_step_skipped",
+        "workflow_step_failed",
+        "workflow_step_branch",
+        "workflow_step_scatter",
+        "workflow_graph_patch",
+        "workflow_controller_checkpoint",
+    }
+)
+"""Events by which a worker says what becomes of its step.
+
+Source: bundle format 3.6.
+"""
+
+
 class Event(Struct, frozen=True, gc=False, array_like=True):
     """One thing that happened inside a job; `seq` counts from 1 without gaps."""
 

@@ -15,31 +15,17 @@ from mnedge.engine.ledger.state import StepState
 from mnedge.engine.ledger.telling import error_of, tell_step
 from mnedge.engine.ledger.work import NO_AGENT, tell_stale, tell_stale_number
 from mnedge.engine.turn import Turn
+from mnedge.model.events import STEP_REPORTS
 from mnedge.model.facts import NamedEvent
 from mnedge.model.states import TERMINAL_STEP, StepOutcome, StepStatus
 
-DECIDING = frozenset(
-    {
-        "workflow_step_started",
-        "workflow_step_completed",
-        "workflow_step_attempt_completed",
-        "workflow_step_partial",
-        "workflow_step_skipped",
-        "workflow_step_failed",
-        "workflow_step_branch",
-        "workflow_step_scatter",
-        "workflow_graph_patch",
-        "workflow_controller_checkpoint",
-    }
-)
-"""Events of workers that the ledger acts on."""
 _STEP_KEYS = ("step", "step_id", "workflow_step_id", "phase", "phase_id")
 _OWN_STEP_ONLY = ("workflow_graph_patch", "workflow_controller_checkpoint")
 
 
 def report(turn: Turn, index: int, event: NamedEvent, attempt_number: int | None) -> None:
     """Act on a worker's event; `attempt_number` is the attempt that it was published in."""
-    if turn.state.ledger is None or event.type not in DECIDING:
+    if turn.state.ledger is None or event.type not in STEP_REPORTS:
         return
     step = _step_of(turn, index, event)
     if step is None:

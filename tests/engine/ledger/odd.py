@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mnedge.engine.ledger.reports import DECIDING
 from mnedge.model.body import BlobRef
+from mnedge.model.events import STEP_REPORTS
 from mnedge.model.facts import (
     Complete,
     Completion,
@@ -126,7 +126,7 @@ def _named(kind: str, given: Any) -> Any:
 
 
 events = st.one_of(
-    *(_named(kind, payloads) for kind in [*sorted(DECIDING), *_HUMAN]),
+    *(_named(kind, payloads) for kind in [*sorted(STEP_REPORTS), *_HUMAN]),
     _named("workflow_graph_patch", patches),
     _named("workflow_step_scatter", scatters),
 )
