@@ -517,9 +517,9 @@ class Coordinator:
                 steps=finished_steps(workflow),
                 workflow=workflow if workflow["enabled"] else None,
             )
+            await self._file_work(self._folder.sync)
 
         await self._insist(conclude)
-        await self._insist(partial(self._file_work, self._folder.sync))
         small = len(msgspec.json.encode(result)) <= INLINE_LIMIT_BYTES
         self.record = msgspec.structs.replace(
             self.record,

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import outcome
@@ -26,6 +27,9 @@ CHECKPOINT_BYTES = 16 << 20
 IDLE_CHECKPOINT_BYTES = 1 << 20
 """From this much on, it is made as soon as nobody writes for a moment."""
 _PAGE = 4096
+DOUBT = "-doubt"
+"""Ending of a file that stands beside the database while an fsync has failed and what it was for is
+not written anew. It need not survive a power cut: neither does what only seems to be written."""
 
 
 class Write(Generic[T]):
@@ -86,6 +90,7 @@ class Commits:
         self, path: str, durability: str, conditions: Conditions, connect: Connect
     ) -> None:
         self._path = path
+        self._doubt_path = path + DOUBT
         self._durability = durability
         self._conditions = conditions
         self._connect = connect
@@ -101,6 +106,14 @@ class Commits:
 
         Raises: a MnedgeError that says what is wrong with it.
         """
+        if os.path.exists(self._doubt_path):
+            connection = self._reopen()
+            if connection is None:
+                raise self._still()
+            return connection
+        return self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
         try:
             connection = open_database(self._path, self._durability, self._connect)
         except (sqlite3.Error, OSError) as error:
@@ -152,6 +165,7 @@ class Commits:
         except OSError as error:
             # The kernel may have dropped those pages: only what is on the disk counts now.
             self._conditions.failed(PLACE, self._path, error)
+            self._doubt()
             self._reopen()
         finally:
             os.close(log)
@@ -219,6 +233,7 @@ class Commits:
         failure = self._conditions.failed(PLACE, self._path, error)
         self._rollback()
         if primary_code(error) == sqlite3.SQLITE_IOERR:
+            self._doubt()
             self._drop()
             connection = self._reopen()
             if connection is not None and self._all_landed(connection, writes):
@@ -252,7 +267,7 @@ class Commits:
         """
         self._drop()
         try:
-            connection = self.open()
+            connection = self._opened()
             said = is_whole(connection)
             if said is not None:
                 raise sqlite3.DatabaseError(said)
@@ -260,6 +275,8 @@ class Commits:
             connection.execute("BEGIN IMMEDIATE")
             touch(connection)
             connection.execute("COMMIT")
+            with suppress(FileNotFoundError):
+                os.unlink(self._doubt_path)
         except (MnedgeError, sqlite3.Error, OSError) as error:
             self._refusal = self._conditions.failed(PLACE, self._path, error)
             self._drop()
@@ -267,6 +284,11 @@ class Commits:
         self._log_bytes = 0
         self._conditions.fine(PLACE, self._path)
         return connection
+
+    def _doubt(self) -> None:
+        """Let whoever opens the file next, should we die before, know what has happened."""
+        with suppress(OSError):
+            os.close(os.open(self._doubt_path, os.O_WRONLY | os.O_CREAT, 0o600))
 
     def _still(self) -> MnedgeError:
         return self._refusal or StoreClosedError(f"the database {self._path} is closed")

@@ -163,7 +163,7 @@ def _with_changes(
         case "scatter":
             payload = {
                 "target": random.choice(children),
-                "items": list(range(random.randint(0, 3))),
+                "items": list(range(random.randint(1, 3))),
             }
             agent.config["says"] = [{"type": "workflow_step_scatter", "payload": payload}]
         case "branch":

@@ -104,14 +104,12 @@ def test_no_seed_breaks_a_promise_and_together_they_get_everywhere(soak):
 
 @pytest.mark.live
 def test_the_same_seed_gives_the_same_story_in_any_process():
-    seeds = range(1, 21)
-    stories = [play(seed).log for seed in seeds]
-    assert stories == [play(seed).log for seed in seeds]
+    stories = [play(seed) for seed in range(1, 21)]
+    assert [play(seed).log for seed in range(1, 21)] == [story.log for story in stories]
     text = "from tests.simulation.world import play\nfor s in range(1, 21): print(play(s).digest)"
     for hash_seed in ("1", "2"):
-        process = started(["-c", text], PYTHONHASHSEED=hash_seed)
-        said = process.communicate()[0].split()
-        assert said == [play(seed).digest for seed in seeds]
+        said = started(["-c", text], PYTHONHASHSEED=hash_seed).communicate()[0]
+        assert said.split() == [story.digest for story in stories]
 
 
 @pytest.mark.parametrize(

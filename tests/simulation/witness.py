@@ -27,11 +27,10 @@ from mnedge.model.facts import (
     MessageArrived,
     ModuleAnswered,
     OperatorAsked,
-    Recovered,
 )
 from mnedge.model.message import Message, iso_ms
 from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL, TERMINAL_STEP, AttemptStatus, JobStatus, Verb
+from mnedge.model.states import TERMINAL, TERMINAL_STEP, AttemptStatus, JobStatus
 from mnedge.ports import Claim, Epoch, Row
 from mnedge.runtime import jobs
 from mnedge.store.claims import epoch_of
@@ -104,23 +103,6 @@ def replayed(spec: Any, job_id: str, facts: Sequence[bytes]) -> Replayed:
         again.events += events
         again.wrong += heard.moved(state)
     return again
-
-
-def paused_at_opening(facts: Sequence[bytes]) -> bool:
-    """Tell whether an owner found a pause waiting when it took over.
-
-    The time for which nobody was there counts for the attempts that were under way then.
-    """
-    paused = False
-    for content in facts:
-        fact = decode_fact(content)
-        if isinstance(fact, Recovered) and paused:
-            return True
-        if not isinstance(fact, OperatorAsked):
-            paused = False
-        elif fact.verb is Verb.PAUSE:
-            paused = True
-    return False
 
 
 class Heard(Struct):
@@ -477,8 +459,6 @@ class Witness:
             if step.attempt_count - len(rested) > most:
                 self.breaks(f"{scenario.job_id}: step {step.step_id} had more attempts than {most}")
         if not scenario.told or again.state.status is JobStatus.CANCELLED:
-            return
-        if paused_at_opening(story.facts):
             return
         status, steps = told_beforehand(self.outside.seed, scenario.job_id, scenario.spec)
         found = ends(ledger.steps)

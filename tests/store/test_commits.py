@@ -1,11 +1,19 @@
 """Transactions of many writes, and what is done when the disk refuses one."""
 
+import os
 import sqlite3
 
 import pytest
 
 from mnedge.errors import ConflictError
-from mnedge.store.commits import CHECKPOINT_BYTES, IDLE_CHECKPOINT_BYTES, Commits, Write, touch
+from mnedge.store.commits import (
+    CHECKPOINT_BYTES,
+    DOUBT,
+    IDLE_CHECKPOINT_BYTES,
+    Commits,
+    Write,
+    touch,
+)
 from mnedge.store.condition import (
     Conditions,
     DatabaseCorruptError,
@@ -235,3 +243,28 @@ def test_a_checkpoint_that_fails_loses_nothing(commits, disk, tmp_path):
 
 def test_touching_changes_no_record(commits):
     assert commit(commits, Write(touch, None)) == [None]
+
+
+def test_whoever_opens_a_file_in_doubt_has_all_of_it_written_anew(
+    commits, disk, conditions, tmp_path
+):
+    """Its log may look whole, and not be on the disk: so an fsync of ours would not help."""
+    path = database_path(str(tmp_path))
+    commits.commit([add("a")])
+    disk.fail("COMMIT", sqlite3.SQLITE_IOERR_FSYNC, times=None)
+    commits.commit([add("b")])
+    assert os.path.exists(path + DOUBT)
+    commits.close()
+    disk.heal()
+    disk.statements.clear()
+    other = Commits(path, "FULL", conditions, disk.connect)
+    other.open()
+    assert "PRAGMA wal_checkpoint(TRUNCATE)" in disk.statements
+    assert not os.path.exists(path + DOUBT)
+    other.commit([add("c")])
+    assert kept(tmp_path) == ["a", "c"]
+    other.close()
+    disk.statements.clear()
+    other.open()
+    assert "PRAGMA wal_checkpoint(TRUNCATE)" not in disk.statements
+    other.close()

@@ -5,9 +5,10 @@ those that follow from it (`events/<job id>/`): they are the truth and hold the 
 between any two writes is made good by `open`, which the next owner calls.
 """
 
+import errno
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,23 @@ from mnedge.store.runs.spoken import Spoken
 LEDGER = "workflow_state.json"
 STREAMS = "events"
 """Folder of the data directory that holds our streams, one folder per job."""
+DOUBT = "doubt"
+"""Mark of a run of whose files one could not be fsynced."""
 HOLDER = "holder.json"
 """Mark of whoever has a folder open; it says nothing but that it is another one."""
 TIMELINE_BYTES = 64 << 20
 """What of a long timeline is looked at for `timeline.json`."""
+_JSON_FILES = (
+    "config.json",
+    "final_artifact.json",
+    "inputs.json",
+    "job.json",
+    "observability_summary.json",
+    "result.json",
+    "run.json",
+    "timeline.json",
+    "workflow_state.json",
+)
 _PLACE = "runs"
 _CHANGING = frozenset({"run.json", "observability_summary.json"})
 _OVER = frozenset(map(str, TERMINAL))
@@ -154,7 +168,7 @@ class RunFolder:
             self._take()
             self._load()
             if self.watermark:
-                self._pages.events.synced()
+                self._sync_events()
         return self.watermark
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -219,7 +233,7 @@ class RunFolder:
         """
         with self._told():
             self._pages.cut(seq)
-            self._pages.events.synced()
+            self._sync_events()
             self._contents.clear()
             self._restore()
 
@@ -262,12 +276,15 @@ class RunFolder:
         May be called from another thread. Raises: UnavailableError.
         """
         try:
+            if self._is_in_doubt():
+                raise OSError(errno.EIO, "an fsync failed; it is to be written anew")
             self._pages.synced()
             shown = [] if self._closing is None else self._pages.shown()
             files = [*(self.path / name for name in sorted(self._stamps)), *shown]
             streams = self._streams.parent
             sync_paths([*files, self.path, self.path.parent, streams, streams.parent])
         except OSError as met:
+            self._doubt()
             raise self._named(met) from met
 
     def close(self) -> None:
@@ -308,11 +325,49 @@ class RunFolder:
         """Return the error that says which disk refuses, and why."""
         return self._conditions.failed(_PLACE, str(met.filename or self.path), met)
 
+    def _sync_events(self) -> None:
+        try:
+            self._pages.events.synced()
+        except OSError:
+            self._doubt()
+            raise
+
+    # ---- after an fsync that failed ----
+
+    def _is_in_doubt(self) -> bool:
+        return (self._streams / DOUBT).exists()
+
+    def _doubt(self) -> None:
+        """Have all files written anew before the next fsync: the kernel calls those pages written.
+
+        The mark need not survive a power cut: neither does what only seems to be written.
+        """
+        self._sound = False
+        with suppress(OSError):
+            (self._streams / DOUBT).touch()
+
+    def _write_anew(self) -> None:
+        """Put copies in the place of all our files.
+
+        Raises: OSError.
+        """
+        self._pages.close()
+        ours = [path for path in sorted(self._streams.iterdir()) if path.name != DOUBT]
+        shown = [*self._pages.shown(), *(self.path / name for name in _JSON_FILES)]
+        for path in [*ours, *shown]:
+            content = read_plain(path)
+            if content is not None:
+                replace_file(path, content)
+        self._held = stamp_of(self._streams / HOLDER)
+        (self._streams / DOUBT).unlink(missing_ok=True)
+
     def _load(self) -> None:
         self._pages.close()
         self.path.mkdir(parents=True, exist_ok=True)
         remove_temporaries(self.path)
         remove_temporaries(self._streams)
+        if self._is_in_doubt():
+            self._write_anew()
         self._pages.load()
         tree, spec, job_id = self._redactor.tree, self._spec, self._identity.job_id
         job = job_json(spec, job_id, self._source, self._submitted_at)

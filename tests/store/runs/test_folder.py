@@ -18,7 +18,12 @@ from mnedge.faults import InjectedFaultError
 from mnedge.model.events import Event
 from mnedge.model.redaction import REDACTED, Redactor
 from mnedge.model.states import JobStatus
-from mnedge.store.runs.files import RunExistsError, RunIdInvalidError, RunTakenError
+from mnedge.store.runs.files import (
+    RunExistsError,
+    RunIdInvalidError,
+    RunTakenError,
+    stamp_of,
+)
 from mnedge.store.runs.folder import RunFolder, forget_run
 from tests.store.runs.world import (
     AT,
@@ -971,6 +976,32 @@ def test_events_that_are_cut_or_found_stay_so(tmp_path, monkeypatch):
     assert sizes[1:] == [stream.stat().st_size]
     assert sizes[1] < sizes[0]
     run.close()
+
+
+def test_after_an_fsync_that_failed_all_is_written_anew_before_the_next(tmp_path, monkeypatch):
+    """Another fsync of the same pages would say that all is well."""
+    run = open_run(tmp_path)
+
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", broken)
+        with pytest.raises(UnavailableError):
+            run.sync()
+    with pytest.raises(UnavailableError, match="written anew"):
+        run.sync()
+    names = ("config.json", "run.json", "events.jsonl", "timeline.jsonl")
+    files = [run.path / name for name in names]
+    files.append(tmp_path / "data" / "events" / JOB / "events.jsonl")
+    before = [stamp_of(path) for path in files]
+    run.close()
+    after = folder(tmp_path)
+    assert after.open() == 5
+    assert all(stamp_of(path) != stamp for path, stamp in zip(files, before, strict=True))
+    after.sync()
+    closed(after, 6)
+    after.sync()
 
 
 def test_who_held_the_folder_before_is_refused(tmp_path):
