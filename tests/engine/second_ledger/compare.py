@@ -109,6 +109,8 @@ class Engine:
             case "crash":
                 self.play.reread()
                 self.give(Recovered(at=at, node="there", reason="owner restarted"))
+                if move.request_id:
+                    self.ask(at, Verb.PAUSE, move.request_id)
                 self.pass_time(at)
             case "late" | "late_said" | "late_beacon" if self.over():
                 over = self.over()
@@ -120,8 +122,10 @@ class Engine:
                 else:
                     self.give(beacon(at, launch, move))
             case "pause" | "resume" | "cancel":
-                verb = Verb(move.kind)
-                self.give(OperatorAsked(at=at, request_id=move.request_id, verb=verb))
+                self.ask(at, Verb(move.kind), move.request_id)
+
+    def ask(self, at: float, verb: Verb, request_id: str) -> None:
+        self.give(OperatorAsked(at=at, request_id=request_id, verb=verb))
 
     def pass_time(self, until: float) -> None:
         """Timers that are due fire, in order."""

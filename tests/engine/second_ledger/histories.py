@@ -50,6 +50,7 @@ class Move(Struct, kw_only=True, omit_defaults=True):
     event: NamedEvent | None = None
     timeout_ms: float | None = None
     request_id: str = ""
+    """With a crash: a pause that was asked for while nobody was there."""
     pick: float = 0.0
     """Which of the launches that are over, as a share of them."""
 
@@ -487,7 +488,9 @@ def draw_move(rng: Random, ledger: Ledger, number: int) -> Move | None:
             kind = rng.choice(["pause", "resume"])
             return Move(kind=kind, at=at, request_id=rng.choice(ledger.requests))
         case "crash":
-            return Move(kind="crash", at=ledger.now + rng.choice([0.0, 1.0, 10.0, 400.0]))
+            asked = f"r{number}" if rng.random() < 0.2 else ""
+            down_s = rng.choice([0.0, 1.0, 10.0, 400.0])
+            return Move(kind="crash", at=ledger.now + down_s, request_id=asked)
         case "pause" | "resume" | "cancel" as kind:
             return Move(kind=kind, at=at, request_id=f"r{number}")
         case _:

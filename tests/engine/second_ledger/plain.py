@@ -49,6 +49,9 @@ class Plain:
                 ledger.beacon(move.at, move.agent, move.timeout_ms)
             case "crash":
                 ledger.recovered(move.at)
+                self.remember()
+                if move.request_id:
+                    ledger.asked(move.at, "pause", move.request_id)
                 self.pass_time(move.at)
             case "timer":
                 self.pass_time(move.at)
@@ -56,6 +59,10 @@ class Plain:
                 ledger.answered_late(move.at, move.kind, self.picked(move))
             case "pause" | "resume" | "cancel":
                 ledger.asked(move.at, move.kind, move.request_id)
+        self.remember()
+
+    def remember(self) -> None:
+        """Keep what has been launched: it may answer after its end."""
         self.launched += [key for key in self.out() if key not in self.launched]
 
     def picked(self, move: Move) -> Key:
