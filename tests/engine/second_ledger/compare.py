@@ -347,11 +347,14 @@ def short(value: Any) -> str:
 def judged(seed: int, make: Callable[[JobSpec], Ledger] = Ledger) -> str | None:
     """Return how the two differ on a seed, with its story; None if they agree."""
     match = Match(seed, make)
+    again = f"again: python -m tests.engine.second_ledger.compare {seed}"
     try:
         match.play()
     except Disagreement as difference:
-        again = f"again: python -m tests.engine.second_ledger.compare {seed}"
         return f"seed {seed}\n{story(match)}\n{difference}\n{again}"
+    except Exception as error:
+        error.add_note(f"seed {seed}\n{story(match)}\n{again}")
+        raise
     return None
 
 
