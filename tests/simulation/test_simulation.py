@@ -19,15 +19,10 @@ from tests.simulation.world import POINTS, play
 ROOT = Path(__file__).resolve().parents[2]
 SHARE, ALL = 1000, 10_000
 """Seeds of `make test`, and of `make soak`."""
+DEATHS = ("die_before", "die_during", "die_after")
 HAPPENS = (
     *(f"crash at {point}" for point in POINTS),
-    *(
-        f"{fault} at {what}"
-        for fault in ("die_before", "die_after")
-        for what in ("make", "write", "cut", "sync", "move", "drop", "sync_folder")
-    ),
-    "die_during at write",
-    "die_during at sync",
+    *(f"{fault} at {what}" for fault in DEATHS for what in ("make", "write", "sync")),
     "full at write",
     "full at make",
     "broken at write",
@@ -104,9 +99,9 @@ def test_no_seed_breaks_a_promise_and_together_they_get_everywhere(soak):
 
 @pytest.mark.live
 def test_the_same_seed_gives_the_same_story_in_any_process():
-    stories = [play(seed) for seed in range(1, 21)]
-    assert [play(seed).log for seed in range(1, 21)] == [story.log for story in stories]
-    text = "from tests.simulation.world import play\nfor s in range(1, 21): print(play(s).digest)"
+    stories = [play(seed) for seed in range(1, 9)]
+    assert [play(seed).log for seed in range(1, 9)] == [story.log for story in stories]
+    text = "from tests.simulation.world import play\nfor s in range(1, 9): print(play(s).digest)"
     for hash_seed in ("1", "2"):
         said = started(["-c", text], PYTHONHASHSEED=hash_seed).communicate()[0]
         assert said.split() == [story.digest for story in stories]
