@@ -32,7 +32,7 @@ from mnedge.bus import Bus, Published
 from mnedge.config import Config
 from mnedge.errors import ConflictError, NotFoundError, UnavailableError
 from mnedge.model.records import JobRecord
-from mnedge.model.states import JobStatus, Verb
+from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.part import running
 from mnedge.runtime import host, jobs
 from mnedge.runtime.coordinator import Coordinator
@@ -501,6 +501,8 @@ class World:
             record = await jobs.read_job(store, job_id)
         except (UnavailableError, NotFoundError):
             return
+        if record.status in TERMINAL:
+            self.witness.stories[job_id].over = True  # whoever wrote that died before it was heard
         if record.status is JobStatus.PAUSED and trio.current_time() % 7 < 1:
             await self._ask(store, job_id, Verb.RESUME)
         endless = self.witness.stories[job_id].scenario.arrivals is None
