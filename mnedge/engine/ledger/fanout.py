@@ -155,6 +155,8 @@ def _hand_over(turn: Turn, fan_out: FanOut, results: list[dict[str, Any]]) -> No
 
 def _wake(turn: Turn, controller: StepState, feeds: bool | None) -> None:
     """Let the controller run again; `feeds` None: it has fanned nothing out."""
+    if controller.status is not StepStatus.WAITING:
+        return  # whatever ended it meanwhile is final
     if controller.waiting:
         gate.release(turn, controller)
     elif feeds is False and not turn.job.service:

@@ -206,6 +206,7 @@ def leave_line(turn: Turn, step: StepState) -> None:
     step.ticket = 0
     for index in list(step.due):
         stand_in_line(turn, index)
+        make_ready(turn, index)  # what waits for it is part of the attempt now
 
 
 def _come_first(turn: Turn, step: StepState) -> None:

@@ -37,7 +37,8 @@ def scatter(turn: Turn, step: StepState, payload: dict[str, Any]) -> None:
         return
     names = [target.step_id for target in targets]
     if not items:
-        turn.ledger.unmapped[step.number] = [target.number for target in targets]
+        named = [*turn.ledger.unmapped.get(step.number, ()), *(one.number for one in targets)]
+        turn.ledger.unmapped[step.number] = list(dict.fromkeys(named))
         tell_step(turn, "workflow_step_scattered", step, count=0, targets=names, instance_ids=[])
         return
     instances: dict[int, list[int]] = {target.number: [] for target in targets}
