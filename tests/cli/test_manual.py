@@ -1,6 +1,7 @@
 """The manual: every page has a summary, can be found, and speaks of verbs that exist."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -8,10 +9,24 @@ import click
 import pytest
 
 from mnedge import config
+from mnedge.bundle.triggers import POLICY_NAMES, RULE_NAMES
 from mnedge.cli import manual
 from mnedge.cli.root import root
 
 PAGES = manual.pages()
+REQUIRED_OF_AN_APPROVAL = (
+    "allowed_decisions",
+    "timeout_seconds",
+    "default_action",
+    "blocked_actions",
+)
+KEYS_OF_A_GATE = (
+    "approval_mode",
+    "approval_timeout_seconds",
+    "decision_message_types",
+    "rejected_message_type",
+    "emit_type",
+)
 
 
 def test_the_manual_begins_with_the_quickstart():
@@ -64,6 +79,19 @@ def test_every_setting_of_the_node_stands_in_the_manual():
     settings = set(re.findall(r"MN(?:EDGE)?_[A-Z_]+", inspect.getsource(config)))
     page = manual.find("configuration").text
     assert not {name for name in settings if name not in page}
+
+
+def test_every_name_of_a_rule_and_of_a_policy_stands_in_the_manual():
+    page = manual.find("workflows").text
+    assert [name for name in (*RULE_NAMES, *POLICY_NAMES) if f"`{name}`" not in page] == []
+
+
+def test_every_key_of_human_control_and_of_a_gate_stands_in_the_manual():
+    page = manual.find("people").text
+    [shown] = re.findall(r"(?ms)^```json\n(.*?)^```$", page)
+    control = json.loads(shown)["human_control"]
+    assert {"enabled", "mode", *REQUIRED_OF_AN_APPROVAL} <= set(control)
+    assert [name for name in (*control, *KEYS_OF_A_GATE) if f"`{name}`" not in page] == []
 
 
 def test_a_page_is_found_by_its_name_or_a_beginning_that_is_its_own():
