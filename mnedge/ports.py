@@ -245,6 +245,8 @@ class Finished(Struct, frozen=True, kw_only=True):
     stderr: bytes = b""
     error: str | None = None
     """Why it is not an exit code: `host local command timed out`, `failed to invoke …: …`, …"""
+    dropped_bytes: dict[str, int] = field(default_factory=dict)
+    """`stdout`, `stderr` → what was over the cap; a stream that was kept whole is left out."""
     elapsed_s: float = 0.0
     rusage: dict[str, float] = field(default_factory=dict)
     """`user_s`, `system_s`, `max_rss_bytes` where known."""

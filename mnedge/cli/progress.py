@@ -244,6 +244,7 @@ _WARNINGS = frozenset(
         "job_paused_for_manual_restart",
         "executor_lease_rejected",
         "executor_fallback_dispatched",
+        "executor_output_truncated",
         "external_input_rejected",
         "sandbox_fallback",
         "job_recovery_started",

@@ -68,6 +68,34 @@ def result_map(
     }
 
 
+def truncations(
+    finished: Finished, launch: Launch, *, stdout_is_read: bool
+) -> list[dict[str, Any]]:
+    """Return what to tell of each stream that was over its cap.
+
+    `stdout_is_read`: what the worker says is looked for there, not in a file.
+    """
+    told = []
+    for stream, content in (("stdout", finished.stdout), ("stderr", finished.stderr)):
+        dropped_bytes = finished.dropped_bytes.get(stream, 0)
+        if dropped_bytes <= 0:
+            continue
+        cap_bytes = launch.max_output_bytes
+        text = f"{stream} is cut at {cap_bytes} bytes, {dropped_bytes} more are dropped"
+        about: dict[str, Any] = {
+            "stream": stream,
+            "kept_bytes": min(len(content), cap_bytes),
+            "dropped_bytes": dropped_bytes,
+            "cap_bytes": cap_bytes,
+            "hint": "raise max_output_bytes in the agent's config",
+        }
+        if stream == "stdout" and stdout_is_read and content.lstrip().startswith(b"{"):
+            text += "; it began as a JSON instruction and is read as text"
+            about["instruction_lost"] = True
+        told.append({"message": f"{text}; {about['hint']}", **about})
+    return told
+
+
 def lease_map(lease: Lease) -> dict[str, Any]:
     """Return the `lease` member of a result."""
     shown: dict[str, Any] = msgspec.to_builtins(lease)

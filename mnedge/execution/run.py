@@ -13,7 +13,7 @@ from mnedge.execution.equipment import Equipment
 from mnedge.execution.order import AttemptOrder
 from mnedge.execution.output import NOTHING_SAID, Said, hidden, said, understood
 from mnedge.execution.preparation import Place
-from mnedge.execution.results import result_map, worker_secrets_in
+from mnedge.execution.results import result_map, truncations, worker_secrets_in
 from mnedge.execution.selection import Chosen
 from mnedge.execution.step_result import VARIABLE, NotReadyError, result_file
 from mnedge.execution.watch import Watch
@@ -90,7 +90,7 @@ class Run:
         return self._launch(place, command, environment)
 
     async def carry(self, launch: Launch, publish: Callable[[NamedEvent], None]) -> Finished:
-        """Run it under watch."""
+        """Run it under watch, and tell what it said too much."""
         started_at = trio.current_time()
         beacons = Beacons(
             self._beacons,
@@ -100,7 +100,11 @@ class Run:
             tell=self._tell,
         )
         watch = Watch(self._chosen.runner, launch, beacons, secrets=self._secrets, publish=publish)
-        return await watch.run()
+        finished = await watch.run()
+        is_read = finished.status is OutcomeStatus.SUCCEEDED and self._result_file is None
+        for told in truncations(finished, launch, stdout_is_read=is_read):
+            self._tell("executor_output_truncated", told)
+        return finished
 
     async def answer(self, finished: Finished) -> tuple[Finished, Said]:
         """Return what the worker said: in its result file, else on stdout.

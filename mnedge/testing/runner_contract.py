@@ -112,6 +112,7 @@ class RunnerContract:
             *_, marker = content.splitlines()
             assert b"truncated" in marker
             assert len(content) <= 1000 + len(marker) + 2
+        assert all(finished.dropped_bytes[stream] > 20_000 for stream in ("stdout", "stderr"))
 
     async def test_a_program_that_is_not_there_is_no_exception(
         self, runner: Runner, launch: MakeLaunch

@@ -133,7 +133,8 @@ class Captured:
         self._kept = bytearray()
         self._line = bytearray()
         self._inside_long_line = False
-        self._truncated = False
+        self.dropped_bytes = 0
+        self._marked = False
 
     def add(self, content: bytes) -> None:
         """Take in the next piece."""
@@ -157,10 +158,10 @@ class Captured:
             if self._inside_long_line or not self._on_line(line):
                 self._keep(line)
             self._line.clear()
-        if self._truncated:
+        if self.dropped_bytes and not self._marked:
             newline = b"" if self._kept.endswith(b"\n") else b"\n"
             self._kept += newline + TRUNCATED + b"\n"
-            self._truncated = False
+            self._marked = True
 
     @property
     def content(self) -> bytes:
@@ -177,11 +178,9 @@ class Captured:
             self._keep(line + b"\n")
 
     def _keep(self, content: bytes | bytearray) -> None:
-        room = self._cap_bytes - len(self._kept)
-        if len(content) > room:
-            self._truncated = True
-            content = content[: max(room, 0)]
-        self._kept += content
+        room = max(self._cap_bytes - len(self._kept), 0)
+        self.dropped_bytes += max(len(content) - room, 0)
+        self._kept += content[:room]
 
 
 def _arguments(command: tuple[str, ...] | str) -> tuple[str, ...]:
@@ -203,10 +202,16 @@ def _finished(
         stdout=reading.stdout.content,
         stderr=reading.stderr.content,
         error="host local command timed out" if timed_out else None,
+        dropped_bytes=_dropped(reading),
         elapsed_s=elapsed_s,
         rusage=_rusage(ended),
         extra=_extra(ended, launch, timed_out=timed_out),
     )
+
+
+def _dropped(reading: _Reading) -> dict[str, int]:
+    dropped = {"stdout": reading.stdout.dropped_bytes, "stderr": reading.stderr.dropped_bytes}
+    return {stream: size for stream, size in dropped.items() if size}
 
 
 def _extra(ended: Exit, launch: Launch, *, timed_out: bool) -> dict[str, Any]:

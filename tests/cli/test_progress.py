@@ -189,7 +189,7 @@ def test_steps_follow_their_events():
 @pytest.mark.parametrize(
     "event_type,severity",
     [("step_failed", "error"), ("x_timed_out", "error"), ("dead_letter", "warning"),
-     ("job_running", None)],
+     ("executor_output_truncated", "warning"), ("job_running", None)],
 )  # fmt: skip
 def test_severity_follows_the_type(event_type, severity):
     assert severity_of(event_type) == severity

@@ -571,3 +571,20 @@ async def test_what_a_worker_says_of_its_step_is_a_fact_of_its_launch(bench):
     assert said.event == NamedEvent(type="workflow_step_partial", payload={"n": 1})
     [news] = [told for told in node.notes if isinstance(told, Note) and told.type == "news"]
     assert (news.work_id, news.launch) == ("b:attempt:1", 2)
+
+
+async def test_output_over_the_cap_is_told_before_the_lease_is_given_back(bench):
+    node = bench()
+    outcome = await node.run(
+        {"command": ["printf", '{"next_state": 12345}'], "max_output_bytes": 9}
+    )
+    assert outcome.status is OutcomeStatus.SUCCEEDED
+    assert outcome.structured is None
+    assert node.types[1:] == [
+        "executor_lease_acquired",
+        "executor_output_truncated",
+        "executor_lease_released",
+    ]
+    [told] = [payload for event, payload in node.told if event == "executor_output_truncated"]
+    assert (told["stream"], told["kept_bytes"], told["dropped_bytes"]) == ("stdout", 9, 12)
+    assert told["instruction_lost"]

@@ -1,7 +1,15 @@
 import json
 
+import msgspec
+
 from mnedge.execution.leases import Lease
-from mnedge.execution.results import lease_map, result_map, secrets_of, worker_secrets_in
+from mnedge.execution.results import (
+    lease_map,
+    result_map,
+    secrets_of,
+    truncations,
+    worker_secrets_in,
+)
 from mnedge.ports import Launch
 from tests.execution.node import ScriptedRunner, ended
 
@@ -40,6 +48,35 @@ def test_a_run_without_exit_code_is_an_error_with_what_it_said():
 
 def test_output_that_is_no_text_is_made_text():
     assert result_map(ended(b"\xff\n"), LAUNCH, RUNNER, "n", ())["stdout"] == "\ufffd\n"
+
+
+def cut(said, /, *, is_read=True, **dropped):
+    finished = msgspec.structs.replace(ended(said, stderr=b"e" * 12), dropped_bytes=dropped)
+    launch = msgspec.structs.replace(LAUNCH, max_output_bytes=8)
+    return truncations(finished, launch, stdout_is_read=is_read)
+
+
+def test_a_stream_that_was_cut_is_told_with_what_is_missing():
+    assert cut(b"short") == []
+    [told] = cut(b"short", stderr=4)
+    assert told == {
+        "message": "stderr is cut at 8 bytes, 4 more are dropped;"
+        " raise max_output_bytes in the agent's config",
+        "stream": "stderr",
+        "kept_bytes": 8,
+        "dropped_bytes": 4,
+        "cap_bytes": 8,
+        "hint": "raise max_output_bytes in the agent's config",
+    }
+    assert [one["stream"] for one in cut(b"long text", stdout=3, stderr=4)] == ["stdout", "stderr"]
+
+
+def test_an_instruction_that_was_cut_is_told_as_one():
+    [told] = cut(b' {"next_state": 1', stdout=3)
+    assert told["instruction_lost"]
+    assert "it began as a JSON instruction and is read as text" in told["message"]
+    assert "instruction_lost" not in cut(b"plain text", stdout=3)[0]
+    assert "instruction_lost" not in cut(b'{"next_state": 1', stdout=3, is_read=False)[0]
 
 
 def test_secrets_are_hidden_in_every_text_also_as_json_has_them():

@@ -84,6 +84,7 @@ _WARNINGS = frozenset(
         "backpressure_signal",
         "budget_warning",
         "executor_fallback_dispatched",
+        "executor_output_truncated",
         "human_input_timeout",
         "human_lines_dropped",
         "item_dropped",

@@ -34,6 +34,23 @@ def test_too_much_is_cut_and_marked_on_a_line_of_its_own():
     assert captured([b"12345678"], cap_bytes=8) == b"12345678"
 
 
+@given(
+    pieces=st.lists(st.binary(max_size=9), max_size=9),
+    cap_bytes=st.integers(0, 20),
+    sunk=st.booleans(),
+)
+def test_what_is_dropped_is_counted(pieces, cap_bytes, sunk):
+    stream = Captured(cap_bytes, (lambda _: False) if sunk else None)
+    for piece in pieces:
+        stream.add(piece)
+    stream.close()
+    stream.close()
+    whole = b"".join(pieces)
+    assert stream.dropped_bytes == max(len(whole) - cap_bytes, 0)
+    assert stream.content.startswith(whole[:cap_bytes])
+    assert stream.content.count(TRUNCATED) == (stream.dropped_bytes > 0)
+
+
 def test_a_sink_takes_whole_lines_however_they_arrive():
     taken = []
 

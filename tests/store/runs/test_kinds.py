@@ -60,6 +60,7 @@ def test_what_happens_all_the_time_does_not(type_):
 
 def test_warnings_and_retries_are_counted_whoever_names_them():
     assert kind_of("dead_letter").warning
+    assert kind_of("executor_output_truncated").warning
     assert kind_of("executor_lease_rejected").warning
     retry = kind_of("message_retry_scheduled")
     assert retry.retry
