@@ -8,7 +8,6 @@ from mnedge.model.body import shown
 from mnedge.model.ids import derived_id
 from mnedge.model.message import Message, summary, wire
 
-
 STEP_REPORTS = frozenset(
     {
         "workflow_step_started",
