@@ -95,8 +95,17 @@ def step_table(
     return columns([head, *rows], width=width)
 
 
+def _sign(fold: Fold) -> tuple[str, str]:
+    """Return the mark of the line, and its colour; a failure that was handled is no tick."""
+    if any(step.outcome == "failed" for step in fold.members) and fold.status in WELL:
+        return "!", "yellow"
+    if all(step.stopped for step in fold.members):
+        return "■", "dim"
+    return MARKS.get(fold.status, ("○", "yellow"))
+
+
 def _row(fold: Fold, now: float) -> list[Cell]:
-    mark, style = MARKS.get(fold.status, ("○", "yellow"))
+    mark, style = _sign(fold)
     first = fold.members[0]
     if len(fold.members) > 1:
         state, note = _together(fold.members, NARROW - 1)
@@ -118,7 +127,7 @@ def _row(fold: Fold, now: float) -> list[Cell]:
 
 
 def _cells(fold: Fold, now: float, width: int) -> list[Cell]:
-    mark, style = MARKS.get(fold.status, ("○", "yellow"))
+    mark, style = _sign(fold)
     gap = " " if width < NARROW else "  "
     if len(fold.members) == 1:
         step = fold.members[0]
@@ -140,9 +149,11 @@ def _cells(fold: Fold, now: float, width: int) -> list[Cell]:
 def notes(step: StepProgress, now: float, *, attempts: bool = True) -> list[str]:
     """Return what is worth knowing of a step, the most telling first."""
     told: list[str] = []
-    if step.asks:
+    if step.asks and not step.stopped:
         told.append("for a person")
     match step.status:
+        case _ if step.stopped:
+            told.append("stopped with the job")
         case "retry_wait" if step.retry_at is not None:
             left_s = step.retry_at - now
             told.append(f"in {duration(left_s)}" if left_s > 0 else "now")

@@ -6,10 +6,11 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from mnedge.model.states import SUCCESSFUL_STEP, TERMINAL_STEP
+from mnedge.model.states import SUCCESSFUL_STEP, TERMINAL, TERMINAL_STEP
 
 OVER = frozenset(map(str, TERMINAL_STEP))
 WELL = frozenset(map(str, SUCCESSFUL_STEP))
+_JOB_OVER = frozenset(map(str, TERMINAL))
 
 
 class StepProgress(Struct, kw_only=True):
@@ -31,6 +32,8 @@ class StepProgress(Struct, kw_only=True):
     """Why it failed, is tried again or was skipped."""
     asks: bool = False
     """A person is asked, and the step waits for the answer."""
+    stopped: bool = False
+    """It was under way, or about to be, when its job ended."""
 
     @property
     def over(self) -> bool:
@@ -122,7 +125,11 @@ def _count(step: StepProgress, payload: Mapping[str, Any]) -> None:
 def from_ledger(workflow: Mapping[str, Any]) -> dict[str, StepProgress]:
     """Return the steps of a `workflow_state`, in their order."""
     records = workflow.get("steps", {})
-    return {step_id: _step(records[step_id]) for step_id in workflow.get("step_order", ())}
+    steps = {step_id: _step(records[step_id]) for step_id in workflow.get("step_order", ())}
+    if workflow.get("status") in _JOB_OVER:
+        for step in steps.values():
+            step.stopped = not step.over and step.status != "pending"
+    return steps
 
 
 def _step(record: Mapping[str, Any]) -> StepProgress:

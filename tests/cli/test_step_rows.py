@@ -99,3 +99,18 @@ def test_a_bar_is_full_only_when_all_is_done():
     assert bar(0, 0) == "┄" * 20
     assert bar(99, 100).count("━") == 19
     assert bar(100, 100) == "━" * 20
+
+
+def test_a_failure_that_was_handled_is_no_tick():
+    for status in ("partial", "skipped"):
+        step = StepProgress(step_id="a", status=status, outcome="failed")
+        assert step_table([step], 0.0, 80)[1].plain.startswith("!")
+    step = StepProgress(step_id="a", status="partial", outcome="partial")
+    assert step_table([step], 0.0, 80)[1].plain.startswith("✓")
+
+
+def test_a_step_that_stopped_with_its_job_has_no_clock():
+    step = StepProgress(step_id="a", status="running", started_at=0.0, stopped=True)
+    line = step_table([step], 60.0, 80)[1].plain
+    assert line.startswith("■")
+    assert line.rstrip().endswith("stopped with the job")

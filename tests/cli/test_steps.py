@@ -127,3 +127,17 @@ def test_a_reason_is_a_text_or_the_message_of_an_error():
 def test_a_moment_that_is_none_is_none():
     assert seconds_of("soon") is None
     assert seconds_of(None) is None
+
+
+def test_steps_of_a_job_that_is_over_have_stopped():
+    ledger = {
+        "status": "failed",
+        "step_order": ["a", "b", "c"],
+        "steps": {
+            "a": {"id": "a", "status": "failed"},
+            "b": {"id": "b", "status": "running"},
+            "c": {"id": "c", "status": "pending"},
+        },
+    }
+    assert [step.stopped for step in from_ledger(ledger).values()] == [False, True, False]
+    assert not any(step.stopped for step in from_ledger(ledger | {"status": "paused"}).values())
