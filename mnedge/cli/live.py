@@ -141,12 +141,17 @@ class Plain(Silent):
             if progress.status != before and progress.status in TOLD:
                 self._line(shown, event.at, progress.status)
             for trouble in progress.troubles[troubles:]:
-                self.screen.say(trouble_line(trouble))
+                line = trouble_line(trouble)
+                if len(self.every) > 1:
+                    line.append(f"  {shown.record.job_id}", "dim")
+                self.screen.say(line)
             if self.verbose:
                 self._line(shown, event.at, f"{event.type} {event.agent_id or ''}".rstrip())
 
     async def run(self) -> None:
         """Say now and then how far the jobs are."""
+        for shown in self.every:
+            self._tell_asked(shown, list(shown.progress.requests.values()))
         while True:
             await trio.sleep(PLAIN_EVERY_S)
             for shown in self.every:
@@ -162,7 +167,7 @@ class Plain(Silent):
             self.screen.flush()
 
     def _line(self, shown: Shown, at: float, text: str) -> None:
-        who = "" if len(self.every) == 1 else f"{shown.title}  "
+        who = "" if len(self.every) == 1 else f"{shown.record.job_id}  "
         self.screen.say(Text.assemble((f"  {clock(at)}  ", "dim"), who, text))
         self.screen.flush()
 

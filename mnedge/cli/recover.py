@@ -38,9 +38,8 @@ async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int
             _nothing(screen)
             return 0
         every = [await shown_of(here.store, record) for record in records]
-        if screen.live:
-            for shown in every:
-                await _as_it_was_left(here.store, shown)
+        for shown in every:
+            await _as_it_was_left(here.store, shown)
         if not quiet:
             names = records[0].job_id if len(records) == 1 else counted(len(records), "job")
             screen.good(f"Recovering {names}")

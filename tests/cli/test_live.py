@@ -6,6 +6,7 @@ import json
 import pytest
 import trio
 
+from mnedge.cli import progress
 from mnedge.cli.live import Drawn, Plain, Records, Shown, Silent, view_for
 from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
@@ -104,11 +105,23 @@ async def test_lines_say_now_and_then_how_far_it_is(autojump_clock):
         nursery.start_soon(view.run)
         view.take(jobs[0], STORY[3:4])
         await trio.sleep(11)
-        assert words(screen) == ["demo 1 message handled"]
+        assert words(screen) == ["one 1 message handled"]
         view.take(jobs[1], STORY[3:4])
         await trio.sleep(5)
         assert len(words(screen)) == 2
         nursery.cancel_scope.cancel()
+
+
+async def test_who_waited_for_a_person_before_is_told_first(autojump_clock):
+    screen, job = Screen(Asked(), io.StringIO()), shown("one")
+    job.progress.requests["r1"] = progress.Asked(request_id="r1", prompt="Open the gate?")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Plain(screen, [job], now, verbose=False).run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    told = screen.stream.getvalue()
+    assert "waiting for a person: Open the gate?" in told
+    assert "mnedge job approve" in told
 
 
 async def test_a_picture_is_drawn_often_enough_and_not_too_often(autojump_clock, monkeypatch):
