@@ -127,6 +127,7 @@ class Plain(Silent):
         self.now = now
         self.verbose = verbose
         self._told = {shown.record.job_id: 0 for shown in every}
+        self._asked: set[tuple[str, str]] = set()
 
     def take(self, shown: Shown, events: Sequence[Event]) -> None:
         """Print what is news."""
@@ -162,6 +163,9 @@ class Plain(Silent):
     def _tell_asked(self, shown: Shown, requests: Sequence[Asked]) -> None:
         alone = len(shown.progress.requests) == 1
         for request in requests:
+            if (shown.record.job_id, request.request_id) in self._asked:
+                continue
+            self._asked.add((shown.record.job_id, request.request_id))
             self.screen.note(f"waiting for a person: {request.prompt or request.request_id}")
             self.screen.hint(answer_with(request, shown.record.job_id, alone=alone))
             self.screen.flush()
