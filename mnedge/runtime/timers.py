@@ -7,6 +7,9 @@ import trio
 
 from mnedge.ports import Clock
 
+LEAST_S = 1e-6
+"""Shorter waits may be less than the clock can tell apart: it would not move."""
+
 
 class JobClock:
     """Job time: the wall clock as it was when the job was opened, plus what trio's clock counted.
@@ -62,7 +65,7 @@ class Timers:
             due_at, timer_id = self._heap[0]
             wait_s = due_at - self._job_time()
             if wait_s > 0:
-                await self._wait_for_change(wait_s)
+                await self._wait_for_change(max(wait_s, LEAST_S))
                 continue
             heapq.heappop(self._heap)
             del self._moments[timer_id]

@@ -46,3 +46,18 @@ async def test_overdue_timers_fire_at_once(autojump_clock):
     with trio.move_on_after(0.5):
         await timers.run()
     assert fired == ["old"]
+
+
+async def test_a_moment_that_is_nearer_than_the_clock_can_tell_still_comes(autojump_clock):
+    await trio.sleep(157.406)
+    began = trio.current_time()
+    due: list[str] = []
+    timers = Timers(lambda: trio.current_time() - began, due.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        timers.set("near", 4.5e-15)
+        with trio.fail_after(1):
+            while not due:
+                await trio.sleep(1e-3)
+        nursery.cancel_scope.cancel()
+    assert due == ["near"]
