@@ -175,8 +175,9 @@ class Coordinator:
     # ---- opening ----
 
     async def _open(self) -> None:
-        watermark = self._folder.open()
         events = await self._read_again()
+        # A job with a journal knows the folder for its own, even if a power cut took our stream.
+        watermark = self._folder.open(resume=self._state.last_seq > 0)
         if watermark > self._state.event_seq:
             self._folder.cut(self._state.event_seq)
         await self._publisher.add([event for event in events if event.seq > watermark])

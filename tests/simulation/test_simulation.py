@@ -97,6 +97,11 @@ def test_no_seed_breaks_a_promise_and_together_they_get_everywhere(soak):
     assert set(HAPPENS) <= happened, f"never: {sorted(set(HAPPENS) - happened)}"
 
 
+@pytest.mark.parametrize("seed", [257, 597, 5442, 5485, 8053])
+def test_seeds_that_found_something_once_stay_sound(seed):
+    assert play(seed).broken == []
+
+
 @pytest.mark.live
 def test_the_same_seed_gives_the_same_story_in_any_process():
     stories = [play(seed) for seed in range(1, 9)]
