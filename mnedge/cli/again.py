@@ -8,7 +8,8 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.submit import checked_run_id
 from mnedge.cli.verbs import Asked
-from mnedge.config import Config, read_config
+from mnedge.config.read import read_config
+from mnedge.config.settings import Config
 from mnedge.daemon.app import node, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store

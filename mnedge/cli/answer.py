@@ -14,7 +14,7 @@ from mnedge.cli.show import fields, one_line
 from mnedge.cli.steer import who
 from mnedge.cli.steps import seconds_of
 from mnedge.cli.verbs import Asked
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.errors import ConflictError

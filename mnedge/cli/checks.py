@@ -18,7 +18,7 @@ from mnedge.cli.failure import failure_of
 from mnedge.cli.recover import orphans
 from mnedge.cli.show import counted, size
 from mnedge.cli.verdict import Finding
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.daemon.app import runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store

@@ -23,7 +23,7 @@ def blueprints(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Offer ids of runs, the newest first; a job's id is its run's id."""
     del param
-    from mnedge.config import read_config
+    from mnedge.config.read import read_config
 
     data_dir = ctx.obj.data_dir if isinstance(ctx.obj, Asked) else None
     found: list[tuple[float, str]] = []

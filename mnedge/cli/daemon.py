@@ -16,7 +16,7 @@ def daemon(asked: Asked) -> int:
     submitted. One daemon per data directory. SIGTERM or Ctrl-C ends it; its jobs go on when it
     starts again.
     """
-    from mnedge.config import read_config
+    from mnedge.config.read import read_config
     from mnedge.daemon.main import serve
 
     return serve(read_config(os.environ, data_dir=asked.data_dir))

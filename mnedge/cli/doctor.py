@@ -17,7 +17,7 @@ def doctor(asked: Asked) -> int:
     from mnedge.cli.checks import examine
     from mnedge.cli.screen import Screen
     from mnedge.cli.verdict import document, lines
-    from mnedge.config import read_config
+    from mnedge.config.read import read_config
 
     screen = Screen(asked)
     found = awaited(examine, read_config(os.environ, data_dir=asked.data_dir))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 import mnedge
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.errors import MnedgeError
 
 INTERRUPTED = 130

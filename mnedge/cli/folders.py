@@ -28,7 +28,7 @@ from mnedge.cli.show import (
 from mnedge.cli.step_rows import step_table
 from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked, near
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.store.runs.files import read_json
 from mnedge.store.runs.readers import RunNotFoundError, list_runs, read_run

@@ -10,7 +10,7 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted, fields, one_line
 from mnedge.cli.steer import who
 from mnedge.cli.verbs import Asked
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.errors import ConflictError

@@ -26,7 +26,7 @@ from mnedge.cli.show import (
 from mnedge.cli.step_rows import step_table
 from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.engine.inspect import AgentView

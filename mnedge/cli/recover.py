@@ -10,7 +10,7 @@ from mnedge.cli.progress import taken_up
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.app import node
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import ConflictError

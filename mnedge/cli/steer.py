@@ -8,7 +8,8 @@ from rich.text import Text
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, status
 from mnedge.cli.verbs import Asked
-from mnedge.config import Config, read_config
+from mnedge.config.read import read_config
+from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord

@@ -15,7 +15,7 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked
 from mnedge.cli.written import Reader
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL

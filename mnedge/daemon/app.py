@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mnedge import plugins
 from mnedge.bus import Bus
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import ConflictError, UnavailableError

@@ -5,7 +5,7 @@ import sys
 
 import trio
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.daemon.app import node
 
 

@@ -6,7 +6,7 @@ Apart from `app`, because a verb that lists jobs need not load what runs them.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.part import running
 from mnedge.store.sqlite import SqliteStore

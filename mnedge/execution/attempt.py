@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.errors import MnedgeError
 from mnedge.execution import preparation, staging
 from mnedge.execution.environment import host_environment, positive, text_of, whole

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.execution.python_env import PythonEnvironments
 from mnedge.ports import Blobs, Clock, Spawner
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.execution.beacons import BeaconSettings, Identity, beacon_variables
 from mnedge.execution.environment import (
     VARIABLE_LIMIT_BYTES,

@@ -15,7 +15,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.execution import sdk
 from mnedge.execution.environment import python_named_by, with_python
 from mnedge.execution.folder_lock import locked, remove

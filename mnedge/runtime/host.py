@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from mnedge.bus import Bus
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.engine import apply as engine
 from mnedge.engine.compile import compile_job
 from mnedge.errors import (

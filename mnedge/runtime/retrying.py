@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from mnedge.bundle.load import open_bundle
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.engine.compile import CompiledJob, compile_job
 from mnedge.engine.ledger.definition import CompiledLedger
 from mnedge.engine.ledger.state import LedgerState, StepState

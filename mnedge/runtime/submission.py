@@ -12,7 +12,7 @@ from mnedge.bundle.context_engine import check_context_engine
 from mnedge.bundle.load import Bundle, require, runnable_problems
 from mnedge.bundle.pack import packed
 from mnedge.bundle.problem import Severity, invalid
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.engine.compile import CURRENT_REVISION, compile_job
 from mnedge.execution.large import Offload
 from mnedge.model.ids import job_id_for

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import trio
 
 from mnedge.bundle.archive import unpack
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.engine.compile import CompiledJob
 from mnedge.execution.large import plain
 from mnedge.execution.modules import ModuleAnswer

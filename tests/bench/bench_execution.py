@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from rows import Row
 
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.execution.attempt import Executor
 from mnedge.execution.order import AttemptOrder, JobContext, job_context
 from mnedge.execution.processes import Processes

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mnedge.config import Config, read_config
+from mnedge.config.read import read_config
+from mnedge.config.settings import Config
 
 MNEDGE = [sys.executable, "-m", "mnedge"]
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from mnedge.bus import Bus
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.model.facts import Completion, Outcome, Structured
 from mnedge.model.manifest import Agent, Edge, JobSpec

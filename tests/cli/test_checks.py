@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mnedge.cli import checks
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.model.manifest import JobSpec

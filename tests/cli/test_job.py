@@ -3,7 +3,7 @@
 import pytest
 
 from mnedge.cli.verbs import awaited
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.runtime.submission import submit_spec

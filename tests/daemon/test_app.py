@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mnedge.bundle.load import open_bundle
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.app import DaemonRunningError, node
 from mnedge.daemon.clock import wall_clock
 from mnedge.model.states import JobStatus

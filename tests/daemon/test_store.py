@@ -1,6 +1,6 @@
 import pytest
 
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.daemon.store import opened_store
 
 pytestmark = pytest.mark.live

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.execution.attempt import Executor
 from mnedge.execution.order import AttemptOrder, job_context
 from mnedge.execution.processes import Processes

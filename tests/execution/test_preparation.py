@@ -4,7 +4,7 @@ import json
 import msgspec
 import pytest
 
-from mnedge.config import read_config
+from mnedge.config.read import read_config
 from mnedge.execution import preparation
 from mnedge.execution.beacons import beacon_settings
 from mnedge.execution.environment import VARIABLE_LIMIT_BYTES

@@ -10,7 +10,8 @@ from typing import Any
 
 import trio
 
-from mnedge.config import Config, read_config
+from mnedge.config.read import read_config
+from mnedge.config.settings import Config
 from mnedge.daemon.app import Node, node
 from mnedge.daemon.clock import wall_clock
 from mnedge.model.manifest import Agent, Edge, HumanControl, JobSpec, Step, StepEdge, Workflow

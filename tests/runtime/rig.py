@@ -10,7 +10,7 @@ import trio
 from msgspec import Struct, field
 
 from mnedge.bus import Bus
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.engine.apply import apply
 from mnedge.execution.modules import ModuleAnswer
 from mnedge.model.commands import CallModule, RunAttempt

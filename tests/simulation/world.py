@@ -29,7 +29,7 @@ from trio.testing import MockClock
 
 from mnedge import faults
 from mnedge.bus import Bus, Published
-from mnedge.config import Config
+from mnedge.config.settings import Config
 from mnedge.errors import ConflictError, NotFoundError, UnavailableError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mnedge.config import SettingInvalidError, read_config
+from mnedge.config.read import SettingInvalidError, read_config
 
 
 def test_folders_follow_home_unless_they_are_named():

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
-
+from mnedge.config.settings import Config
 from mnedge.errors import UsageError
 
 
@@ -14,28 +13,6 @@ class SettingInvalidError(UsageError):
     """A setting has a value that mnedge does not know."""
 
     code = "config.invalid"
-
-
-class Config(Struct, frozen=True, kw_only=True):
-    """Everything this process was told; `environ` is what workers see some of."""
-
-    data_dir: Path
-    runs_root: Path
-    home: Path
-    environ: Mapping[str, str]
-    node: str = "localhost"
-    """How this machine is called in events and results; its host name unless MNEDGE_NODE says."""
-    durability: Literal["FULL", "NORMAL"] = "FULL"
-    """`FULL`: an acknowledgement survives a power cut. `NORMAL`: it survives a crash of the
-    process."""
-    inherit_environment: bool = False
-    """Give workers the whole environment of the host instead of the allow-list."""
-    openshell_fallback: bool = True
-    keep_workspaces: bool = False
-    snapshot_bytes: int = 4 << 20
-    """A job's state is kept whole when its journal has grown so much, or by the last one's size."""
-    plugins: tuple[str, ...] = ()
-    """Modules of third-party plugins that the operator trusts."""
 
 
 def read_config(
