@@ -42,6 +42,12 @@ class JobRecord(Struct, kw_only=True, omit_defaults=True, frozen=True):
     """Why the job waits for a person after a crash (`manual_recover`)."""
     waiting_for_human: int = 0
     """Requests that wait for a person's answer."""
+    trace_parent: str = ""
+    """W3C `traceparent` of the request that made the job; empty: the job begins its own trace."""
+    submitted_by: str = ""
+    """Who asked for it, as the audit record calls them."""
+    definition_id: str = ""
+    """The definition it was started from."""
 
 
 class OperatorRequest(Struct, kw_only=True, omit_defaults=True, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import trio
+from msgspec import Struct
 
 from mnedge.bundle.context_engine import check_context_engine
 from mnedge.bundle.load import Bundle, require, runnable_problems
@@ -26,6 +27,17 @@ from mnedge.runtime.jobs import Stores, write_new_job
 _random = SystemRandom()
 
 
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where a job comes from; members as in `JobRecord`."""
+
+    trace_parent: str = ""
+    submitted_by: str = ""
+    definition_id: str = ""
+
+
+UNKNOWN = Origin()
+
+
 async def submit(
     stores: Stores,
     config: Config,
@@ -37,6 +49,7 @@ async def submit(
     own: Callable[[str], Awaitable[None]] | None = None,
     carried: Mapping[str, Any] | None = None,
     source: str | None = None,
+    origin: Origin = UNKNOWN,
 ) -> JobRecord:
     """Keep the bundle and a pending job, if it can run here.
 
@@ -63,6 +76,7 @@ async def submit(
         bundle_source=source or bundle.label,
         config_sources=bundle.config_sources,
         carried=carried,
+        origin=origin,
     )
 
 
@@ -100,6 +114,7 @@ async def submit_spec(
     bundle_source: str = "",
     config_sources: list[str] | None = None,
     carried: Mapping[str, Any] | None = None,
+    origin: Origin = UNKNOWN,
 ) -> JobRecord:
     """Keep a pending job, whole or not at all.
 
@@ -127,6 +142,9 @@ async def submit_spec(
         config_sources=config_sources or [],
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
+        trace_parent=origin.trace_parent,
+        submitted_by=origin.submitted_by,
+        definition_id=origin.definition_id,
     )
     light = msgspec.structs.replace(spec, seeds=seeds)
     await write_new_job(stores, record, light, carried=carried)
