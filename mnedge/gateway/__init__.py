@@ -1,0 +1,1 @@
+"""What people and programs talk to: REST, event streams, gRPC, the console."""
