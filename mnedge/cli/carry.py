@@ -16,13 +16,13 @@ from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import visible
 from mnedge.cli.steps import StepProgress
-from mnedge.cli.written import Reader
 from mnedge.daemon.app import Node
 from mnedge.errors import UnavailableError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Clock
 from mnedge.runtime import jobs
+from mnedge.runtime.written import Reader
 
 BATCHES = 10_000
 """Batches of events that may wait for the screen; what is lost is counted, not shown."""

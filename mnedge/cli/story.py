@@ -14,12 +14,12 @@ from mnedge.cli.progress import said, severity_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked
-from mnedge.cli.written import Reader
 from mnedge.config.read import read_config
 from mnedge.daemon.store import opened_store
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.runtime import jobs
+from mnedge.runtime.written import Reader
 from mnedge.store.runs.readers import Follower, Record
 
 LOOK_S = 0.25

@@ -1,11 +1,11 @@
 """What workers wrote, read from the journal."""
 
-from mnedge.cli.written import Reader, agent_of
 from mnedge.model.body import BlobRef
 from mnedge.model.codec import encode_fact
 from mnedge.model.facts import AttemptEnded, Outcome, Submitted
 from mnedge.model.states import OutcomeStatus
 from mnedge.part import running
+from mnedge.runtime.written import Reader, agent_of
 from mnedge.store.memory import MemoryStore
 
 JOB = "job-1"
