@@ -20,25 +20,27 @@ _NUMBER = re.compile(r"\d+")
 
 def folded(graph: Graph, *, most: int = MOST_ALIKE) -> Graph:
     """Return the graph with one box in place of more than `most` that are alike."""
-    classes = _classes(graph)
-    members: dict[int, list[Box]] = {}
+    stands_for = together(graph, most=most)
+    members: dict[str, list[Box]] = {}
     for box in graph.boxes:
-        members.setdefault(classes[box.box_id], []).append(box)
-    together = {
-        box.box_id: alike[0].box_id
-        for alike in members.values()
-        if len(alike) > most
-        for box in alike
-    }
-    if not together:
+        members.setdefault(stands_for[box.box_id], []).append(box)
+    if len(members) == len(graph.boxes):
         return graph
-    stands_for = {box.box_id: together.get(box.box_id, box.box_id) for box in graph.boxes}
-    boxes = []
-    for box in graph.boxes:
-        if stands_for[box.box_id] == box.box_id:
-            alike = members[classes[box.box_id]] if box.box_id in together else [box]
-            boxes.append(_folded(box, alike))
+    boxes = [_folded(alike[0], alike) for alike in members.values()]
     return Graph(name=graph.name, boxes=boxes, arrows=_arrows(graph, stands_for))
+
+
+def together(graph: Graph, *, most: int = MOST_ALIKE) -> dict[str, str]:
+    """Return for every box the one that is drawn for it: mostly itself."""
+    classes = _classes(graph)
+    members: dict[int, list[str]] = {}
+    for box in graph.boxes:
+        members.setdefault(classes[box.box_id], []).append(box.box_id)
+    return {
+        box_id: alike[0] if len(alike) > most else box_id
+        for alike in members.values()
+        for box_id in alike
+    }
 
 
 def _folded(box: Box, alike: list[Box]) -> Box:

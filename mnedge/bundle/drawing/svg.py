@@ -52,8 +52,11 @@ _DARK = {
 }
 
 
-def svg(pictures: Sequence[Placed], captions: Sequence[str]) -> str:
-    """Return one document with the pictures below each other, each under its caption."""
+def svg(pictures: Sequence[Placed], captions: Sequence[str], *, styled: bool = True) -> str:
+    """Return one document with the pictures below each other, each under its caption.
+
+    `styled` False: it has no style sheet of its own; the page that shows it has one.
+    """
     width = max((picture.width for picture in pictures), default=0.0)
     width = max(width, *(9.0 * len(caption) for caption in captions), 240)
     height = sum(picture.height + CAPTION_PX for picture in pictures) + MARGIN_PX
@@ -62,7 +65,7 @@ def svg(pictures: Sequence[Placed], captions: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_px(width)}" height="{_px(height)}" '
         f'viewBox="0 0 {_px(width)} {_px(height)}" role="img" class="mnedge-graph">',
         f"<title>{_text(title)}</title>",
-        f"<style>{_style()}</style>",
+        *([f"<style>{_style()}</style>"] if styled else []),
         f'<rect class="page" width="{_px(width)}" height="{_px(height)}"/>',
     ]
     top = 0.0

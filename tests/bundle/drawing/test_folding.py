@@ -1,6 +1,6 @@
 """Many boxes that are alike, drawn as one."""
 
-from mnedge.bundle.drawing.folding import folded
+from mnedge.bundle.drawing.folding import folded, together
 from tests.bundle.drawing.drawings import FORK_JOIN, WIDE, graph
 
 
@@ -46,3 +46,9 @@ def test_what_differs_in_what_it_is_or_where_it_leads_is_not_alike():
 def test_those_that_follow_each_other_are_never_one():
     ring = "\n".join(f"n{n} -> n{(n + 1) % 9}" for n in range(9))
     assert folded(graph(ring)) == graph(ring)
+
+
+def test_it_is_told_which_box_is_drawn_for_which():
+    drawn_for = together(graph(WIDE))
+    assert drawn_for["split"] == "split"
+    assert {drawn_for[f"w_{n}"] for n in range(1, 101)} == {"w_1"}

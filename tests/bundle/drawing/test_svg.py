@@ -91,3 +91,11 @@ def test_it_is_readable_on_light_and_dark_pages_and_needs_nothing_else():
 def test_an_empty_graph_is_a_picture_too():
     _, root = drawn(graph(""))
     assert of_class(root, "card") == []
+
+
+def test_a_page_that_has_a_style_sheet_gets_a_picture_without_one():
+    picture = placed(graph(FORK_JOIN))
+    plain = svg([picture], ["of one"], styled=False)
+    assert "<style" not in plain
+    assert "style=" not in plain
+    assert 'class="mnedge-graph"' in plain
