@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Debian packages that tests need beyond setup, as PROGRAM:PACKAGE.
-TEST_PROGRAMS := mount:mount xargs:findutils ps:procps
+TEST_PROGRAMS := mount:mount xargs:findutils ps:procps chromium:chromium
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
