@@ -1,0 +1,190 @@
+"""A manifest and its payloads as a program sends them, made into a bundle, and into a job.
+
+What is received lies in a temporary folder only while it is looked at.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from mnedge.bundle.files import MAX_DEPTH, MAX_FILES, tidy, unsafe_path
+from mnedge.bundle.load import Bundle, open_bundle
+from mnedge.bundle.prepared import Prepared, plain
+from mnedge.bundle.problem import Problem, Severity, invalid
+from mnedge.config.settings import Config
+from mnedge.errors import UsageError
+from mnedge.model.body import json_bytes
+from mnedge.model.records import JobRecord
+from mnedge.ports import Clock, Runner
+from mnedge.runtime.jobs import Stores
+from mnedge.runtime.submission import UNKNOWN, Origin, submit
+
+LABEL = "received"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SCRIPT = b"#!"
+
+
+class IdInvalidError(UsageError):
+    """An id that a client proposes cannot name a folder, or is too long."""
+
+    code = "job.id_invalid"
+
+
+async def submit_received(
+    stores: Stores,
+    config: Config,
+    manifest: dict[str, Any],
+    payloads: Mapping[str, bytes],
+    *,
+    runners: Mapping[str, Runner],
+    now: Clock,
+    job_id: str | None = None,
+    own: Callable[[str], Awaitable[None]] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    origin: Origin = UNKNOWN,
+    source: str = LABEL,
+) -> JobRecord:
+    """Keep a pending job of what a program sent; `payloads` by their path below `payloads/`.
+
+    The rest as for `submit`; `inputs` and `overrides` as for `open_bundle`.
+    Raises: IdInvalidError; BundleInvalidError with all that is wrong; whatever `submit` raises.
+    """
+    checked_id(job_id)
+    async with received(
+        config, manifest, payloads, inputs=inputs, overrides=overrides, label=source
+    ) as bundle:
+        return await submit(
+            stores,
+            config,
+            bundle,
+            runners=runners,
+            now=now,
+            job_id=job_id or None,
+            own=own,
+            source=source,
+            origin=origin,
+        )
+
+
+@asynccontextmanager
+async def received(
+    config: Config,
+    manifest: dict[str, Any],
+    payloads: Mapping[str, bytes],
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    label: str = LABEL,
+) -> AsyncIterator[Bundle]:
+    """Have what was sent as an opened bundle while the block is open; it may have problems.
+
+    Raises: BundleInvalidError if it cannot even be written down.
+    """
+    prepared = plain(manifest, node=config.node)
+    problems = [*prepared.problems, *_path_problems(payloads)]
+    if problems:
+        raise invalid(label, problems)
+
+    def opened() -> tuple[Path, Bundle]:
+        outer = Path(tempfile.mkdtemp(prefix="mnedge-received-"))
+        try:
+            root = outer / "bundle"
+            _write(root, prepared, payloads)
+            return outer, open_bundle(
+                root,
+                inputs=inputs,
+                overrides=overrides,
+                environ=config.environ,
+                expected_id=prepared.blueprint_id,
+                run_code=False,
+            )
+        except BaseException:
+            shutil.rmtree(outer, ignore_errors=True)
+            raise
+
+    outer, bundle = await trio.to_thread.run_sync(opened)
+    try:
+        bundle.label = label
+        yield bundle
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(outer, ignore_errors=True))
+
+
+def checked_id(proposed: str | None) -> None:
+    """Refuse an id that a client proposes, if it cannot name a folder everywhere.
+
+    Raises: IdInvalidError.
+    """
+    if proposed and _ID.fullmatch(proposed) is None:
+        raise IdInvalidError(
+            f"{proposed[:140]!r} cannot be an id",
+            hint="begin with a letter or digit; then up to 127 letters, digits, `.`, `_` or `-`",
+            details={"id": proposed[:140]},
+        )
+
+
+def _path_problems(payloads: Mapping[str, bytes]) -> list[Problem]:
+    """Return an error for each path that is unsafe, or in the way of another."""
+    problems = []
+    folders: set[str] = set()
+    seen: dict[str, str] = {}
+    for name in payloads:
+        reason = unsafe_path(name)
+        tidied = tidy(name)
+        if not reason and not tidied:
+            reason = "names no file"
+        if not reason and tidied.count("/") >= MAX_DEPTH:
+            reason = f"lies deeper than {MAX_DEPTH} folders"
+        if not reason and tidied in seen:
+            reason = f"is the same file as {seen[tidied]!r}"
+        if reason:
+            problems.append(_unsafe(name, reason))
+            continue
+        seen[tidied] = name
+        parts = tidied.split("/")
+        folders.update("/".join(parts[:count]) for count in range(1, len(parts)))
+    problems += [
+        _unsafe(name, "is both a file and a folder")
+        for tidied, name in seen.items()
+        if tidied in folders
+    ]
+    if len(seen) > MAX_FILES:
+        problems.append(_unsafe("", f"holds more than {MAX_FILES} files"))
+    return problems
+
+
+def _unsafe(name: str, reason: str) -> Problem:
+    shown = name.encode(errors="backslashreplace").decode()
+    return Problem(
+        rule="B-08",
+        code="bundle.unsafe_file",
+        severity=Severity.ERROR,
+        message=f"the payload {shown!r} {reason}",
+        help="name payloads by their path below payloads/, as `worker/worker.py`",
+        file="payloads",
+        at=("payloads", shown),
+        actual=shown,
+    )
+
+
+def _write(root: Path, prepared: Prepared, payloads: Mapping[str, bytes]) -> None:
+    root.mkdir()
+    (root / "manifest.json").write_bytes(json_bytes(prepared.manifest))
+    if prepared.config is not None:  # B-04 asks for one, and a retry opens this bundle again
+        (root / "config").mkdir()
+        (root / "config" / "default.json").write_bytes(json_bytes(prepared.config))
+    (root / "payloads").mkdir()
+    for name, content in payloads.items():
+        place = root / "payloads" / tidy(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        if content.startswith(_SCRIPT):
+            place.chmod(0o755)  # the wire has no modes
