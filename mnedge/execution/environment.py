@@ -116,6 +116,8 @@ def worker_environment(
     passed = config.get("pass_env")
     if isinstance(passed, list):
         merged.update((name, environ[name]) for name in passed if name in environ)
+    if "TRACEPARENT" in identity:
+        merged.pop("TRACESTATE", None)  # it belongs to the parent it came with
     merged.update(identity)
     merged.pop("", None)
     return {name: value for name, value in merged.items() if "=" not in name}

@@ -23,7 +23,7 @@ from mnedge.execution.module_worker import CrashedError, ModuleWorker
 from mnedge.execution.order import JobContext
 from mnedge.execution.output import hidden
 from mnedge.execution.patience import insist
-from mnedge.execution.preparation import submission
+from mnedge.execution.preparation import submission, trace_variables
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.results import worker_secrets_in
 from mnedge.execution.telling import TellEvent, TellNote, telling
@@ -150,7 +150,7 @@ class ModuleWorkers:
         job, equipment = self._job, self._equipment
         name = _class_name(agent)
         paths = _paths(agent, job.payloads)
-        environment, secrets = await self._environment(agent)
+        environment, secrets = await self._environment(agent, command)
         arguments = await equipment.python.settle(("python3", str(HOST)), environment, job.job_id)
         process = equipment.spawner.start(
             arguments,
@@ -202,14 +202,20 @@ class ModuleWorkers:
         }
         return {"module": name, "paths": paths, "node": node, "context": facts}
 
-    async def _environment(self, agent: Agent) -> tuple[dict[str, str], tuple[str, ...]]:
+    async def _environment(
+        self, agent: Agent, command: CallModule
+    ) -> tuple[dict[str, str], tuple[str, ...]]:
         job, equipment = self._job, self._equipment
         runtime = {
             "MN_AGENT_TYPE": agent.kind.value,
             "MN_AGENT_TEMPLATE": agent.template,
             **submission(job, equipment.config, None),
         }
-        identity = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
+        identity = {
+            "MN_JOB_ID": job.job_id,
+            "MN_AGENT_ID": agent.agent_id,
+            **trace_variables(job, command.call_id, command.launch),
+        }
         python = await equipment.python.variables(
             agent.config, job.payloads, blueprint_id=job.spec.blueprint_id, job_id=job.job_id
         )

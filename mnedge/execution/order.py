@@ -25,6 +25,9 @@ class JobContext(Struct, frozen=True, kw_only=True):
     """What the compiled job can ask for inside a body."""
     agents: dict[str, Agent] = field(default_factory=dict)
     config_json: str = "{}"
+    trace_parent: str = ""
+    trace_state: str = ""
+    """W3C trace context of the request that made the job; empty: it has a trace of its own."""
     told: set[str] = field(default_factory=set)
     """Agents whose stand-in runner was announced: once is enough."""
 
@@ -51,6 +54,8 @@ def job_context(
     bundle_root: str | None = None,
     body_paths: tuple[str, ...] = (),
     environ: Mapping[str, str] | None = None,
+    trace_parent: str = "",
+    trace_state: str = "",
 ) -> JobContext:
     """Return the context of a job, what is the same for all its attempts worked out.
 
@@ -67,6 +72,8 @@ def job_context(
         body_paths=body_paths,
         agents={agent.agent_id: _with(environ or {}, agent) for agent in spec.agents},
         config_json=json_bytes(spec.config).decode(),
+        trace_parent=trace_parent,
+        trace_state=trace_state,
     )
 
 

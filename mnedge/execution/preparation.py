@@ -25,6 +25,7 @@ from mnedge.model.body import body_bytes, json_bytes
 from mnedge.model.commands import RunAttempt
 from mnedge.model.manifest import Agent
 from mnedge.model.message import iso_ms
+from mnedge.model.tracing import launch_context
 
 CONFIG_FILE = "mirror_neuron_config.json"
 
@@ -116,7 +117,8 @@ def environment(
     job, command = order.job, order.command
     known = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
     workflow = {"idempotency_key": command.idempotency_key or None, **workflow_of(command)}
-    identities = {**known, **workflow_variables(workflow)}
+    traced = trace_variables(job, command.attempt_id, command.launch)
+    identities = {**known, **workflow_variables(workflow), **traced}
     runtime = {
         "MN_INPUT_FILE": place.file(INPUT),
         "MN_CONTEXT_FILE": place.file(CONTEXT),
@@ -145,6 +147,13 @@ def environment(
 
 OVERRIDABLE = {"MN_WORKFLOW_TEMPLATE_ID", "MN_WORKFLOW_REGION_ID"}
 """Workflow variables that a manifest may set for itself."""
+
+
+def trace_variables(job: JobContext, work_id: str, launch: int) -> dict[str, str]:
+    """Return by which a worker's own spans join the job's trace: its launch is their parent."""
+    parent = launch_context(job.job_id, work_id, launch, job.trace_parent)
+    told = {"TRACEPARENT": str(parent)}
+    return told | {"TRACESTATE": job.trace_state} if job.trace_state else told
 
 
 def submission(job: JobContext, config: Config, config_file: str | None) -> dict[str, str]:

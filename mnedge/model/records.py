@@ -44,6 +44,8 @@ class JobRecord(Struct, kw_only=True, omit_defaults=True, frozen=True):
     """Requests that wait for a person's answer."""
     trace_parent: str = ""
     """W3C `traceparent` of the request that made the job; empty: the job begins its own trace."""
+    trace_state: str = ""
+    """The `tracestate` that came with it."""
     submitted_by: str = ""
     """Who asked for it, as the audit record calls them."""
     definition_id: str = ""

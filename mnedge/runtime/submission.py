@@ -31,6 +31,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     """Where a job comes from; members as in `JobRecord`."""
 
     trace_parent: str = ""
+    trace_state: str = ""
     submitted_by: str = ""
     definition_id: str = ""
 
@@ -143,6 +144,7 @@ async def submit_spec(
         run_folder=str(config.runs_root / job_id),
         agents=len(spec.agents),
         trace_parent=origin.trace_parent,
+        trace_state=origin.trace_state,
         submitted_by=origin.submitted_by,
         definition_id=origin.definition_id,
     )

@@ -101,6 +101,8 @@ class Workplace:
             else str(bundle_root(record.bundle_digest, config)),
             body_paths=job.body_paths,
             environ=config.environ,
+            trace_parent=record.trace_parent,
+            trace_state=record.trace_state,
         )
         self._stack = AsyncExitStack()
         self._modules: Modules | None = None

@@ -75,6 +75,12 @@ def test_later_sources_win_and_identity_wins_over_all():
     }
 
 
+def test_a_state_of_another_trace_goes_with_its_parent():
+    theirs = {"TRACEPARENT": "theirs", "TRACESTATE": "theirs"}
+    found = worker_environment(theirs, {}, {}, {}, {"TRACEPARENT": "ours"})
+    assert found == {"TRACEPARENT": "ours"}
+
+
 def test_names_that_no_environment_can_hold_are_left_out():
     environment = worker_environment({}, {}, {"environment": {"": "x", "A=B": "y"}}, {}, {})
     assert environment == {}

@@ -10,6 +10,7 @@ from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.facts import Emit, NamedEvent, Tell
 from mnedge.model.states import AgentKind
+from mnedge.model.tracing import launch_context
 from tests.execution.node import JOB
 
 pytestmark = pytest.mark.live
@@ -209,6 +210,7 @@ async def test_the_context_and_environment_are_those_of_the_contract(node):
     assert (found["A"], found["PASS_ME"], found["MN_JOB_ID"]) == ("1", "passed", JOB)
     assert found["MN_RUN_ID"] == found["MIRROR_NEURON_RUN_ID"] == JOB
     assert found["MNEDGE_LAUNCH"] == f"{JOB}/w:1/1"
+    assert found["TRACEPARENT"] == str(launch_context(JOB, "w:1", 1))
     assert "AWS_SECRET_KEY" not in found
 
 

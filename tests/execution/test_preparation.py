@@ -15,20 +15,31 @@ from mnedge.model.commands import RunAttempt
 from mnedge.model.manifest import Agent, JobSpec
 from mnedge.model.message import normalise, wire
 from mnedge.model.states import AgentKind
+from mnedge.model.tracing import launch_context, parsed
 
 CONFIG = read_config({"MN_HOME": "/h", "SOME_TOKEN": "t0ken-value"})
 PLACE = Place("/w", "/w/d")
 
 
-def order_for(config=None, *, workflow=None, job_config=None, scenario=None, body=None, **envelope):
+def order_for(
+    config=None,
+    *,
+    workflow=None,
+    job_config=None,
+    scenario=None,
+    body=None,
+    traced=None,
+    **envelope,
+):
     agent = Agent(agent_id="a", kind=AgentKind.EXECUTOR, template="map", config=config or {})
     spec = JobSpec(
         blueprint_id="bp", graph_id="g", job_name="g", agents=[agent], edges=[], entrypoints=[],
         seeds={}, config=job_config or {"c": 1}, scenario=scenario,
     )  # fmt: skip
     job = job_context(
-        spec, "j", run_dir="/r/j", runs_root="/r", clock=lambda: 0.0, bundle_root="/b"
-    )
+        spec, "j", run_dir="/r/j", runs_root="/r", clock=lambda: 0.0, bundle_root="/b",
+        **(traced or {}),
+    )  # fmt: skip
     message = normalise({"envelope": {"type": "go", **envelope}, "body": body}, at=0.0, seed="s")
     command = RunAttempt(
         attempt_id="a:m", launch=3, agent_id="a", message=message, invocation=1,
@@ -92,6 +103,18 @@ def test_identity_outranks_what_the_manifest_says_the_rest_does_not():
     assert found["MN_WORKFLOW_ATTEMPT"] == "2"
     assert found["MN_WORKFLOW_TEMPLATE_ID"] == "mine"
     assert found["MN_BLUEPRINT_ID"] == found["MN_AGENT_TEMPLATE"] == "mine"
+
+
+def test_a_worker_is_told_its_place_in_the_trace_and_nothing_hides_it():
+    own = environment(*order_for({"environment": {"TRACEPARENT": "x", "TRACESTATE": "x"}}))
+    assert own["TRACEPARENT"] == str(launch_context("j", "a:m", 3))
+    assert "TRACESTATE" not in own
+    parent = f"00-{'a' * 32}-{'b' * 16}-00"
+    joined = environment(*order_for(traced={"trace_parent": parent, "trace_state": "v=1"}))
+    found = parsed(joined["TRACEPARENT"])
+    assert (found.trace_id, found.flags) == ("a" * 32, 0)
+    assert found.span_id != "b" * 16
+    assert joined["TRACESTATE"] == "v=1"
 
 
 def test_moments_are_dates_and_the_beacons_name_step_and_attempt():
