@@ -1,0 +1,1 @@
+"""Who asks: signing keys, bearer tokens, references to secrets, certificates, the audit record."""
