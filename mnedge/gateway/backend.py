@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from mnedge.bus import Bus
 from mnedge.config.settings import Config
+from mnedge.gateway.feed import Feed
 from mnedge.ports import Clock, Runner
 from mnedge.runtime.host import Host
 from mnedge.runtime.jobs import Stores
@@ -19,6 +20,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     store: Stores
     host: Host
     bus: Bus
+    feed: Feed
     runners: Mapping[str, Runner]
     now: Clock
 
