@@ -23,7 +23,7 @@ def list_(asked: Asked) -> None:
 
     They come with mnedge; those in MN_BUNDLES_DIR come first.
     """
-    from mnedge.cli import catalogue
+    from mnedge.bundle import catalogue
     from mnedge.cli.screen import Screen
     from mnedge.cli.show import Cell, columns
 
@@ -72,7 +72,7 @@ def validate(asked: Asked, path: str, profile: str, no_code: bool) -> int:
       mnedge blueprint validate ./my_blueprint --profile strict -v
       mnedge blueprint validate bundle.tar.gz --json
     """
-    from mnedge.cli import catalogue
+    from mnedge.bundle import catalogue
     from mnedge.cli.screen import Screen
     from mnedge.cli.validation import tell
 

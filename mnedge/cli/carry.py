@@ -11,7 +11,6 @@ import trio
 from mnedge.bus import Published, Subscription
 from mnedge.cli.ending import document, ending, headline
 from mnedge.cli.live import Shown, View
-from mnedge.cli.outcome import with_result_if_kept
 from mnedge.cli.progress import begun
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import visible
@@ -22,6 +21,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Clock
 from mnedge.runtime import jobs
+from mnedge.runtime.outcome import with_result_if_kept
 from mnedge.runtime.written import Reader
 
 BATCHES = 10_000

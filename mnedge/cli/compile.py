@@ -51,7 +51,7 @@ def compile_(asked: Asked, path: str, wanted: str, out: str | None, no_code: boo
       mnedge blueprint compile ./my_blueprint -o dot | dot -Tpdf > graphs.pdf
       mnedge blueprint compile ./my_blueprint --json
     """
-    from mnedge.cli import catalogue
+    from mnedge.bundle import catalogue
     from mnedge.cli.drawn import Wanted, tell
 
     place = path if Path(path).exists() else catalogue.find(path, os.environ)

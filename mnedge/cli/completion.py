@@ -15,7 +15,7 @@ MOST = 50
 def blueprints(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Offer blueprints by name."""
     del ctx, param
-    from mnedge.cli.catalogue import listed
+    from mnedge.bundle.catalogue import listed
 
     return beginning(incomplete, (entry.blueprint_id for entry in listed(os.environ)))
 
@@ -38,7 +38,7 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
 def topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Offer pages of the manual."""
     del ctx, param
-    from mnedge.cli.manual import pages
+    from mnedge.gateway.manual import pages
 
     return beginning(incomplete, (page.topic for page in pages()))
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mnedge.cli import completion
-from mnedge.cli.manual import Page, find, pages
 from mnedge.cli.verbs import Asked, Verb
+from mnedge.gateway.manual import Page, find, pages
 
 if TYPE_CHECKING:
     from mnedge.cli.screen import Screen

@@ -19,6 +19,7 @@ from mnedge.cli.show import (
 )
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
+from mnedge.runtime.outcome import output_of
 
 RESULT_LINES = 30
 FAULTED_MEND = "mnedge itself failed: report it. job recover tries again, job cancel ends the job"
@@ -71,14 +72,6 @@ def headline(record: JobRecord) -> Text:
     if isinstance(agent, str) and record.status is JobStatus.COMPLETED:
         line.append(f", ended by {agent}")
     return line
-
-
-def output_of(record: JobRecord) -> Any:
-    """Return what the job came to, without the wrapping of the record."""
-    result = record.result
-    if isinstance(result, Mapping) and set(result) == {"agent_id", "output"}:
-        return result["output"]
-    return result
 
 
 def result_lines(value: Any, job_id: str, lines: int, width: int | None) -> list[Text]:

@@ -7,9 +7,8 @@ from typing import Any
 from rich.text import Text
 
 from mnedge.cli.answer import request_lines
-from mnedge.cli.ending import output_of, reason_fields, tilde
+from mnedge.cli.ending import reason_fields, tilde
 from mnedge.cli.frame import grouped, stem_of
-from mnedge.cli.outcome import with_result
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
     STYLES,
@@ -34,6 +33,7 @@ from mnedge.errors import ConflictError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
+from mnedge.runtime.outcome import output_of, with_result
 from mnedge.runtime.view import JobView, job_view
 from mnedge.store.claims import process_name
 

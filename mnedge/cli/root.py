@@ -11,6 +11,7 @@ NOUNS = {
     "run": ("mnedge.cli.run:run", "Look at the run folders that jobs leave behind."),
     "doctor": ("mnedge.cli.doctor:doctor", "Say what is present, what is missing, how to mend it."),
     "docs": ("mnedge.cli.docs:docs", "Read the manual."),
+    "config": ("mnedge.cli.config:config", "Check and show the settings of this node."),
     "daemon": ("mnedge.cli.daemon:daemon", "Run jobs for ever, and adopt unfinished ones."),
 }
 

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from mnedge.bundle import catalogue
 from mnedge.bundle.config import Setting
 from mnedge.bundle.load import Bundle, open_bundle, require
-from mnedge.cli import catalogue, live
+from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.ending import tilde
 from mnedge.cli.options import OptionInvalidError, given

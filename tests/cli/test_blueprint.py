@@ -14,7 +14,7 @@ def test_blueprints_are_listed_for_people_and_programs(mnedge):
 
 
 def test_where_nothing_is_found_the_way_on_is_told(mnedge, monkeypatch):
-    monkeypatch.setattr("mnedge.cli.catalogue.places", lambda environ: [])
+    monkeypatch.setattr("mnedge.bundle.catalogue.places", lambda environ: [])
     assert "--folder PATH" in mnedge("blueprint", "list").out
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from mnedge.cli.ending import document, ending, headline, output_of, tilde
+from mnedge.cli.ending import document, ending, headline, tilde
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
+from mnedge.runtime.outcome import output_of
 
 
 def record(status=JobStatus.COMPLETED, **more):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from mnedge.bundle.catalogue import find
 from mnedge.bundle.config import with_setting
 from mnedge.bundle.problem import BundleInvalidError
-from mnedge.cli.catalogue import find
 from mnedge.cli.submit import OptionInvalidError, Wanted, given, opened, settings_of
 
 

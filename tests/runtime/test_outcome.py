@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from mnedge.cli.ending import output_of
-from mnedge.cli.outcome import ResultGoneError, with_result, with_result_if_kept
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
+from mnedge.runtime.outcome import ResultGoneError, output_of, with_result, with_result_if_kept
 
 
 def record(folder, status=JobStatus.COMPLETED, result=None):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnedge.cli import catalogue
+from mnedge.bundle import catalogue
 
 
 @pytest.fixture

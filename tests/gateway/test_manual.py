@@ -10,8 +10,8 @@ import pytest
 
 from mnedge import config
 from mnedge.bundle.triggers import POLICY_NAMES, RULE_NAMES
-from mnedge.cli import manual
 from mnedge.cli.root import root
+from mnedge.gateway import manual
 
 PAGES = manual.pages()
 REQUIRED_OF_AN_APPROVAL = (

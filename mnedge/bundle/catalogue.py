@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mnedge
-from mnedge.cli.verbs import near
 from mnedge.errors import NotFoundError
 
 INSTALLED = "_blueprints"
@@ -65,7 +65,7 @@ def find(name: str, environ: Mapping[str, str]) -> Path:
     path = Path(name).expanduser()
     if "/" in name or (path / "manifest.json").is_file():
         return path
-    offered = near(name, [entry.blueprint_id for entry in entries])
+    offered = get_close_matches(name, [entry.blueprint_id for entry in entries], n=3, cutoff=0.55)
     meant = f"did you mean {' or '.join(offered)}? " if offered else ""
     raise BlueprintNotFoundError(
         f"no blueprint is called {name!r}",

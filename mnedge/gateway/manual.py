@@ -1,11 +1,11 @@
 """The pages of the manual, shipped with the program: in reading order, or one by its name."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 import mnedge
-from mnedge.cli.verbs import near
 from mnedge.errors import NotFoundError
 
 ORDER = (
@@ -59,7 +59,7 @@ def find(topic: str, folder: Path | None = None) -> Page:
         if page.topic == wanted or begin == [page]:
             return page
     names = [page.topic for page in every]
-    offered = near(wanted, names) or names
+    offered = get_close_matches(wanted, names, n=3, cutoff=0.55) or names
     raise PageNotFoundError(
         f"the manual has no page {topic!r}",
         hint=f"there is {', '.join(offered)}",

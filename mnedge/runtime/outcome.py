@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -41,3 +42,11 @@ def with_result_if_kept(record: JobRecord) -> JobRecord:
         return with_result(record)
     except ResultGoneError:
         return record
+
+
+def output_of(record: JobRecord) -> Any:
+    """Return what the job came to, without the wrapping of the record."""
+    result = record.result
+    if isinstance(result, Mapping) and set(result) == {"agent_id", "output"}:
+        return result["output"]
+    return result
