@@ -11,9 +11,25 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-Duration = Annotated[float, Meta(ge=0, extra={"written": "duration"})]
+from mnedge.config.written import DURATION_PATTERN, SIZE_PATTERN
+
+Duration = Annotated[
+    float,
+    Meta(
+        ge=0,
+        extra={"written": "duration"},
+        extra_json_schema={"pattern": DURATION_PATTERN},
+    ),
+]
 """Seconds; written `500ms`, `30s`, `5m`, `1h`, `2d`, or as a number of seconds."""
-Size = Annotated[int, Meta(ge=0, extra={"written": "size"})]
+Size = Annotated[
+    int,
+    Meta(
+        ge=0,
+        extra={"written": "size"},
+        extra_json_schema={"pattern": SIZE_PATTERN},
+    ),
+]
 """Bytes; written `16Ki`, `10Mi`, `1Gi`, or as a number of bytes."""
 
 
@@ -266,6 +282,24 @@ class Daemon(Section, frozen=True, kw_only=True):
     """How long a stop lets attempts finish that are under way; the others are run again later."""
     endpoint_files: bool = True
     """Write the files in `MN_HOME` by which the published client finds this node."""
+
+
+class FileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration file of a node; what it leaves out keeps its default."""
+
+    data_dir: str | None = None
+    runs_root: str | None = None
+    node: str | None = None
+    durability: Literal["FULL", "NORMAL"] = "FULL"
+    inherit_environment: bool = False
+    openshell_fallback: bool = True
+    keep_workspaces: bool = False
+    snapshot_bytes: Size = 4 << 20
+    plugins: tuple[str, ...] = ()
+    relay: Relay = Relay()
+    soul: Soul = Soul()
+    trace: Trace = Trace()
+    daemon: Daemon = Daemon()
 
 
 class Config(Struct, frozen=True, kw_only=True):
