@@ -28,6 +28,8 @@ class JobContext(Struct, frozen=True, kw_only=True):
     trace_parent: str = ""
     trace_state: str = ""
     """W3C trace context of the request that made the job; empty: it has a trace of its own."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What workers are told besides, about the folders of this job."""
     told: set[str] = field(default_factory=set)
     """Agents whose stand-in runner was announced: once is enough."""
 
@@ -56,6 +58,7 @@ def job_context(
     environ: Mapping[str, str] | None = None,
     trace_parent: str = "",
     trace_state: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> JobContext:
     """Return the context of a job, what is the same for all its attempts worked out.
 
@@ -74,6 +77,7 @@ def job_context(
         config_json=json_bytes(spec.config).decode(),
         trace_parent=trace_parent,
         trace_state=trace_state,
+        variables=variables or {},
     )
 
 

@@ -168,6 +168,7 @@ def submission(job: JobContext, config: Config, config_file: str | None) -> dict
         "MN_BLUEPRINT_ID": job.spec.blueprint_id,
         "MN_HOME": str(config.home),
         "MN_ARTIFACTS_JSON": "[]",
+        **job.variables,
     }
     if not config_is_large(job):
         told["MN_BLUEPRINT_CONFIG_JSON"] = job.config_json

@@ -15,11 +15,13 @@ from mnedge.bundle.pack import packed
 from mnedge.bundle.problem import invalid
 from mnedge.config.settings import Config
 from mnedge.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from mnedge.execution.staging import remove_workspace
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock, Runner
 from mnedge.runtime import jobs
+from mnedge.runtime.exchange import data_folder
 from mnedge.runtime.received import checked_id, received
 from mnedge.runtime.submission import UNKNOWN, Origin, new_job_id, submit
 from mnedge.runtime.workplace import unpacked
@@ -207,16 +209,17 @@ class Definitions:
         return await self._changed(definition_id, status="archived", archived_at=self._now())
 
     async def reset_data(self, definition_id: str) -> Definition:
-        """Remove what its runs share.
+        """Remove what its runs share; the definition and its runs stay.
 
         Raises: DefinitionNotFoundError; DefinitionBusyError while a run is not over.
         """
         before = await self.get(definition_id)
         await self._refuse_busy(before)
+        await self._without_data(definition_id)
         return await self._changed(definition_id, data_generation=before.data_generation + 1)
 
     async def delete(self, definition_id: str, *, confirmed: bool) -> Definition:
-        """Forget the definition; the runs it had stay, as history.
+        """Forget the definition and what its runs shared; the runs stay, as history.
 
         Raises: DefinitionUnconfirmedError, DefinitionNotFoundError; DefinitionBusyError while a
         run is not over.
@@ -229,6 +232,7 @@ class Definitions:
             )
         await self._refuse_busy(before)
         await self._stores.table.delete(_key(definition_id))
+        await self._without_data(definition_id)
         return before
 
     async def start_run(
@@ -347,6 +351,10 @@ class Definitions:
                 hint="cancel them, or wait for their end",
                 details={"runs": live},
             )
+
+    async def _without_data(self, definition_id: str) -> None:
+        place = str(data_folder(self._settings(), definition_id))
+        await trio.to_thread.run_sync(remove_workspace, place)
 
     def _new_id(self, graph_id: str) -> str:
         return new_job_id(graph_id, self._now)

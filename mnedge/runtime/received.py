@@ -6,8 +6,9 @@ What is received lies in a temporary folder only while it is looked at.
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,23 @@ import trio
 
 from mnedge.bundle.files import MAX_DEPTH, MAX_FILES, tidy, unsafe_path
 from mnedge.bundle.load import Bundle, open_bundle
-from mnedge.bundle.prepared import Prepared, plain
+from mnedge.bundle.prepared import STORAGE, BlobRef, Prepared, plain
 from mnedge.bundle.problem import Problem, Severity, invalid
+from mnedge.bundle.subject import is_text, mapping
 from mnedge.config.settings import Config
 from mnedge.errors import UsageError
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord
 from mnedge.ports import Clock, Runner
+from mnedge.runtime.exchange import absent_inputs
 from mnedge.runtime.jobs import Stores
 from mnedge.runtime.submission import UNKNOWN, Origin, submit
 
 LABEL = "received"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SCRIPT = b"#!"
+_CHUNK_BYTES = 1 << 20
+MEND = "name payloads by their path below payloads/, as `worker/worker.py`"
 
 
 class IdInvalidError(UsageError):
@@ -88,15 +93,20 @@ async def received(
     Raises: BundleInvalidError if it cannot even be written down.
     """
     prepared = plain(manifest, node=config.node)
-    problems = [*prepared.problems, *_path_problems(payloads)]
-    if problems:
-        raise invalid(label, problems)
+    names = [*payloads, *(blob.path for blob in prepared.blobs if blob.path not in payloads)]
+    problems = [*prepared.problems, *_path_problems(names), *_absent(manifest)]
 
     def opened() -> tuple[Path, Bundle]:
+        blobs, missing = _found(prepared.blobs, manifest, payloads, config)
+        if problems or missing:
+            raise invalid(label, [*problems, *missing])
         outer = Path(tempfile.mkdtemp(prefix="mnedge-received-"))
         try:
             root = outer / "bundle"
             _write(root, prepared, payloads)
+            problems.extend(_fetch(root, blobs))
+            if problems:
+                raise invalid(label, problems)
             return outer, open_bundle(
                 root,
                 inputs=inputs,
@@ -131,12 +141,12 @@ def checked_id(proposed: str | None) -> None:
         )
 
 
-def _path_problems(payloads: Mapping[str, bytes]) -> list[Problem]:
+def _path_problems(names: Sequence[str]) -> list[Problem]:
     """Return an error for each path that is unsafe, or in the way of another."""
     problems = []
     folders: set[str] = set()
     seen: dict[str, str] = {}
-    for name in payloads:
+    for name in names:
         reason = unsafe_path(name)
         tidied = tidy(name)
         if not reason and not tidied:
@@ -161,18 +171,90 @@ def _path_problems(payloads: Mapping[str, bytes]) -> list[Problem]:
     return problems
 
 
-def _unsafe(name: str, reason: str) -> Problem:
+def _unsafe(name: str, reason: str, mend: str = MEND) -> Problem:
     shown = name.encode(errors="backslashreplace").decode()
     return Problem(
         rule="B-08",
         code="bundle.unsafe_file",
         severity=Severity.ERROR,
         message=f"the payload {shown!r} {reason}",
-        help="name payloads by their path below payloads/, as `worker/worker.py`",
+        help=mend,
         file="payloads",
         at=("payloads", shown),
         actual=shown,
     )
+
+
+def _absent(manifest: dict[str, Any]) -> list[Problem]:
+    return [
+        Problem(
+            rule="I-05",
+            code="input.source",
+            severity=Severity.ERROR,
+            message=f"the input {path} that the client staged is not on this node",
+            help="submit from this machine, or let both see one folder "
+            "(MN_RUNTIME_SHARED_STORAGE_ROOT says to the client where this node has it)",
+            at=("metadata", "mn_storage", "inputs", "folders"),
+            actual=path,
+        )
+        for path in absent_inputs(manifest)
+    ]
+
+
+def _found(
+    refs: list[BlobRef], manifest: dict[str, Any], payloads: Mapping[str, bytes], config: Config
+) -> tuple[dict[BlobRef, Path], list[Problem]]:
+    """Return where the blobs lie on this machine, and an error for each that does not."""
+    found: dict[BlobRef, Path] = {}
+    missing: list[Problem] = []
+    places = _blob_stores(manifest, config)
+    for ref in refs:
+        if ref.path in payloads:
+            continue
+        below = f"{ref.sha256[:2]}/{ref.sha256}"
+        here = [place / below for place in places if (place / below).is_file()]
+        if here:
+            found[ref] = here[0]
+        else:
+            looked = ", ".join(str(place) for place in places)
+            missing.append(
+                _unsafe(
+                    ref.path,
+                    f"is neither in the request nor on this node; looked for {below} in {looked}",
+                    "send it along (MN_INLINE_PAYLOAD_MAX_BYTES says to the client up to which "
+                    "size it does), or put it there",
+                )
+            )
+    return found, missing
+
+
+def _blob_stores(manifest: dict[str, Any], config: Config) -> list[Path]:
+    """Return the folders where clients of this machine keep blobs."""
+    named = config.environ.get("MN_HOST_BLOB_STORE_DIR")
+    places = [Path(named)] if named else []
+    places.append(config.home / "blobs")
+    shared = mapping(mapping(manifest.get("metadata")).get(STORAGE)).get("host_root")
+    if is_text(shared) and shared.startswith("/"):
+        places.append(Path(shared).parent / "blobs")
+    return list(dict.fromkeys(places))
+
+
+def _fetch(root: Path, blobs: Mapping[BlobRef, Path]) -> Iterator[Problem]:
+    """Copy the blobs to where they belong; yield an error for each that is not what it must be."""
+    for ref, source in blobs.items():
+        place = root / "payloads" / tidy(ref.path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        digest = sha256()
+        with source.open("rb") as kept, place.open("xb") as made:
+            while piece := kept.read(_CHUNK_BYTES):
+                digest.update(piece)
+                made.write(piece)
+        if digest.hexdigest() != ref.sha256:
+            yield _unsafe(
+                ref.path,
+                f"is not what its hash says: {source} has changed",
+                "remove that file, and submit again",
+            )
 
 
 def _write(root: Path, prepared: Prepared, payloads: Mapping[str, bytes]) -> None:

@@ -20,6 +20,7 @@ from mnedge.model.facts import Outcome
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.ports import Blobs
+from mnedge.runtime import exchange
 from mnedge.store.condition import Conditions
 
 BUNDLES = "bundles"
@@ -86,6 +87,7 @@ class Workplace:
         clock: Callable[[], float],
     ) -> None:
         self._record = record
+        self._spec = spec
         self._blobs = blobs
         self._conditions = conditions
         self._config = config
@@ -101,6 +103,7 @@ class Workplace:
             else str(bundle_root(record.bundle_digest, config)),
             body_paths=job.body_paths,
             environ=config.environ,
+            variables=exchange.variables(config, record, spec),
             trace_parent=record.trace_parent,
             trace_state=record.trace_state,
         )
@@ -111,6 +114,12 @@ class Workplace:
         digest = self._record.bundle_digest
         if digest is not None:
             await unpacked(digest, self._blobs, self._conditions, self._config)
+        place = self._record.run_folder
+        try:
+            exchange.lay_out(self._config, self._record, self._spec)
+        except OSError as error:
+            raise self._conditions.failed("runs", place, error) from error
+        self._conditions.fine("runs", place)
         self._modules = await self._stack.enter_async_context(
             self._work.module_workers(self._context)
         )
