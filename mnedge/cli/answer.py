@@ -17,19 +17,12 @@ from mnedge.cli.verbs import Asked
 from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
-from mnedge.errors import ConflictError
 from mnedge.model.records import JobRecord, OperatorRequest
-from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.model.states import JobStatus
 from mnedge.runtime import answers, jobs
-from mnedge.runtime.view import events_of, job_view
+from mnedge.runtime.view import job_view
 
 _DONE = {"approve": "Approved", "reject": "Rejected"}
-
-
-class AnswerRefusedError(ConflictError):
-    """The owner refused the answer: the request changed, or was over, meanwhile."""
-
-    code = "human.answer_refused"
 
 
 class Answer(NamedTuple):
@@ -64,26 +57,8 @@ async def respond(asked: Asked, job_id: str, answer: Answer) -> None:
         waits = owned and answer.wait
         if waits:
             record = await jobs.settled(store, request, timeout_s=answer.timeout_s)
-            await _check(store, request)
+            await answers.refuse_unless_taken(store, request)
     tell(Screen(asked), record, request, waiting, acted=waits, owned=owned)
-
-
-async def _check(store: jobs.Stores, request: OperatorRequest) -> None:
-    """Raise if the owner has taken the answer, and refused it: somebody else was faster."""
-    events = await events_of(store, request)
-    record = await jobs.read_job(store, request.job_id)
-    if events is None and record.status in TERMINAL:
-        raise AnswerRefusedError(
-            f"the job was {record.status} before it took the answer",
-            details={"status": record.status},
-        )
-    for event in events or ():
-        if event.type == "human_input_rejected" and isinstance(event.payload, dict):
-            raise AnswerRefusedError(
-                f"the answer was refused: {event.payload.get('reason')}",
-                hint=f"mnedge job events {request.job_id} --type 'human_*' tells what happened",
-                details={"request_id": event.payload.get("request_id")},
-            )
 
 
 def tell(

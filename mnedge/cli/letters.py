@@ -13,17 +13,9 @@ from mnedge.cli.verbs import Asked
 from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
-from mnedge.errors import ConflictError
 from mnedge.model.states import Verb
 from mnedge.runtime import answers, jobs
 from mnedge.runtime.view import JobView, job_view
-
-
-class LettersLeftError(ConflictError):
-    """Dead letters could not be delivered again: whoever they are for is not part of the job."""
-
-    code = "dead_letter.left"
-
 
 _WORDS = {
     Verb.REDRIVE: ("Delivered again", "to be delivered again"),
@@ -82,7 +74,7 @@ async def dispose(
         acted = owned and wait
         if acted:
             record = await jobs.settled(store, request, timeout_s=timeout_s)
-            _check(await job_view(store, record.job_id), letters)
+            answers.refuse_letters_left(await job_view(store, record.job_id), letters)
     screen = Screen(asked)
     ids = [str(letter["message_id"]) for letter in letters]
     if not asked.human:
@@ -103,19 +95,6 @@ async def dispose(
     if not owned:
         screen.note("no living process owns the job; it acts when it is recovered")
         screen.hint(f"mnedge job recover {record.job_id}")
-
-
-def _check(view: JobView, letters: Sequence[Mapping[str, Any]]) -> None:
-    """Raise if some of the letters are still there."""
-    asked = {letter["message_id"] for letter in letters}
-    left = [letter for letter in view.dead_letters if letter["message_id"] in asked]
-    if left:
-        raise LettersLeftError(
-            f"{counted(len(left), 'dead letter')} of {len(letters)} cannot be delivered: "
-            f"{left[0].get('reason')}",
-            hint=f"mnedge job dead-letters discard {view.record.job_id} MESSAGE forgets one",
-            details={"message_ids": [letter["message_id"] for letter in left]},
-        )
 
 
 def letter_lines(letters: Sequence[Mapping[str, Any]], width: int | None) -> list[Text]:

@@ -7,12 +7,12 @@ was answered meanwhile, or timed out, is refused there with an event.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnedge.errors import NotFoundError, UsageError
+from mnedge.errors import ConflictError, NotFoundError, UsageError
 from mnedge.model.records import OperatorRequest
-from mnedge.model.states import Verb
+from mnedge.model.states import TERMINAL, Verb
 from mnedge.ports import Clock
 from mnedge.runtime import jobs
-from mnedge.runtime.view import JobView
+from mnedge.runtime.view import JobView, events_of
 
 EVERY = "*"
 """Stands for all dead letters."""
@@ -34,6 +34,18 @@ class DecisionNotAllowedError(UsageError):
     """The request does not allow this decision."""
 
     code = "human.decision_not_allowed"
+
+
+class AnswerRefusedError(ConflictError):
+    """The owner refused the answer: the request changed, or was over, meanwhile."""
+
+    code = "human.answer_refused"
+
+
+class LettersLeftError(ConflictError):
+    """Dead letters could not be delivered again: whoever they are for is not part of the job."""
+
+    code = "dead_letter.left"
 
 
 class LetterNotFoundError(NotFoundError):
@@ -73,6 +85,27 @@ async def respond(
         stores, view.record.job_id, Verb.RESPOND, now=now, by=by, reason=comment, details=details
     )
     return asked, waiting
+
+
+async def refuse_unless_taken(stores: jobs.Stores, request: OperatorRequest) -> None:
+    """Return if the owner, who has acted on the answer, took it.
+
+    Raises: AnswerRefusedError: somebody else was faster.
+    """
+    events = await events_of(stores, request)
+    record = await jobs.read_job(stores, request.job_id)
+    if events is None and record.status in TERMINAL:
+        raise AnswerRefusedError(
+            f"the job was {record.status} before it took the answer",
+            details={"status": record.status},
+        )
+    for event in events or ():
+        if event.type == "human_input_rejected" and isinstance(event.payload, dict):
+            raise AnswerRefusedError(
+                f"the answer was refused: {event.payload.get('reason')}",
+                hint=f"mnedge job events {request.job_id} --type 'human_*' tells what happened",
+                details={"request_id": event.payload.get("request_id")},
+            )
 
 
 def decisions_of(request: Mapping[str, Any]) -> list[str]:
@@ -154,6 +187,23 @@ def chosen_letters(view: JobView, message_id: str) -> Sequence[Mapping[str, Any]
         hint=f"there is {_listed(ids)}" if letters else "",
         details={"message_ids": ids[:20]},
     )
+
+
+def refuse_letters_left(view: JobView, letters: Sequence[Mapping[str, Any]]) -> None:
+    """Return if none of the letters, on which the owner has acted, is still there.
+
+    Raises: LettersLeftError.
+    """
+    asked = {letter["message_id"] for letter in letters}
+    left = [letter for letter in view.dead_letters if letter["message_id"] in asked]
+    if left:
+        many = "s" if len(left) != 1 else ""
+        raise LettersLeftError(
+            f"{len(left)} dead letter{many} of {len(letters)} cannot be delivered: "
+            f"{left[0].get('reason')}",
+            hint=f"mnedge job dead-letters discard {view.record.job_id} MESSAGE forgets one",
+            details={"message_ids": [letter["message_id"] for letter in left]},
+        )
 
 
 def _listed(ids: Sequence[str]) -> str:
