@@ -1,0 +1,276 @@
+"""The node itself: how it does, what it has left, whether it keeps its goals, what was changed."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mnedge.gateway.auth import known
+from mnedge.gateway.console import api, words
+from mnedge.gateway.console.faults import Handler
+from mnedge.gateway.console.forms import proved_form
+from mnedge.gateway.console.rendering import backend_of, moved, page
+from mnedge.model.access import Scope
+from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.runtime import jobs
+
+ENDED_SHOWN = 10
+SAMPLES = 120
+SAMPLE_S = 5.0
+"""No two samples are nearer; they are taken when somebody looks, an idle node takes none."""
+_WIDTH, _HEIGHT = 300.0, 48.0
+
+
+async def overview(request: Request) -> Response:
+    """How the node does, what runs, what waits for people."""
+    health = await api.get(request, "/health")
+    records = await jobs.list_jobs(backend_of(request).store, limit=None)
+    counts = Counter(record.status for record in records)
+    unfinished = await api.get(request, "/jobs", running="1", limit=50)
+    latest = await api.get(request, "/jobs", limit=50)
+    over = {status.value for status in TERMINAL}
+    ended = [one for one in latest["data"] if one["status"] in over]
+    asks = (await api.get(request, "/human-requests"))["data"] if unfinished["data"] else []
+    resources = await api.get(request, "/resources")
+    return await page(
+        request,
+        "overview.html",
+        place="/",
+        health={"status": health.get("status"), "problems": health.get("problems") or []},
+        counts={
+            "running": counts[JobStatus.RUNNING] + counts[JobStatus.PAUSED],
+            "pending": counts[JobStatus.PENDING]
+            + counts[JobStatus.VALIDATED]
+            + counts[JobStatus.SCHEDULED],
+            "completed": counts[JobStatus.COMPLETED],
+            "failed": counts[JobStatus.FAILED] + counts[JobStatus.FAULTED],
+        },
+        pools=pools_of(resources),
+        asks=asks[:5],
+        open_jobs=unfinished["data"],
+        ended_jobs=ended[:ENDED_SHOWN],
+    )
+
+
+async def nodes(request: Request) -> Response:
+    """The machines that carry jobs."""
+    answer = await api.get(request, "/nodes")
+    shown = [
+        {
+            "name": str(one.get("name") or one.get("node") or one.get("node_id") or "node"),
+            "status": str(one.get("status") or "ok"),
+            "pairs": [
+                (name.replace("_", " "), _plainly(name, value, backend_of(request).now()))
+                for name, value in one.items()
+                if name not in ("name", "status") and value not in (None, "", [], {})
+            ],
+        }
+        for one in answer["data"]
+    ]
+    return await page(request, "nodes.html", place="/nodes", nodes=shown)
+
+
+def _plainly(name: str, value: Any, now: float) -> str:
+    if name.endswith("_bytes"):
+        return words.size(value)
+    if name.endswith("_at"):
+        return f"{words.moment(value)} ({words.ago(value, now)})"
+    if name.endswith("_s"):
+        return words.duration(value)
+    return words.one_line(value, 400) if isinstance(value, dict | list) else words.number(value)
+
+
+def pools_of(resources: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the pools of the node by name."""
+    pools = resources.get("pools")
+    if isinstance(pools, dict):
+        pools = [{**one, "name": name} for name, one in pools.items()]
+    names = ("capacity", "in_use", "available", "queued", "active")
+    return [
+        {
+            "name": str(one.get("name") or one.get("pool")),
+            **{key: one.get(key) or 0 for key in names},
+        }
+        for one in pools or ()
+    ]
+
+
+class Line(Struct):
+    """One figure of the machine over the time that somebody looked."""
+
+    name: str
+    whole: float = 0.0
+    """What it is a part of; 0: of nothing."""
+    unit: str = "bytes"
+    values: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def add(self, at: float, value: float) -> None:
+        """Take a sample, unless the last one is near."""
+        if not self.values or at - self.values[-1][0] >= SAMPLE_S:
+            self.values.append((at, value))
+
+    def shown(self) -> dict[str, Any]:
+        """Return what the page draws."""
+        at, value = self.values[-1]
+        say = words.size if self.unit == "bytes" else words.number
+        path, area = drawn([one for _, one in self.values], self.whole)
+        return {
+            "name": self.name,
+            "value": value,
+            "whole": self.whole,
+            "shown": say(value),
+            "told": f"of {say(self.whole)}" if self.whole else "",
+            "span": at - self.values[0][0],
+            "path": path,
+            "area": area,
+        }
+
+
+def drawn(values: list[float], whole: float) -> tuple[str, str]:
+    """Return a line and the area below it, as SVG paths; empty for fewer than two values."""
+    if len(values) < 2:
+        return "", ""
+    top = whole or max(values) * 1.1 or 1.0
+    step = _WIDTH / (len(values) - 1)
+    points = [
+        f"{at * step:.1f} {_HEIGHT - 2 - (_HEIGHT - 4) * min(value / top, 1.0):.1f}"
+        for at, value in enumerate(values)
+    ]
+    path = "M" + "L".join(points)
+    return path, f"{path}L{_WIDTH:g} {_HEIGHT:g}L0 {_HEIGHT:g}Z"
+
+
+_FIGURES = (
+    ("Memory in use", "memory_used_bytes", "memory_total_bytes", "bytes"),
+    ("Disk in use", "disk_used_bytes", "disk_total_bytes", "bytes"),
+    ("Memory of mnedge", "rss_bytes", "", "bytes"),
+    ("Load", "load_1m", "cpus", "number"),
+)
+
+
+def figures_of(resources: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of the machine, wherever in the answer they stand."""
+    found: dict[str, float] = {}
+
+    def take(prefix: str, members: Mapping[str, Any]) -> None:
+        for name, value in members.items():
+            key = f"{prefix}{name}"
+            if isinstance(value, dict):
+                take(f"{key}_", value)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                found[key] = float(value)
+
+    take("", {name: value for name, value in resources.items() if name != "pools"})
+    return found
+
+
+async def resources(request: Request) -> Response:
+    """Slots, leases, memory and disk; with a line for what was seen while somebody looked."""
+    answer = await api.get(request, "/resources")
+    kept: dict[str, Line] = getattr(request.app.state, "console_lines", {})
+    request.app.state.console_lines = kept
+    figures, now = figures_of(answer), backend_of(request).now()
+    for name, key, whole, unit in _FIGURES:
+        if key in figures:
+            line = kept.setdefault(name, Line(name=name, unit=unit))
+            line.whole = figures.get(whole, 0.0)
+            line.add(now, figures[key])
+    return await page(
+        request,
+        "resources.html",
+        place="/resources",
+        pools=pools_of(answer),
+        lines=[line.shown() for line in kept.values()],
+        document=answer,
+    )
+
+
+async def goals(request: Request) -> Response:
+    """Goals and alerts."""
+    slos = await api.get(request, "/slo")
+    alerts = await api.get(request, "/alerts")
+    return await page(
+        request,
+        "slo.html",
+        place="/slo",
+        slos=[_slo(one) for one in slos["data"]],
+        alerts=[_alert(one) for one in alerts["data"]],
+    )
+
+
+def _first(found: Mapping[str, Any], *names: str) -> Any:
+    return next((found[name] for name in names if found.get(name) is not None), "")
+
+
+def _slo(found: Mapping[str, Any]) -> dict[str, str]:
+    told = {
+        "target": _first(found, "target", "objective"),
+        "current": _first(found, "current", "value", "sli_value"),
+        "budget": _first(found, "budget_left", "error_budget_remaining", "budget_remaining"),
+        "burn": _first(found, "burn_rate", "burn"),
+    }
+    return {
+        "name": str(found.get("name")),
+        "sli": str(_first(found, "sli", "description")),
+        "status": str(_first(found, "status", "state") or "ok"),
+        **{name: words.number(value) for name, value in told.items()},
+    }
+
+
+def _alert(found: Mapping[str, Any]) -> dict[str, Any]:
+    state = str(_first(found, "state", "status") or "ok")
+    return {
+        "name": str(found.get("name")),
+        "state": {"pending": "pending_alert", "inactive": "ok"}.get(state, state),
+        "severity": str(_first(found, "severity")),
+        "since": found.get("since") or found.get("active_at") or found.get("fired_at"),
+        "told": words.one_line(_first(found, "message", "summary", "expr"), 240),
+    }
+
+
+def alert(verb: str) -> Handler:
+    """Return what silences an alert, or sends a test of it."""
+
+    async def done(request: Request) -> Response:
+        await proved_form(request)
+        await api.post(request, api.at("alerts", request.path_params["name"], verb), {})
+        return moved("/slo", verb)
+
+    return done
+
+
+async def audit(request: Request) -> Response:
+    """The record of every change, for those who may see it."""
+    who = known(request.scope)
+    if who is None or not who.may(Scope.ADMIN):
+        return await page(
+            request, "audit.html", place="/audit", status=403, allowed=False, rows=[], next_page=""
+        )
+    cursor = request.query_params.get("cursor", "")
+    answer = await api.get(request, "/audit", limit=100, cursor=cursor)
+    rows = [_entry(one) for one in answer["data"]]
+    following = answer.get("next")
+    return await page(
+        request,
+        "audit.html",
+        place="/audit",
+        allowed=True,
+        rows=rows,
+        next_page=f"/audit?cursor={following}" if following else "",
+    )
+
+
+def _entry(found: Mapping[str, Any]) -> dict[str, Any]:
+    actor = found.get("actor")
+    name = actor.get("name") if isinstance(actor, dict) else actor
+    return {
+        "at": _first(found, "at", "ts", "time"),
+        "actor": name or found.get("principal") or "",
+        "action": str(_first(found, "action")),
+        "object": str(_first(found, "object", "target")),
+        "result": str(_first(found, "result")),
+        "reason": str(_first(found, "reason")),
+    }
