@@ -7,9 +7,9 @@ import pluggy
 
 from mnedge import hookspecs
 from mnedge.errors import UsageError
-from mnedge.ports import Runner, Spawner
+from mnedge.ports import Runner, Skill, Spawner
 
-BUNDLED = ("mnedge_runners.host_local",)
+BUNDLED = ("mnedge_runners.host_local", "mnedge_skills.file", "mnedge_skills.webhook")
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
 
 
@@ -59,4 +59,20 @@ def runners(manager: pluggy.PluginManager, spawner: Spawner) -> dict[str, Runner
                 if name in found:
                     raise PluginInvalidError(f"two runners are called {name!r}")
                 found[name] = runner
+    return found
+
+
+def skills(
+    manager: pluggy.PluginManager, folder: str, allowed: Sequence[str] = ()
+) -> dict[str, Skill]:
+    """Return name → output skill.
+
+    Raises: PluginInvalidError if two skills share a name.
+    """
+    found: dict[str, Skill] = {}
+    for group in manager.hook.skills(folder=folder, allowed=tuple(allowed)):
+        for skill in group:
+            if skill.name in found:
+                raise PluginInvalidError(f"two skills are called {skill.name!r}")
+            found[skill.name] = skill
     return found

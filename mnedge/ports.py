@@ -285,6 +285,43 @@ class Runner(Protocol):
         """
 
 
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One thing to hand over. JSON values only, free of secrets."""
+
+    delivery_id: str
+    """The same at every try, and nobody else's: who has seen it need not take it again."""
+    kind: str
+    """What it is: `alert`, `test`, later `output`."""
+    title: str
+    """One line for people."""
+    at: float
+    """When it came about, seconds since 1970."""
+    body: dict[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    """Which try this is."""
+
+
+class Skill(Protocol):
+    """Hands something over to people or programs: a file, a webhook, a mailbox.
+
+    `settings` are what the operator (or a blueprint) wrote about the place. References to secrets
+    in them were replaced by their values: never show them, also not in an error.
+    """
+
+    name: str
+    """By which settings choose it: `file`, `webhook`."""
+
+    def check(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with the settings, one sentence each; nothing is sent or opened."""
+
+    async def deliver(self, delivery: Delivery, settings: Mapping[str, Any]) -> None:
+        """Return when the other side has it. May be called again with the same delivery.
+
+        Takes 30 s at most; may be cancelled, and then again be called.
+        Raises: UnavailableError if trying again later may help; UsageError if it never will.
+        """
+
+
 class Clock(Protocol):
     """The date: seconds since 1970, UTC. Waiting uses trio's own clock."""
 

@@ -54,6 +54,29 @@ def test_two_runners_of_one_name_are_refused(plugin):
         plugins.runners(plugins.load([name]), Processes())
 
 
+class ASkill:
+    def __init__(self, name="pager"):
+        self.name = name
+
+
+def test_skills_are_found_by_their_names_and_told_where_they_may_write(plugin):
+    told = []
+
+    def skills(folder, allowed):
+        told.append((folder, allowed))
+        return [ASkill()]
+
+    found = plugins.skills(plugins.load([plugin("acme_plugin", skills=skills)]), "/d", ["/open"])
+    assert set(found) == {"pager", "file", "webhook"}
+    assert told == [("/d", ("/open",))]
+
+
+def test_skills_of_one_name_are_refused(plugin):
+    name = plugin("acme_plugin", skills=lambda: [ASkill("webhook")])
+    with pytest.raises(plugins.PluginInvalidError, match="two skills are called 'webhook'"):
+        plugins.skills(plugins.load([name]), "/d")
+
+
 def test_a_plugin_that_is_not_there_is_named():
     with pytest.raises(plugins.PluginInvalidError, match="no_such_plugin cannot be imported"):
         plugins.load(["no_such_plugin"])

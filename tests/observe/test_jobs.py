@@ -56,12 +56,14 @@ def event(seq, type_, at=0.0, **payload):
 
 async def watched(*batches):
     registry, spans, bus = Registry(), Spans(), Bus()
-    async with running(MemoryStore()) as store:
-        async with running(JobWatch(store, bus, registry, spans)) as watch:
-            for events in batches:
-                bus.publish(Published("j", events))
-            await trio.testing.wait_all_tasks_blocked()
-            return watch, registry, spans, values(registry)
+    async with (
+        running(MemoryStore()) as store,
+        running(JobWatch(store, bus, registry, spans)) as watch,
+    ):
+        for events in batches:
+            bus.publish(Published("j", events))
+        await trio.testing.wait_all_tasks_blocked()
+        return watch, registry, spans, values(registry)
 
 
 async def test_steps_are_spans_below_their_job():
@@ -97,10 +99,12 @@ async def test_what_workers_name_makes_no_series_of_its_own():
 
 async def test_what_was_lost_is_told_and_open_jobs_are_learned_again():
     registry, bus = Registry(), Bus()
-    async with running(MemoryStore()) as store:
-        async with running(JobWatch(store, bus, registry, Spans())):
-            await trio.testing.wait_all_tasks_blocked()
-            for number in range(10_050):
-                bus.publish(Published(f"j{number}", [event(1, "job_pending")]))
-            await trio.testing.wait_all_tasks_blocked()
-            assert values(registry)[("mnedge_bus_batches_lost", ())] == 50
+    async with (
+        running(MemoryStore()) as store,
+        running(JobWatch(store, bus, registry, Spans())),
+    ):
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(10_050):
+            bus.publish(Published(f"j{number}", [event(1, "job_pending")]))
+        await trio.testing.wait_all_tasks_blocked()
+        assert values(registry)[("mnedge_bus_batches_lost", ())] == 50

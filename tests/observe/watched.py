@@ -22,9 +22,11 @@ async def a_watched_rig(
 ) -> AsyncIterator[tuple[Rig, JobWatch, Registry, Spans]]:
     registry, spans = Registry(), Spans()
     watched = WatchedWork(ScriptedExecutor(work), registry, spans, now=now)
-    async with a_rig(tmp_path, executor=watched, **more) as rig:
-        async with running(JobWatch(rig.store, rig.bus, registry, spans)) as watch:
-            yield rig, watch, registry, spans
+    async with (
+        a_rig(tmp_path, executor=watched, **more) as rig,
+        running(JobWatch(rig.store, rig.bus, registry, spans)) as watch,
+    ):
+        yield rig, watch, registry, spans
 
 
 async def carried(rig: Rig, spec: Any, job_id: str = "job-1", **origin: str) -> Any:

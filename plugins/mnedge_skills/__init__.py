@@ -1,0 +1,1 @@
+"""Bundled output skills: where alerts and results can be sent."""
