@@ -20,7 +20,7 @@ from mnedge.execution import preparation, staging
 from mnedge.execution.environment import host_environment, positive, text_of, whole
 from mnedge.execution.equipment import Equipment
 from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
-from mnedge.execution.leases import Lease, Leases
+from mnedge.execution.leases import Lease, Leases, NodeStoppingError
 from mnedge.execution.modules import ModuleWorkers, module_workers
 from mnedge.execution.order import AttemptOrder, JobContext
 from mnedge.execution.output import Said
@@ -74,8 +74,15 @@ class Executor:
         )
 
     async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
-        """Carry the attempt to its end. Cancelled: its processes are gone before this returns."""
+        """Carry the attempt to its end. Cancelled: its processes are gone before this returns.
+
+        Raises: NodeStoppingError if it was not started, because `stop` came first.
+        """
         return await _Attempt(self, order, note).run()
+
+    def stop(self) -> None:
+        """Start nothing any more; what runs may end."""
+        self.leases.close()
 
     def module_workers(self, job: JobContext) -> AbstractAsyncContextManager[ModuleWorkers]:
         """Have the workers of the job's module agents as long as the block is open."""
@@ -142,6 +149,8 @@ class _Attempt:
                 return await self._run_until_settled(agent, chosen, lease)
         except RefusedError as refusal:
             return self._failed(refusal.error)
+        except NodeStoppingError:
+            raise
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             text = f"the workspace could not be staged: {error.strerror or error}{where}"

@@ -8,6 +8,7 @@ from random import Random
 import trio
 from msgspec import Struct
 
+from mnedge.errors import UnavailableError
 from mnedge.execution.pools import RETRY_AFTER_MS, Pools, PoolStats, Ticket
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.telling import TellEvent
@@ -28,6 +29,12 @@ class Lease(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
 
 
+class NodeStoppingError(UnavailableError):
+    """The node takes no new work: what waited for slots starts with its next owner."""
+
+    code = "node.stopping"
+
+
 class Leases:
     """Waits for slots, and gives them back whatever happens to the holder."""
 
@@ -35,6 +42,7 @@ class Leases:
         self._pools = Pools(capacities)
         self._random = random
         self._waiting: dict[Ticket, trio.Event] = {}
+        self._closed = False
 
     @asynccontextmanager
     async def lease(
@@ -49,8 +57,9 @@ class Leases:
     ) -> AsyncIterator[Lease]:
         """Hold the slots while the block is open.
 
-        Raises: RefusedError if they cannot be had, ever or within `timeout_s`.
+        Raises: RefusedError if they cannot be had, ever or within `timeout_s`; NodeStoppingError.
         """
+        self._still_lending()
         requested_at = trio.current_time()
         tell("executor_lease_requested", {"pool": pool, "slots": slots})
         try:
@@ -71,7 +80,18 @@ class Leases:
                 tell("executor_lease_released", named)
         finally:
             for granted in self._pools.release(ticket):
-                self._waiting.pop(granted).set()
+                if granted in self._waiting:
+                    self._waiting.pop(granted).set()
+
+    def close(self) -> None:
+        """Lend nothing any more: whoever waits for slots is sent away; leases held stay."""
+        self._closed = True
+        for waits in self._waiting.values():
+            waits.set()
+
+    def _still_lending(self) -> None:
+        if self._closed:
+            raise NodeStoppingError("the node stops and lends no slots any more")
 
     def stats(self) -> dict[str, PoolStats]:
         """Return how full each pool is."""
@@ -88,6 +108,7 @@ class Leases:
                 await event.wait()
         finally:
             self._waiting.pop(ticket, None)
+        self._still_lending()
         if ticket.granted:
             return
         waited = {

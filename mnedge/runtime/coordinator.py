@@ -5,6 +5,7 @@ thrown away and read again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, assert_never
 
@@ -19,6 +20,7 @@ from mnedge.engine.compile import CompiledJob
 from mnedge.engine.ledger.view import workflow_state
 from mnedge.engine.state import JobState, new_state, restore, snapshot
 from mnedge.errors import UnavailableError
+from mnedge.execution.leases import NodeStoppingError
 from mnedge.model.body import INLINE_LIMIT_BYTES
 from mnedge.model.codec import decode_fact, sealed
 from mnedge.model.commands import (
@@ -142,6 +144,9 @@ class Coordinator:
         self._poisoned = False
         self._goes_on = False
         """A `Continued` is on its way."""
+        self._draining = False
+        self._waits = trio.CancelScope()
+        """Cancelled to wake the coordinator while it waits for facts."""
         self._acts_first = faults.flag("journal_first_off")
 
     @property
@@ -149,8 +154,13 @@ class Coordinator:
         """The committed state; read it, never change it."""
         return self._state
 
+    def drain(self) -> None:
+        """Launch nothing more, and leave the job for its next owner once what runs has ended."""
+        self._draining = True
+        self._waits.cancel()
+
     async def run(self) -> JobRecord:
-        """Carry the job to its end and return its final record.
+        """Carry the job to its end, or until it is drained, and return its record.
 
         Raises: ConflictError if somebody else owns the job by now.
         """
@@ -231,7 +241,15 @@ class Coordinator:
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         while self._finish is None and not self._poisoned:
-            await self._step(await self._inbox.take(BATCH), nursery)
+            facts: list[AnyFact] = []
+            with trio.CancelScope() as self._waits:
+                if self._draining and not self._scopes and self._inbox.empty:
+                    break
+                facts = await self._inbox.take(BATCH)
+            if facts:
+                await self._step(facts, nursery)
+        if self._draining:
+            await self._publisher.settle()
 
     async def _step(self, facts: list[AnyFact], nursery: trio.Nursery) -> None:
         applied = await self._applied(facts)
@@ -394,6 +412,8 @@ class Coordinator:
                     self._timers.clear(command.timer_id)
                 case _ if over:
                     pass
+                case RunAttempt() | CallModule() if self._draining:
+                    pass  # the next owner takes it for lost work, and launches it
                 case SetTimer():
                     self._timers.set(command.timer_id, command.due_at)
                 case RunAttempt():
@@ -419,12 +439,14 @@ class Coordinator:
     async def _carry(
         self, work_id: str, work: Callable[[], Awaitable[AnyFact]], scope: trio.CancelScope
     ) -> None:
-        with scope:
+        with scope, suppress(NodeStoppingError):
             fact = await work()
             faults.hit("attempt.answered")
             self._inbox.put(fact)
         if self._scopes.get(work_id) is scope:
             del self._scopes[work_id]
+        if self._draining:
+            self._waits.cancel()
 
     async def _attempt(self, command: RunAttempt) -> AttemptEnded:
         outcome = await self._workplace.run(command, self._inbox.note)

@@ -76,6 +76,10 @@ class Host(Part):
         self._reserved: dict[str, Claim] = {}
         self._elsewhere: set[str] = set()
         self._nursery: trio.Nursery | None = None
+        self._coordinators: dict[str, Coordinator] = {}
+        self._adopts = trio.CancelScope()
+        self.stopping = False
+        """No new work is taken."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; jobs that run then are left for the next owner."""
@@ -83,10 +87,24 @@ class Host(Part):
             self._nursery = nursery
             if self._adopting:
                 await self.adopt()
-                nursery.start_soon(self._adopt_what_comes)
-                nursery.start_soon(self._adopt_orphans)
+                nursery.start_soon(self._adopt_for_ever)
             task_status.started()
             await trio.sleep_forever()
+
+    def stop(self) -> None:
+        """Take no new work and launch nothing more; what was launched may end."""
+        self.stopping = True
+        self._adopts.cancel()
+        for coordinator in self._coordinators.values():
+            coordinator.drain()
+
+    async def drained(self) -> None:
+        """Return when nothing runs here any more; to be called after `stop`.
+
+        Jobs that were not over are free for their next owner.
+        """
+        for done in list(self._held.values()):
+            await done.wait()
 
     def owns(self, job_id: str) -> bool:
         """Tell whether the job runs in this process."""
@@ -98,6 +116,12 @@ class Host(Part):
         Raises: JobHeldError if another process owns one of that id.
         """
         self._reserved[job_id] = await self._claimed(job_id)
+
+    async def unreserve(self, job_id: str) -> None:
+        """Let go of what was reserved for a submission that came to nothing."""
+        claim = self._reserved.pop(job_id, None)
+        if claim is not None:
+            await self._stores.claims.release(claim)
 
     async def start_job(self, job_id: str) -> None:
         """Claim the job and run it in the background, also if it is faulted.
@@ -156,6 +180,12 @@ class Host(Part):
             pass  # a submission that came to nothing, or a row that only a person can mend
         return False
 
+    async def _adopt_for_ever(self) -> None:
+        with self._adopts:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._adopt_what_comes)
+                nursery.start_soon(self._adopt_orphans)
+
     async def _adopt_what_comes(self) -> None:
         while True:
             try:
@@ -191,6 +221,8 @@ class Host(Part):
 
     async def _carried(self, job_id: str, claim: Claim, *, faulted: bool) -> bool:
         """Run the job; return False if the disk refuses, so that it has to be opened again."""
+        if self.stopping:
+            return True
         try:
             record = await jobs.read_job(self._stores, job_id)
             if record.status is JobStatus.FAULTED and not faulted:
@@ -269,7 +301,13 @@ class Host(Part):
                 file_work=self._file_work,
                 apply=self._apply,
             )
-            await coordinator.run()
+            self._coordinators[record.job_id] = coordinator
+            try:
+                if self.stopping:
+                    coordinator.drain()
+                await coordinator.run()
+            finally:
+                del self._coordinators[record.job_id]
 
     async def _fault(self, job_id: str, fault: dict[str, Any]) -> None:
         """Have the record say what broke; a job that cannot even be opened can be cancelled so."""

@@ -75,6 +75,11 @@ class Inbox:
         if count > 0:
             self._said[launch] = count
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._waiting
+
     async def take(self, at_most: int) -> list[AnyFact]:
         """Wait for something and return what came, notes folded into `Noted` facts.
 

@@ -104,6 +104,13 @@ class SqliteStore(Part):
                 await self._file_work(self.blobs.probe)
         return self.condition
 
+    async def pulse(self) -> None:
+        """Return once the writer is through with what it was asked for before; writes nothing.
+
+        A writer that hangs in the disk never lets this return.
+        """
+        await self._writer.pulse()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be open until cancelled; what was asked for before is committed then."""
         await self._file_work(self._make_folder)

@@ -125,6 +125,10 @@ class InlineWriter(Part):
         await trio.lowlevel.cancel_shielded_checkpoint()
         return write.outcome().unwrap()
 
+    async def pulse(self) -> None:
+        """Return at once: there is no thread that could hang."""
+        await trio.lowlevel.checkpoint()
+
     async def read(self, read: Read[T]) -> T:
         """Return what `read` finds."""
         await trio.lowlevel.checkpoint()
@@ -143,7 +147,8 @@ class ThreadedWriter(Part):
         self._readers = readers
         self._notify = notify
         self._ring = ring
-        self._queue: SimpleQueue[Write[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Write[Any] | trio.Event | None] = SimpleQueue()
+        self._pulses: list[trio.Event] = []
         self._taking = threading.Lock()
         self._token: trio.lowlevel.TrioToken | None = None
         self._open = False
@@ -184,6 +189,14 @@ class ThreadedWriter(Part):
         result: T = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
 
+    async def pulse(self) -> None:
+        """Return once the thread is through with all that was asked for before; writes nothing."""
+        if not self._open:
+            raise StoreClosedError("the store is closed")
+        passed = trio.Event()
+        self._queue.put(passed)
+        await passed.wait()
+
     async def read(self, read: Read[T]) -> T:
         """Return what `read` finds."""
         if not self._open:
@@ -203,10 +216,12 @@ class ThreadedWriter(Part):
                 if batch:
                     self._commits.commit(batch)
                     self._tell(batch)
-                self._keep_up(idle=not batch)
+                self._keep_up(idle=not batch and not self._pulses)
+                self._answer_pulses()
         except BaseException as error:
             self._open = False
             self._give_up([*(batch or ()), *self._waiting()], error)
+            self._answer_pulses()
             raise
         finally:
             self._readers.close()
@@ -217,6 +232,9 @@ class ThreadedWriter(Part):
         try:
             write = self._queue.get(timeout=self._patience())
         except Empty:
+            return []
+        if isinstance(write, trio.Event):
+            self._pulses.append(write)
             return []
         batch: list[Write[Any]] = []
         size_bytes = 0
@@ -232,6 +250,9 @@ class ThreadedWriter(Part):
                     write = self._queue.get_nowait()
                 except Empty:
                     return batch
+                if isinstance(write, trio.Event):
+                    self._pulses.append(write)
+                    return batch
         if batch:
             self._queue.put(None)
             return batch
@@ -240,7 +261,9 @@ class ThreadedWriter(Part):
     def _waiting(self) -> Iterator[Write[Any]]:
         while not self._queue.empty():
             write = self._queue.get_nowait()
-            if write is not None and write.taken is not None:
+            if isinstance(write, trio.Event):
+                self._pulses.append(write)
+            elif write is not None and write.taken is not None:
                 write.taken = True
                 yield write
 
@@ -248,6 +271,12 @@ class ThreadedWriter(Part):
         for write in writes:
             write.error = StoreClosedError(f"the writer broke: {error!r}")
         self._tell(writes)
+
+    def _answer_pulses(self) -> None:
+        if self._pulses and self._token is not None:
+            pulses, self._pulses = self._pulses, []
+            for passed in pulses:
+                self._token.run_sync_soon(passed.set)
 
     def _patience(self) -> float | None:
         """Return how long to wait for a write before there is something else to do."""

@@ -3,7 +3,7 @@ import random
 import pytest
 import trio
 
-from mnedge.execution.leases import Leases
+from mnedge.execution.leases import Leases, NodeStoppingError
 from mnedge.execution.refusal import RefusedError
 
 
@@ -128,3 +128,39 @@ async def test_a_grant_and_a_timeout_at_the_same_moment_lose_no_slot(leases, aut
             nursery.start_soon(hold, 1, 1)
     assert leases.stats()["default"].in_use == 0
     assert leases.stats()["default"].queued == 0
+
+
+async def test_after_the_close_held_leases_stay_and_waiters_are_sent_away(leases, autojump_clock):
+    sent_away = []
+
+    async def wait():
+        with pytest.raises(NodeStoppingError):
+            async with leases.lease("default", 1, {}, Told()):
+                pytest.fail("nothing is lent any more")
+        sent_away.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        async with leases.lease("default", 2, {}, Told()):
+            nursery.start_soon(wait)
+            await trio.sleep(1)
+            leases.close()
+            await wait()
+            await trio.sleep(1)
+        assert len(sent_away) == 2
+    assert leases.stats()["default"].in_use == 0
+    assert leases.stats()["default"].queued == 0
+
+
+async def test_a_slot_granted_at_the_moment_of_the_close_is_not_used(leases, autojump_clock):
+    async with trio.open_nursery() as nursery:
+
+        async def wait():
+            with pytest.raises(NodeStoppingError):
+                async with leases.lease("default", 1, {}, Told()):
+                    pytest.fail("nothing is lent any more")
+
+        async with leases.lease("default", 2, {}, Told()):
+            nursery.start_soon(wait)
+            await trio.sleep(1)
+        leases.close()
+    assert leases.stats()["default"].in_use == 0

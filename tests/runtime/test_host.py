@@ -18,12 +18,14 @@ from tests.runtime.rig import (
     Rig,
     ScriptedExecutor,
     a_rig,
+    gated,
     lines,
     now,
     numbers,
     pipeline,
     submitted,
     succeeded,
+    two_steps,
 )
 
 
@@ -405,3 +407,82 @@ async def test_what_a_finished_job_left_running_is_killed_by_the_next_owner(
             await host.adopt()
             assert (await host.finished("job-1")).status is JobStatus.COMPLETED
         assert rig.executor.swept == ["job-1"]
+
+
+async def test_a_stop_lets_what_runs_end_and_launches_nothing_more(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(5)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["worker"] = slow
+        async with rig.host(adopting=True) as host:
+            await submitted(rig, pipeline())
+            await trio.sleep(1)
+            await submitted(rig, pipeline(), "job-2")
+            await trio.sleep(1)
+            host.stop()
+            await submitted(rig, pipeline(), "job-3")
+            began = trio.current_time()
+            await host.drained()
+            assert 3 <= trio.current_time() - began < 5
+            assert not host.owns("job-1")
+        assert rig.executor.cancelled == []
+        # The end of the attempt was written down, so the whole pipeline is through.
+        ends = [(await jobs.read_job(rig.store, f"job-{n}")).status for n in (1, 2, 3)]
+        assert ends == [JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.PENDING]
+        assert len(rig.executor.orders) == 2
+
+
+async def test_what_comes_after_a_drained_attempt_is_launched_by_the_next_owner(
+    tmp_path, autojump_clock
+):
+    async def slow(command):
+        await trio.sleep(5)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["fetcher"] = slow
+        async with rig.host(adopting=True) as host:
+            await submitted(rig, two_steps())
+            await trio.sleep(1)
+            host.stop()
+            await host.drained()
+            assert [order.agent_id for order in rig.executor.orders] == ["fetcher"]
+        assert (await jobs.read_job(rig.store, "job-1")).status is JobStatus.RUNNING
+        async with rig.host(adopting=True) as host:
+            record = await host.finished("job-1")
+    assert record.status is JobStatus.COMPLETED
+    assert [order.agent_id for order in rig.executor.orders] == ["fetcher", "cleaner"]
+
+
+async def test_an_attempt_that_outlives_the_grace_is_cut_and_run_again(tmp_path, autojump_clock):
+    async def slow(command):
+        await trio.sleep(3600 if command.launch == 1 else 0)
+        return succeeded()
+
+    async with a_rig(tmp_path) as rig:
+        rig.executor.work["worker"] = slow
+        async with rig.host(adopting=True) as host:
+            await submitted(rig, pipeline())
+            await trio.sleep(1)
+            host.stop()
+            with trio.move_on_after(10) as grace:
+                await host.drained()
+            assert grace.cancelled_caught
+        async with rig.host(adopting=True) as host:
+            record = await host.finished("job-1")
+    assert record.status is JobStatus.COMPLETED
+    assert [order.launch for order in rig.executor.orders] == [1, 2]
+
+
+async def test_an_idle_job_is_let_go_of_at_once(tmp_path, autojump_clock):
+    async with a_rig(tmp_path) as rig, rig.host(adopting=True) as host:
+        await submitted(rig, gated())
+        await trio.sleep(10)
+        assert host.owns("job-1")
+        began = trio.current_time()
+        host.stop()
+        await host.drained()
+        assert trio.current_time() - began < 1
+        assert await rig.store.claims.holder("job/job-1") is None

@@ -121,3 +121,12 @@ async def test_a_launch_that_floods_loses_words_and_only_its_own(autojump_clock,
     ]
     inbox.note(said(8))
     assert await inbox.take(10) == [said(8)]
+
+
+async def test_an_inbox_knows_whether_something_waits(autojump_clock):
+    inbox = Inbox()
+    assert inbox.empty
+    inbox.put(TimerFired(at=1.0, timer_id="t"))
+    assert not inbox.empty
+    await inbox.take(10)
+    assert inbox.empty

@@ -219,3 +219,7 @@ async def test_a_path_that_cannot_be_a_folder_is_named(tmp_path, path):
     with pytest.RaisesGroup(PlaceInvalidError, flatten_subgroups=True, allow_unwrapped=True):
         async with running(SqliteStore(tmp_path / path, inline=True)):
             pass
+
+
+async def test_a_store_has_a_pulse(inline_store):
+    await inline_store.pulse()

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import trio
+import trio.testing
 
 from mnedge.errors import ConflictError, UnavailableError
 from mnedge.part import running
@@ -285,3 +286,45 @@ async def test_inline_a_write_is_done_when_it_returns_and_runs_in_no_thread(tmp_
 
 def _refuse():
     raise ConflictError("no")
+
+
+async def test_a_pulse_returns_when_what_was_asked_for_before_is_done(bench, nursery):
+    plug = Plug()
+    nursery.start_soon(bench.writer.write, plug.write())
+    await plug.begun.wait()
+    passed = trio.Event()
+
+    async def pulse():
+        await bench.writer.pulse()
+        passed.set()
+
+    nursery.start_soon(pulse)
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert not passed.is_set()
+    plug.pull()
+    with trio.fail_after(PATIENCE_S):
+        await passed.wait()
+
+
+async def test_a_pulse_writes_nothing(bench):
+    before = bench.commits_made()
+    for _ in range(3):
+        with trio.fail_after(PATIENCE_S):
+            await bench.writer.pulse()
+    assert bench.commits_made() == before
+
+
+async def test_a_pulse_among_writes_loses_none(bench):
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(bench.writer.write, add(f"k{number:02}"))
+            nursery.start_soon(bench.writer.pulse)
+    assert len(await bench.writer.read(keys_in)) == 50
+
+
+async def test_a_closed_writer_has_no_pulse(tmp_path):
+    bench = Bench(tmp_path)
+    async with running(bench.writer):
+        await bench.writer.pulse()
+    with pytest.raises(StoreClosedError):
+        await bench.writer.pulse()
