@@ -81,15 +81,15 @@ def multipart(body: bytes, parameters: str) -> Form:
     found = re.search(r'boundary="?([^";]{1,200})"?', parameters)
     if found is None:
         raise FormInvalidError("the form names no boundary")
-    mark = b"--" + found[1].strip().encode("latin-1", "replace")
-    pieces = (b"\r\n" + body).split(b"\r\n" + mark)
+    mark = re.escape(b"\r\n--" + found[1].strip().encode("latin-1", "replace"))
+    pieces = re.split(mark + rb"(?=[ \t]*\r\n|--)", b"\r\n" + body)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise FormInvalidError("the form was cut off")
     if len(pieces) > MOST_FIELDS:
         raise FormInvalidError(f"the form has more than {MOST_FIELDS} fields")
     form = Form()
     for piece in pieces[1:-1]:
-        head, blank, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        head, blank, content = piece.lstrip(b" \t").partition(b"\r\n\r\n")
         named = _named(head.decode(errors="replace"))
         if not blank or "name" not in named:
             raise FormInvalidError("a field of the form has no name")

@@ -16,7 +16,8 @@ from mnedge.bundle.drawing.svg import svg
 from mnedge.gateway.console.words import URGENCY, Look, look, number
 from mnedge.model.manifest import JobSpec
 
-_ROOM = "● restarting · 99999"
+_READABLE_PX = 1300
+_ROOM = {"agents": "● restarting · 99999", "steps": "↻ retry wait · try 10 of 10"}
 _ROOM_FOR_MANY = "● 1000 running, 1000 queued"
 """The longest that a card has to say, about: it is laid out with room for that."""
 
@@ -31,6 +32,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     drawn_for: dict[str, str]
     """Which card stands for an agent or step that has none of its own."""
     count: int
+    fits: bool
+    """It may be made smaller so that it fits into a page, and can still be read."""
 
 
 class Standing(NamedTuple):
@@ -64,7 +67,9 @@ def picture(graph: Graph, standings: Mapping[str, Standing]) -> Picture:
         if (said := _said([standings[one] for one in ids if one in standings]))
     }
     plain = folded(graph)
-    roomy = structs.replace(plain, boxes=[_roomy(box, told) for box in plain.boxes])
+    roomy = structs.replace(
+        plain, boxes=[_roomy(box, told, _ROOM[graph.name]) for box in plain.boxes]
+    )
     place = placed(roomy)
     cards = [
         structs.replace(
@@ -86,6 +91,7 @@ def picture(graph: Graph, standings: Mapping[str, Standing]) -> Picture:
         svg=svg([shown], [caption], styled=False),
         drawn_for={one: drawn for one, drawn in drawn_for.items() if one != drawn},
         count=len(graph.boxes),
+        fits=shown.width <= _READABLE_PX,
     )
 
 
@@ -126,10 +132,10 @@ def _said(standings: Sequence[Standing]) -> tuple[Look, str] | None:
     return shown, f"{shown.mark} {words}"
 
 
-def _roomy(box: Box, told: Mapping[str, tuple[Look, str]]) -> Box:
+def _roomy(box: Box, told: Mapping[str, tuple[Look, str]], room: str) -> Box:
     if box.box_id not in told:
         return box
-    room = _ROOM if box.count == 1 else _ROOM_FOR_MANY
+    room = room if box.count == 1 else _ROOM_FOR_MANY
     tone = f"s-{told[box.box_id][0].tone}"
     return structs.replace(box, notes=[*box.notes, room], marks=[*box.marks, tone])
 

@@ -38,19 +38,15 @@ class FieldInvalidError(UsageError):
 
 
 async def blueprints(request: Request) -> Response:
-    """The catalogue, by category."""
+    """The catalogue."""
     q = request.query_params.get("q", "").strip()
     answer = await api.get(request, "/blueprints", limit=500)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in answer["data"]:
-        told = " ".join(
-            str(entry.get(name, "")) for name in ("blueprint_id", "name", "description")
-        )
-        if q.lower() in told.lower():
-            groups.setdefault(str(entry.get("category") or ""), []).append(entry)
-    return await page(
-        request, "blueprints.html", place="/blueprints", q=q, groups=list(groups.items())
-    )
+    entries = [
+        entry
+        for entry in answer["data"]
+        if q.lower() in " ".join(str(entry.get(name, "")) for name in _SEARCHED).lower()
+    ]
+    return await page(request, "blueprints.html", place="/blueprints", q=q, entries=entries)
 
 
 async def blueprint(request: Request) -> Response:

@@ -222,11 +222,17 @@ def pretty(value: Any, most: int = 200_000) -> str:
     return f"{value[:most]}\n… {number(len(value) - most)} more characters"
 
 
+_SHOWN_BESIDE = frozenset({"agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name"})
+"""Members of payloads that a line about the event does not repeat."""
+
+
 def event_tone(event_type: str) -> str:
     """Return the tone in which an event of this type is told."""
     if event_type.endswith(("failed", "error", "rejected")) or event_type == "dead_letter":
         return "bad"
-    if event_type.endswith(("timed_out", "timeout", "retry_scheduled", "requested", "blocked")):
+    if event_type.endswith(("timed_out", "timeout", "retry_scheduled", "blocked")):
+        return "warn"
+    if event_type == "human_input_requested":
         return "warn"
     if event_type in ("job_completed", "workflow_step_completed", "job_resumed"):
         return "good"
@@ -242,5 +248,9 @@ def told(event_type: str, payload: Any) -> str:
     for name in ("message", "reason", "error", "prompt", "text"):
         if isinstance(payload.get(name), str) and payload[name]:
             return one_line(payload[name])
-    kept = {name: value for name, value in payload.items() if value not in (None, "", [], {})}
-    return one_line(kept) if kept else ""
+    kept = {
+        name: value
+        for name, value in payload.items()
+        if name not in _SHOWN_BESIDE and value not in (None, "", [], {})
+    }
+    return ", ".join(f"{name} {one_line(value, 60)}" for name, value in list(kept.items())[:6])

@@ -6,6 +6,7 @@ import * as graph from "./graph.js";
 
 const SOONEST_MS = 900; // between two fetches of the page, however much happens
 const MOST_QUEUED = 200; // events that wait to be shown; a flood keeps the newest
+const SHOWN_BESIDE = new Set(["agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name"]);
 const body = document.body;
 const job = body.dataset.job || "";
 const list = document.querySelector("[data-events]");
@@ -135,7 +136,7 @@ function clock(ts) {
 
 function tone(type) {
   if (/(failed|error|rejected)$/.test(type) || type === "dead_letter") return "bad";
-  if (/(timed_out|timeout|retry_scheduled|requested|blocked)$/.test(type)) return "warn";
+  if (/(timed_out|timeout|retry_scheduled|blocked)$/.test(type) || type === "human_input_requested") return "warn";
   if (["job_completed", "workflow_step_completed", "job_resumed"].includes(type)) return "good";
   return "idle";
 }
@@ -145,13 +146,16 @@ function told(type, payload) {
   for (const name of ["message", "reason", "error", "prompt", "text"]) {
     if (typeof payload[name] === "string" && payload[name]) return short(payload[name]);
   }
-  const kept = Object.entries(payload).filter(([, value]) => value !== null && value !== "" && !(typeof value === "object" && !Object.keys(value).length));
-  return kept.length ? short(JSON.stringify(Object.fromEntries(kept))) : "";
+  const kept = Object.entries(payload).filter(([name, value]) => {
+    if (SHOWN_BESIDE.has(name) || value === null || value === "") return false;
+    return typeof value !== "object" || Object.keys(value).length;
+  });
+  return kept.slice(0, 6).map(([name, value]) => `${name} ${short(typeof value === "string" ? value : JSON.stringify(value), 60)}`).join(", ");
 }
 
-function short(text) {
+function short(text, most = 160) {
   const line = text.replace(/\s+/g, " ").trim();
-  return line.length <= 160 ? line : `${line.slice(0, 159).trimEnd()}…`;
+  return line.length <= most ? line : `${line.slice(0, most - 1).trimEnd()}…`;
 }
 
 function take(record, type) {
