@@ -6,13 +6,16 @@ same scopes, the same refusals and the same entry in the audit record.
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 import trio
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import Message
+
+from mnedge.errors import MnedgeError
+from mnedge.gateway.problems import problem_of
 
 PREFIX = "/api/v1"
 _PASSED = ("host", "traceparent", "x-request-id", "user-agent")
@@ -100,8 +103,8 @@ async def _exchange(
     scope = {
         **kept,
         "method": method,
-        "path": full,
-        "raw_path": quote(full).encode(),
+        "path": unquote(full),
+        "raw_path": full.encode(),
         "root_path": "",
         "query_string": urlencode(asked).encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in told.items()],
@@ -124,13 +127,21 @@ async def _exchange(
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
 
-    await request.app(scope, receive, send)
+    try:
+        await request.app.state.api(scope, receive, send)
+    except MnedgeError as error:
+        raise Refused(refusal_for(error)) from error
     return status, b"".join(parts)
 
 
 def at(*segments: str) -> str:
     """Return a path below the API, each segment quoted."""
-    return "".join("/" + segment for segment in segments)
+    return "".join("/" + quote(segment, safe="") for segment in segments)
+
+
+def refusal_for(error: MnedgeError) -> Refusal:
+    """Return what there is to say about an error that was raised within the gateway."""
+    return refusal_of(error.http_status, problem_of(error, request_id="", at=0.0))
 
 
 def refusal_of(status: int, answer: Any) -> Refusal:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from mnedge.errors import MnedgeError
 from mnedge.gateway import problems
-from mnedge.gateway.console.api import Refusal, Refused, decoded, refusal_of
+from mnedge.gateway.console.api import Refusal, Refused, decoded, refusal_for, refusal_of
 from mnedge.gateway.console.rendering import moved, page
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -93,10 +93,3 @@ async def answer_http(request: Request, error: Exception) -> Response:
     status = int(getattr(error, "status_code", 500))
     refusal = Refusal(status=status, message=str(getattr(error, "detail", error)))
     return await error_page(request, Refused(refusal))
-
-
-def refusal_for(error: MnedgeError) -> Refusal:
-    """Return what there is to say about an error that was raised within the gateway."""
-    return Refusal(
-        status=error.http_status, code=error.code, message=error.message, hint=error.hint
-    )

@@ -5,8 +5,7 @@ from starlette.responses import Response
 
 from mnedge.errors import MnedgeError
 from mnedge.gateway.auth import known, refuse_other_origins, session_cookie
-from mnedge.gateway.console.api import Refusal
-from mnedge.gateway.console.faults import refusal_for
+from mnedge.gateway.console.api import Refusal, refusal_for
 from mnedge.gateway.console.forms import proved_form, read_form
 from mnedge.gateway.console.rendering import (
     THEMES,

@@ -257,7 +257,9 @@ async def _preview(request: Request, file: Mapping[str, Any]) -> dict[str, Any]:
     shown = {**file, "image": ending in _IMAGES, "text": None, "cut": False}
     if shown["image"] or ending not in _TEXTS:
         return shown
-    content = await api.beginning(request, _path(request, "artifacts", file["path"]), PREVIEW_BYTES)
+    content = await api.beginning(
+        request, f"{_path(request, 'artifacts')}/{quote(file['path'])}", PREVIEW_BYTES
+    )
     shown["cut"] = len(content) >= PREVIEW_BYTES and (file["bytes"] or 0) > PREVIEW_BYTES
     shown["text"] = _readable(content, ending, cut=shown["cut"])
     return shown

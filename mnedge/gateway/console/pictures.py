@@ -67,9 +67,8 @@ def picture(graph: Graph, standings: Mapping[str, Standing]) -> Picture:
         if (said := _said([standings[one] for one in ids if one in standings]))
     }
     plain = folded(graph)
-    roomy = structs.replace(
-        plain, boxes=[_roomy(box, told, _ROOM[graph.name]) for box in plain.boxes]
-    )
+    room = _ROOM[graph.name]
+    roomy = structs.replace(plain, boxes=[_roomy(box, told, room) for box in plain.boxes])
     place = placed(roomy)
     cards = [
         structs.replace(
