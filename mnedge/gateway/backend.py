@@ -6,8 +6,11 @@ from msgspec import Struct
 
 from mnedge.bus import Bus
 from mnedge.config.settings import Config
+from mnedge.execution.pools import PoolStats
 from mnedge.gateway.feed import Feed
+from mnedge.gateway.operations import Operations
 from mnedge.ports import Clock, Runner
+from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
 from mnedge.runtime.jobs import Stores
 
@@ -21,6 +24,10 @@ class Backend(Struct, frozen=True, kw_only=True):
     host: Host
     bus: Bus
     feed: Feed
+    definitions: Definitions
+    operations: Operations
+    pools: Callable[[], Mapping[str, PoolStats]]
+    """How full the pools of this node are."""
     runners: Mapping[str, Runner]
     now: Clock
 
