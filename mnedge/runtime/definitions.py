@@ -21,7 +21,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock, Runner
 from mnedge.runtime import jobs
-from mnedge.runtime.exchange import data_folder
+from mnedge.runtime.exchange import data_folder, shared_storage
 from mnedge.runtime.received import checked_id, received
 from mnedge.runtime.submission import UNKNOWN, Origin, new_job_id, submit
 from mnedge.runtime.workplace import unpacked
@@ -46,7 +46,8 @@ class Definition(Struct, kw_only=True, omit_defaults=True, frozen=True):
     configuration: dict[str, Any] = field(default_factory=dict)
     """A layer over the bundle's own config."""
     storage: dict[str, Any] = field(default_factory=dict)
-    """What the client keeps with it; only the client reads it."""
+    """What the client keeps with it, its submission folder if it says nothing else; only the
+    client reads it."""
     data_generation: int = 1
     """Grows each time the data that its runs share is removed."""
     created_by: str = ""
@@ -133,7 +134,7 @@ class Definitions:
                 created_at=at,
                 updated_at=at,
                 configuration=dict(configuration or {}),
-                storage=dict(storage or {}),
+                storage=dict(storage or shared_storage(manifest)),
                 created_by=by,
             )
         try:
@@ -195,6 +196,7 @@ class Definitions:
                 digest, spec = await self._kept(bundle)
                 changes |= {
                     "bundle_digest": digest,
+                    "storage": dict(storage or shared_storage(manifest)),
                     "graph_id": spec.graph_id,
                     "job_name": spec.job_name,
                     "blueprint_id": bundle.blueprint_id,

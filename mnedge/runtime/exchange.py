@@ -66,9 +66,14 @@ def lay_out(config: Config, record: JobRecord, spec: JobSpec) -> None:
             _link(place, target)
 
 
+def shared_storage(manifest: JsonObject) -> JsonObject:
+    """Return what a client says about its submission folder; empty if it says nothing."""
+    return mapping(mapping(manifest.get("metadata")).get(STORAGE))
+
+
 def absent_inputs(manifest: JsonObject) -> list[str]:
     """Return the folders that a client staged for the job, but that are not on this machine."""
-    inputs = mapping(mapping(mapping(manifest.get("metadata")).get(STORAGE)).get("inputs"))
+    inputs = mapping(shared_storage(manifest).get("inputs"))
     staged = [entry.get("runtime_path") for _, entry in objects(inputs.get("folders"))]
     return [path for path in staged if is_text(path) and not os.path.exists(path)]
 

@@ -146,9 +146,13 @@ async def test_an_update_counts_for_later_runs(kept):
         assert before.bundle_digest != after.bundle_digest
         assert (await jobs.read_spec(rig.store, "run-2")).inputs["request"] == "after"
         assert (await definitions.update(ID, storage={"n": 1})).storage == {"n": 1}
+        prepared = manifest_of()
+        prepared["metadata"]["mn_storage"] = {"submission_id": "s"}
+        changed = await definitions.update(ID, manifest=prepared)
+        assert changed.storage == {"submission_id": "s"}
         with pytest.raises(BundleInvalidError):
             await definitions.update(ID, manifest={})
-        assert (await definitions.get(ID)).version == 3
+        assert (await definitions.get(ID)).version == 4
 
 
 async def test_an_archived_one_is_kept_but_not_started_nor_changed(kept):
