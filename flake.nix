@@ -32,7 +32,7 @@
               python.rich
               python.trio
             ];
-            pythonImportsCheck = [ "mnedge" "mnedge.hot._native" "mnedge_runners" ];
+            pythonImportsCheck = [ "mnedge" "mnedge.hot._native" "mnedge_runners" "mnedge_skills" ];
             # The tests start processes, fill disks and kill themselves: `make test` in the dev shell.
             doCheck = false;
             meta = {

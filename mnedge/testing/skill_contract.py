@@ -57,7 +57,7 @@ class SkillContract:
     ) -> None:
         problems = skill.check({**settings, **extra})
         assert problems
-        assert all(isinstance(problem, str) and problem for problem in problems)
+        assert all(problems)
 
     def test_no_settings_at_all_are_a_problem_not_an_exception(self, skill: Skill) -> None:
         assert skill.check({})
