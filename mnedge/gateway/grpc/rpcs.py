@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mnedge.gateway.grpc import cluster, jobs_v1, jobs_v2, observability, operations
+from mnedge.gateway.grpc import backup, cluster, jobs_v1, jobs_v2, observability, operations
 from mnedge.gateway.grpc.calls import Rpc, Streaming, Unary
 from mnedge.gateway.grpc.messages import (
     CLUSTER,
@@ -90,7 +90,8 @@ def _job_v1() -> list[Rpc]:
     here.changes("ResumeJob", jobs_v1.resume_job, "job.resume", "job_id")
     here.changes("CancelAllJobs", jobs_v1.cancel_all_jobs, "job.cancel_all")
     here.changes("ClearJobs", jobs_v1.clear_jobs, "job.clear")
-    here.lacks("it makes no backups of single jobs", ["ExportJobBackup", "RestoreJobBackup"])
+    here.changes("ExportJobBackup", backup.export_job_backup, "job.export", "job_id")
+    here.changes("RestoreJobBackup", backup.restore_job_backup, "job.restore", "run_id")
     here.lacks(_NO_DEPLOYMENTS, [one for one in _names(JOB_V1) if "Deploy" in one])
     here.lacks(
         _NO_SCHEDULES, [one for one in _names(JOB_V1) if "Schedule" in one or "Trigger" in one]
