@@ -36,6 +36,12 @@ class Node(Struct, frozen=True):
     bus: Bus
     host: Host
     runners: Mapping[str, Runner]
+    executor: Executor
+
+    def stop(self) -> None:
+        """Take no new work and start nothing more; what runs may end."""
+        self.executor.stop()
+        self.host.stop()
 
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
@@ -59,7 +65,9 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
         )
         host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
         async with running(host):
-            yield Node(config=config, store=store, bus=bus, host=host, runners=runners)
+            yield Node(
+                config=config, store=store, bus=bus, host=host, runners=runners, executor=work
+            )
 
 
 @asynccontextmanager

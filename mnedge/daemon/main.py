@@ -1,25 +1,103 @@
-"""`mnedge daemon`: a node that runs for ever and adopts what nobody owns."""
+"""`mnedge daemon`: a node that runs for ever; its start, its signals, its end."""
 
+import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import trio
 
-from mnedge.config.settings import Config
-from mnedge.daemon.app import node
+from mnedge.config.current import Current
+from mnedge.config.read import Loaded
+from mnedge.daemon.joined import Serving, serving
+from mnedge.daemon.notify import Notifier, without_ours
+from mnedge.daemon.reloading import Reloaded, Reloading
+from mnedge.daemon.watchdog import Watchdog
+from mnedge.part import running
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+CLOSING_S = 15.0
+"""How long the parts may take to end, after the grace of attempts."""
 
 
-def serve(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code.
+def serve(load: Callable[[], Loaded]) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code. `load` reads the configuration.
 
-    Raises: DaemonRunningError.
+    Raises: DaemonRunningError; ConfigInvalidError.
     """
-    trio.run(_serve, config)
+    notifier = Notifier(os.environ)
+    for name in list(os.environ):
+        if name not in without_ours(os.environ):
+            del os.environ[name]
+    trio.run(_Life(load, notifier).live)
     return 0
 
 
-async def _serve(config: Config) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with node(config, adopting=True):
-            sys.stderr.write(f"mnedge daemon ready: {config.data_dir}\n")
-            await anext(aiter(signals))
+class _Life:
+    """From the start to the end of one daemon."""
+
+    def __init__(self, load: Callable[[], Loaded], notifier: Notifier) -> None:
+        self._load = load
+        self._notifier = notifier
+        self._current = Current(load())
+        self._reloading = Reloading(
+            self._current, load, begun=notifier.reloading, done=self._reloaded
+        )
+        self._told_to_stop = trio.Event()
+        self._is_up = False
+
+    async def live(self) -> None:
+        """Serve until told to stop; then let work end, within the grace."""
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._heed, signals, nursery.cancel_scope)
+                async with serving(self._current, self._reloading, say=_say) as here:
+                    watchdog = Watchdog(
+                        self._notifier.alive, self._notifier.watchdog_s, [here.store.pulse]
+                    )
+                    async with running(watchdog):
+                        self._up(here)
+                        await self._told_to_stop.wait()
+                        await self._stop(here)
+                nursery.cancel_scope.cancel()
+
+    def _up(self, here: Serving) -> None:
+        self._is_up = True
+        _say(f"mnedge daemon ready: {here.config.data_dir}")
+        self._notifier.ready(here.status)
+
+    async def _stop(self, here: Serving) -> None:
+        """Take no new work, and wait for what runs as long as the grace allows."""
+        grace_s = self._current().daemon.grace
+        self._notifier.stopping("waiting for attempts that run", within_s=grace_s + CLOSING_S)
+        here.stop()
+        with trio.move_on_after(grace_s):
+            await here.host.drained()
+
+    async def _heed(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
+        """Do what signals say; the second that says stop leaves at once."""
+        async for number in signals:
+            if number == signal.SIGHUP:
+                if self._is_up:
+                    await self._reloading.reload()
+            elif self._told_to_stop.is_set() or not self._is_up:
+                everything.cancel()
+            else:
+                self._told_to_stop.set()
+
+    def _reloaded(self, result: Reloaded) -> None:
+        _say(f"mnedge daemon: {result.summary}")
+        for problem in result.problems:
+            _say(f"  {_line(problem)}")
+        self._notifier.ready(result.summary)
+
+
+def _line(problem: dict[str, Any]) -> str:
+    location = problem["location"]
+    words = (location["source"], problem["rule"], location["path"], problem["message"])
+    return " ".join(word for word in words if word)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -32,7 +32,7 @@ def test_a_daemon_says_when_it_is_ready_and_ends_when_told(tmp_path, number):
 PROGRAM = """
 import os, sys
 sys.path.append(os.path.join(os.environ["PYTHONPATH"], "plugins"))
-from mnedge.config.read import read_config
+from mnedge.config.read import load_config
 from mnedge.daemon.main import serve
-sys.exit(serve(read_config(os.environ)))
+sys.exit(serve(lambda: load_config(os.environ)))
 """

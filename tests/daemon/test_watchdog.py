@@ -1,0 +1,73 @@
+import trio
+
+from mnedge.daemon.watchdog import Watchdog
+from mnedge.errors import UnavailableError
+from mnedge.part import running
+
+
+class Probe:
+    """Moves unless it is told to hang or to be gone."""
+
+    def __init__(self):
+        self.hangs = False
+        self.gone = False
+
+    async def __call__(self):
+        if self.gone:
+            raise UnavailableError("closed")
+        if self.hangs:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+
+
+def watched(probe, interval_s=10.0):
+    pings = []
+    return pings, Watchdog(lambda: pings.append(trio.current_time()), interval_s, [probe])
+
+
+async def test_it_pings_at_half_the_interval(autojump_clock):
+    pings, watchdog = watched(Probe())
+    began = trio.current_time()
+    async with running(watchdog):
+        await trio.sleep(21)
+    assert [round(at - began) for at in pings] == [0, 5, 10, 15, 20]
+
+
+async def test_a_probe_that_hangs_stops_the_pings(autojump_clock):
+    probe = Probe()
+    pings, watchdog = watched(probe)
+    async with running(watchdog):
+        await trio.sleep(6)
+        probe.hangs = True
+        await trio.sleep(100)
+    assert len(pings) == 2
+
+
+async def test_a_probe_that_is_gone_stops_the_pings_until_it_is_back(autojump_clock):
+    probe = Probe()
+    probe.gone = True
+    pings, watchdog = watched(probe)
+    async with running(watchdog):
+        await trio.sleep(20)
+        assert pings == []
+        probe.gone = False
+        await trio.sleep(6)
+    assert pings
+
+
+async def test_a_slow_probe_is_pinged_for_as_soon_as_it_moved(autojump_clock):
+    async def slow():
+        await trio.sleep(8)
+
+    pings = []
+    began = trio.current_time()
+    async with running(Watchdog(lambda: pings.append(trio.current_time()), 10.0, [slow])):
+        await trio.sleep(30)
+    assert [round(at - began) for at in pings] == [8, 17, 26]
+
+
+async def test_without_an_interval_it_says_nothing(autojump_clock):
+    pings, watchdog = watched(Probe(), None)
+    async with running(watchdog):
+        await trio.sleep(100)
+    assert pings == []
