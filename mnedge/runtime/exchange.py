@@ -66,6 +66,13 @@ def lay_out(config: Config, record: JobRecord, spec: JobSpec) -> None:
             _link(place, target)
 
 
+def tidy(record: JobRecord) -> None:
+    """Remove those of our own folders that nobody used, now that the job is over."""
+    for name in (OUTPUTS, SHARED):
+        with suppress(OSError):
+            os.rmdir(f"{record.run_folder}/{name}")
+
+
 def shared_storage(manifest: JsonObject) -> JsonObject:
     """Return what a client says about its submission folder; empty if it says nothing."""
     return mapping(mapping(manifest.get("metadata")).get(STORAGE))

@@ -152,5 +152,6 @@ class Workplace:
         return await plain(tree, self._blobs)
 
     async def clear(self) -> None:
-        """Remove the workspaces of a job that is over."""
+        """Remove the workspaces of a job that is over, and folders that it never used."""
+        exchange.tidy(self._record)
         await self._work.close(self._record.job_id)

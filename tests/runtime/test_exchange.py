@@ -163,4 +163,15 @@ async def test_workers_are_told_of_them(tmp_path, autojump_clock):
             await host.start_job(RUN)
             assert (await host.finished(RUN)).status is JobStatus.COMPLETED
     assert seen["MN_JOB_OUTPUT_DIR"] == str(tmp_path / "runs" / RUN / "outputs")
-    assert (tmp_path / "runs" / RUN / "outputs").is_dir()
+    assert not (tmp_path / "runs" / RUN / "outputs").exists()  # nobody used it
+
+
+def test_what_workers_left_stays_when_the_job_is_over(tmp_path):
+    config = a_config(tmp_path)
+    record = a_record(config)
+    exchange.lay_out(config, record, prepared({"submission_id": "x"}))
+    report = config.runs_root / RUN / "outputs" / "report.txt"
+    report.write_text("kept")
+    exchange.tidy(record)
+    assert report.exists()
+    assert not (config.runs_root / RUN / "shared").exists()
