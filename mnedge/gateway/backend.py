@@ -1,6 +1,7 @@
 """What the gateway serves: the parts of this node, joined in `daemon.app`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -9,6 +10,9 @@ from mnedge.config.settings import Config
 from mnedge.execution.pools import PoolStats
 from mnedge.gateway.feed import Feed
 from mnedge.gateway.operations import Operations
+from mnedge.identity.audit import AuditLog
+from mnedge.identity.tokens import Tokens
+from mnedge.observe.metrics import Registry
 from mnedge.ports import Clock, Runner
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
@@ -26,10 +30,17 @@ class Backend(Struct, frozen=True, kw_only=True):
     feed: Feed
     definitions: Definitions
     operations: Operations
+    tokens: Tokens
+    audit: AuditLog
+    metrics: Registry
     pools: Callable[[], Mapping[str, PoolStats]]
     """How full the pools of this node are."""
     runners: Mapping[str, Runner]
     now: Clock
+    config_shown: Callable[[], Mapping[str, Any]]
+    """`config.shown.document` of what was loaded: settings without secrets, and their origins."""
+    reload: Callable[[], Awaitable[Any]]
+    """`daemon.reloading.Reloading.reload`: read the configuration again, and tell what changed."""
 
     @property
     def config(self) -> Config:

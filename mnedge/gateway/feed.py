@@ -300,6 +300,19 @@ class Feed(Part):
         """Readers that are served now."""
         return self._open
 
+    @property
+    def is_full(self) -> bool:
+        """True if no more streams are served now."""
+        return self._open >= self._settings().relay.limits.max_streams
+
+    def too_many(self) -> StreamsError:
+        """Return what refuses one stream more."""
+        return StreamsError(
+            f"{self._open} event streams are open, and more are not served",
+            retry_after_s=5.0,
+            hint="close some, or raise relay.limits.maxStreams",
+        )
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -322,7 +335,7 @@ class Feed(Part):
         Raises: JobNotFoundError, StreamsError.
         """
         record = await jobs.read_job(self._stores, job_id)
-        with self._counted():
+        with self.counted():
             job = self._jobs.get(job_id)
             if job is None:
                 job = self._jobs[job_id] = _Job(job_id, self.places(job_id))
@@ -345,7 +358,7 @@ class Feed(Part):
         `gap` of the watcher is true.
         Raises: StreamsError.
         """
-        with self._counted():
+        with self.counted():
             watcher = Watcher(self._all, self._ring, after)
             self._all.readers.add(watcher)
             self._somebody.set()
@@ -457,14 +470,13 @@ class Feed(Part):
         return self._settings().relay.limits.stream_backlog
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        most = self._settings().relay.limits.max_streams
-        if self._open >= most:
-            raise StreamsError(
-                f"{most} event streams are open, and more are not served",
-                retry_after_s=5.0,
-                hint="close some, or raise relay.limits.maxStreams",
-            )
+    def counted(self) -> Iterator[None]:
+        """Count as an open stream while the block is open.
+
+        Raises: StreamsError.
+        """
+        if self.is_full:
+            raise self.too_many()
         self._open += 1
         try:
             yield

@@ -46,22 +46,30 @@ class Written(Struct, frozen=True, kw_only=True):
 class Reader:
     """Reads on in a job's journal."""
 
-    def __init__(self, stores: jobs.Stores, job_id: str, agent_ids: Collection[str]) -> None:
+    def __init__(
+        self, stores: jobs.Stores, job_id: str, agent_ids: Collection[str], *, after: int = 0
+    ) -> None:
+        """`after`: the number of the last fact that was looked at."""
         self.stores = stores
         self.job_id = job_id
         self.agent_ids = sorted(agent_ids, key=len, reverse=True)
-        self._after = 0
+        self.after = after
+        """The number of the last fact that was looked at."""
 
     async def look(self) -> list[Written]:
         """Return what was written since the last look; silent workers are left out."""
+        return [written for _, written in await self.numbered()]
+
+    async def numbered(self) -> list[tuple[int, Written]]:
+        """Return the same, each with the number of its fact."""
         found = []
-        while batch := await self.stores.journal.read(self.job_id, after=self._after):
-            self._after = batch[-1][0]
-            for _, content in batch:
+        while batch := await self.stores.journal.read(self.job_id, after=self.after):
+            self.after = batch[-1][0]
+            for seq, content in batch:
                 fact = decode_fact(content)
                 if isinstance(fact, AttemptEnded):
-                    found.append(await self._written(fact))
-        return [written for written in found if written.stdout or written.stderr]
+                    found.append((seq, await self._written(fact)))
+        return [(seq, written) for seq, written in found if written.stdout or written.stderr]
 
     async def _written(self, fact: AttemptEnded) -> Written:
         said = fact.outcome.error or fact.outcome.result

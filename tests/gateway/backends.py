@@ -3,21 +3,66 @@
 The host is real and runs its jobs; their work is scripted (`tests/runtime/rig.py`).
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from mnedge.config.settings import Audit, Soul
 from mnedge.execution.pools import Pools
 from mnedge.gateway.backend import Backend
+from mnedge.gateway.connection import App, Connection, connected
 from mnedge.gateway.feed import Feed
 from mnedge.gateway.operations import Operations
+from mnedge.gateway.rest.app import application
+from mnedge.identity.audit import AuditLog
+from mnedge.identity.tokens import Tokens
+from mnedge.observe.metrics import Registry
 from mnedge.part import running
 from mnedge.runtime.definitions import Definitions
 from tests.runtime.rig import Rig, a_rig
 
+NODE = "edge"
+DATE = 1_800_000_000.0
+"""What tokens and audit records are dated by: not before this program was written."""
 
-def joined(rig: Rig, host: Any, feed: Feed, operations: Operations) -> Backend:
+
+class AnyRunner:
+    """Stands for the local runner; the work itself is scripted."""
+
+    name = "host_local"
+    modules = ("MirrorNeuron.Runner.HostLocal",)
+    isolation = "none"
+
+    def available(self) -> str | None:
+        return None
+
+
+class Reloading:
+    """A configuration that never changes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> dict[str, Any]:
+        self.count += 1
+        return {"changed": [], "needs_restart": [], "problems": []}
+
+
+RUNNERS: dict[str, Any] = {name: AnyRunner() for name in ("host_local", *AnyRunner.modules)}
+
+
+def joined(
+    rig: Rig,
+    host: Any,
+    feed: Feed,
+    operations: Operations,
+    tokens: Tokens,
+    audit: AuditLog,
+) -> Backend:
     """Return the parts as routes get them."""
     return Backend(
         settings=lambda: rig.config,
@@ -25,11 +70,16 @@ def joined(rig: Rig, host: Any, feed: Feed, operations: Operations) -> Backend:
         host=host,
         bus=rig.bus,
         feed=feed,
-        definitions=Definitions(rig.store, lambda: rig.config, runners={}, now=rig.now),
+        definitions=Definitions(rig.store, lambda: rig.config, runners=RUNNERS, now=rig.now),
         operations=operations,
         pools=Pools({"default": 4}).stats,
-        runners={},
+        tokens=tokens,
+        audit=audit,
+        metrics=Registry(),
+        runners=RUNNERS,
         now=rig.now,
+        config_shown=lambda: {"file": None, "config": {"node": rig.config.node}, "origins": {}},
+        reload=Reloading(),
     )
 
 
@@ -42,4 +92,29 @@ async def a_backend(tmp_path: Path, **more: Any) -> AsyncIterator[tuple[Backend,
         running(Feed(rig.bus, rig.store, lambda: rig.config)) as feed,
         running(Operations(rig.store, lambda: rig.config, host, now=rig.now)) as operations,
     ):
-        yield joined(rig, host, feed, operations), rig
+        config = rig.config
+        tokens = Tokens(rig.store.table, config.data_dir, Soul(), NODE, lambda: DATE)
+        audit = AuditLog(config.data_dir, Audit(), lambda: DATE, inline=True)
+        async with running(tokens), running(audit):
+            yield joined(rig, host, feed, operations, tokens, audit), rig
+
+
+def served(backend: Backend, *, listener: str = "unix") -> App:
+    """Return the API behind all its layers; over `unix` every caller is the daemon's own user."""
+    from mnedge.gateway.guard import Guarding, guarded
+
+    guarding = Guarding(
+        settings=backend.settings, tokens=backend.tokens, audit=backend.audit, now=lambda: DATE
+    )
+    uid = os.geteuid() if listener == "unix" else None
+    address = "" if listener == "unix" else "127.0.0.1"
+    connection = Connection(listener=listener, uid=uid, address=address)
+    return connected(guarded(application(backend), guarding), connection)
+
+
+def client(backend: Backend, *, listener: str = "unix", token: str = "") -> httpx.AsyncClient:
+    """Return a client of the API, within this process."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    app: Any = served(backend, listener=listener)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://node", headers=headers)
