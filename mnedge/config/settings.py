@@ -270,6 +270,8 @@ class Trace(Section, frozen=True, kw_only=True):
     otel: Otel = Otel()
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
+    evaluate_every: Duration = 15.0
+    """How often goals and alerts are looked at, and how finely events are counted for that."""
     slos: tuple[Slo, ...] = ()
     alerts: tuple[Alert, ...] = ()
     notify: tuple[Notify, ...] = ()
@@ -280,6 +282,8 @@ class Daemon(Section, frozen=True, kw_only=True):
 
     grace: Duration = 10.0
     """How long a stop lets attempts finish that are under way; the others are run again later."""
+    skill_folders: tuple[str, ...] = ()
+    """Folders outside of the data directory into which skills may write."""
     endpoint_files: bool = True
     """Write the files in `MN_HOME` by which the published client finds this node."""
 
