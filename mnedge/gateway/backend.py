@@ -9,6 +9,7 @@ from mnedge.bus import Bus
 from mnedge.config.settings import Config
 from mnedge.execution.pools import PoolStats
 from mnedge.gateway.feed import Feed
+from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.tokens import Tokens
@@ -33,6 +34,8 @@ class Backend(Struct, frozen=True, kw_only=True):
     tokens: Tokens
     audit: AuditLog
     metrics: Registry
+    models: Proxy
+    """The upstreams of the LLM adapters."""
     pools: Callable[[], Mapping[str, PoolStats]]
     """How full the pools of this node are."""
     runners: Mapping[str, Runner]

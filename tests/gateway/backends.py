@@ -16,6 +16,8 @@ from mnedge.execution.pools import Pools
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.connection import App, Connection, connected
 from mnedge.gateway.feed import Feed
+from mnedge.gateway.llm.accounts import Accounts
+from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
 from mnedge.gateway.rest.app import application
 from mnedge.identity.audit import AuditLog
@@ -75,6 +77,9 @@ def joined(
         pools=Pools({"default": 4}).stats,
         tokens=tokens,
         audit=audit,
+        models=Proxy(
+            (), Accounts(rig.store.table, now=rig.now), secret=str, now=rig.now, environ={}
+        ),
         metrics=Registry(),
         runners=RUNNERS,
         now=rig.now,
