@@ -16,16 +16,19 @@ from mnedge.config.shown import shown_value
 
 HOT = (
     "relay.rateLimit",
-    "relay.limits",
     "relay.security",
-    "relay.trustedProxies",
-    "relay.cors",
+    "relay.limits.maxBody",
+    "relay.limits.requestTimeout",
+    "relay.limits.idleTimeout",
+    "relay.limits.maxConnections",
+    "relay.limits.maxStreams",
+    "relay.limits.streamBacklog",
+    "relay.adapters",
     "soul.policies",
-    "trace.logs.level",
     "trace.slos",
     "trace.alerts",
     "trace.notify",
-    "trace.metrics.prometheus",
+    "trace.evaluateEvery",
     "daemon.grace",
 )
 """Paths that change while the node runs, with all that is below them."""
