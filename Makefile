@@ -40,10 +40,10 @@ fix: setup ## format and repair what can be repaired by itself
 	@$(BIN)/ruff format .
 
 test: check $(VENV)/.ready-test ## check, then the tests that fit CI
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --dist loadfile
 
 soak: setup $(VENV)/.ready-test ## every test with its full counts: hours
-	@MNEDGE_SOAK=1 $(BIN)/python -m pytest -m "soak or not soak"
+	@MNEDGE_SOAK=1 $(BIN)/python -m pytest -n logical --dist loadfile -m "soak or not soak"
 
 bench: setup ## figures, each beside its floor, measured in the same run
 	@$(BIN)/python tests/bench/run.py
