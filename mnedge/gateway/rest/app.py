@@ -51,4 +51,4 @@ def application(backend: Backend) -> Api:
 
 def serves(path: str) -> bool:
     """Tell whether a path belongs to the API."""
-    return path.startswith(f"{PREFIX}/") or path == PREFIX or path == "/metrics"
+    return path.startswith((f"{PREFIX}/", "/.well-known/")) or path in (PREFIX, "/metrics")

@@ -6,7 +6,7 @@ Nothing is guessed: a name that is not known is refused, with the nearest that i
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -80,7 +80,7 @@ def query_of(kind: type[T], text: str) -> T:
             wrong.append(_unknown(f"query.{name[:80]}", name, fields))
     found: dict[str, Any] = {}
     for name, values in given.items():
-        many = get_origin(fields[name].type) is tuple
+        many = _is_tuple(fields[name].type)
         if not many and len(values) > 1:
             wrong.append(Wrong(path=f"query.{name}", message="stands there more than once"))
             continue
@@ -97,6 +97,11 @@ def query_of(kind: type[T], text: str) -> T:
     if wrong:
         raise refused(wrong)
     return kind(**found)
+
+
+def _is_tuple(kind: Any) -> bool:
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return get_origin(bare) is tuple
 
 
 def body_of(kind: Any, content: bytes) -> Any:
@@ -185,8 +190,6 @@ def _unknown(path: str, name: str, known: Mapping[str, Any]) -> Wrong:
 
 class Query(Struct, frozen=True, kw_only=True):
     """Query parameters of a route; none of its own."""
-
-    __match_args__: ClassVar[Any] = ()
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,11 +11,11 @@ from mnedge.gateway.rest.jobs import found_job, plain
 from mnedge.gateway.rest.routing import Answer, Call, Route, json_reply
 from mnedge.gateway.rest.steering import WaitQuery, acted
 from mnedge.model.access import Scope
-from mnedge.model.states import JobStatus
+from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import answers, jobs
 from mnedge.runtime.view import JobView, job_view
 
-OPEN = frozenset({JobStatus.RUNNING, JobStatus.PAUSED})
+OPEN = frozenset(JobStatus) - TERMINAL
 
 
 class AnswerBody(Body, frozen=True, kw_only=True):
@@ -41,8 +41,6 @@ async def _all(call: Call[Any, Any], what: str) -> list[dict[str, Any]]:
     store = call.backend.store
     found: list[dict[str, Any]] = []
     for record in await jobs.list_jobs(store, limit=None, statuses=OPEN):
-        if what == "human_requests" and not record.waiting_for_human:
-            continue
         view = await job_view(store, record.job_id)
         found += [{"job_id": record.job_id, **one} for one in getattr(view, what)]
     return found

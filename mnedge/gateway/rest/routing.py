@@ -184,6 +184,8 @@ class Api:
         Raises: MnedgeError, which the layer around it makes a problem of.
         """
         path = str(scope["path"])
+        if path == self._backend.config.trace.metrics.prometheus.path:
+            path = "/metrics"
         method = str(scope["method"])
         route, members, known = self._found(scope, path, "GET" if method == "HEAD" else method)
         if route is None:

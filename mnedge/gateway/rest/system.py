@@ -6,8 +6,9 @@ from msgspec import Struct
 from starlette.responses import Response
 
 import mnedge
+from mnedge.errors import NotFoundError
 from mnedge.gateway import manual
-from mnedge.gateway.auth import known
+from mnedge.gateway.auth import known, require
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.eligibility import eligibility
 from mnedge.gateway.grpc import machine
@@ -23,6 +24,12 @@ from mnedge.runtime import jobs
 
 MOST_JOBS = 500
 COMPONENT = "mnedge"
+
+
+class NotScrapedError(NotFoundError):
+    """The configuration keeps the figures to the API."""
+
+    code = "metrics.not_scraped"
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -156,8 +163,21 @@ async def metrics(call: Call[Query, None]) -> Response:
 
 
 async def prometheus(call: Call[Query, None]) -> Response:
-    """Return all figures as Prometheus reads them."""
+    """Return all figures as Prometheus reads them.
+
+    Whether a token is needed, and whether they are served at all, is configured.
+    """
+    told = call.backend.config.trace.metrics.prometheus
+    if not told.scrape:
+        raise NotScrapedError("figures are not served here", hint="trace.metrics.prometheus.scrape")
+    if told.auth != "none":
+        require(call.request, Scope.READ)
     return Response(call.backend.metrics.exposition(), 200, {"content-type": CONTENT_TYPE})
+
+
+async def jwks(call: Call[Query, None]) -> Response:
+    """Return the public keys by which this node's tokens are verified."""
+    return json_reply(call.backend.tokens.jwks(), 200, {"cache-control": "max-age=300"})
 
 
 async def pages(call: Call[Query, None]) -> Response:
@@ -205,7 +225,17 @@ ROUTES = (
         "Read all figures as Prometheus does",
         None,
         root=True,
+        scope=None,
         answers={200: Answer(media=("text/plain",))},
+        refuses=(401, 404),
+    ),
+    _read(
+        "/.well-known/jwks.json",
+        jwks,
+        "Read the keys that verify tokens",
+        shapes.Anything,
+        root=True,
+        scope=None,
     ),
     _read("/manual", pages, "List the pages of the manual", shapes.Manual),
     _read("/manual/{topic}", page, "Read a page of the manual", shapes.Page, refuses=(404,)),
