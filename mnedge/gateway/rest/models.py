@@ -1,5 +1,6 @@
 """Language models behind this node: their upstreams, and what was used of them."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -86,8 +87,6 @@ async def usage(call: Call[UsageQuery, None]) -> Response:
 
 def day_text(day: int) -> str:
     """Return the date of a day counted from 1970."""
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(day * DAY_S, tz=UTC).strftime("%Y-%m-%d")
 
 
