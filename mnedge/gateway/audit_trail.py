@@ -49,6 +49,7 @@ async def audited(
     try:
         yield trail
     except NotAllowedError as error:
+        scope["state"]["denial_written"] = True
         await _failed(log, actor, trail, "deny", error.message, request_id)
         raise
     except MnedgeError as error:

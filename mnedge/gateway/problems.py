@@ -6,7 +6,7 @@ traceback goes to the log only.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from math import ceil
 from secrets import token_hex
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mnedge.errors import MnedgeError
-from mnedge.gateway.connection import App, Message, Receive, Scope, Send, header
-from mnedge.model.failure import failure_envelope
+from mnedge.gateway.connection import App, Message, Receive, Scope, Send, header, is_grpc
+from mnedge.model.failure import bounded, failure_envelope
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,11 +40,17 @@ class Problems:
     """The outermost layer: names the request, answers for what fails inside."""
 
     def __init__(
-        self, app: App, now: Callable[[], float], *, redact: Callable[[str], str] = str
+        self,
+        app: App,
+        now: Callable[[], float],
+        *,
+        redact: Callable[[str], str] = str,
+        on_denied: Callable[[MnedgeError, Scope, float], None] = lambda *_: None,
     ) -> None:
         self._app = app
         self._now = now
         self._redact = redact
+        self._on_denied = on_denied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, whatever happens inside."""
@@ -72,6 +78,9 @@ class Problems:
                 if not state.get("told"):
                     self._reference(error, scope)
                 raise BrokenAnswerError from error
+            if is_grpc(scope):
+                await self._refuse_call(error, scope, sending)
+                return
             status, headers, body = self.tell(error, scope)
             await sending({"type": "http.response.start", "status": status, "headers": headers})
             await sending({"type": "http.response.body", "body": body})
@@ -85,12 +94,7 @@ class Problems:
             told = getattr(error, "headers", None) or {}
             more = [(k.lower().encode(), v.encode("latin-1")) for k, v in told.items()]
         else:
-            if known is None:
-                known = UnforeseenError(
-                    "this should not happen",
-                    hint="the daemon's log has the details under this reference",
-                    details={"reference": self._reference(error, scope)},
-                )
+            known = self._told(error, scope)
             problem = problem_of(known, request_id=request_id, at=self._now())
             more = _headers_of(known)
         body = self._redact(msgspec.json.encode(problem).decode()).encode()
@@ -101,6 +105,23 @@ class Problems:
             *more,
         ]
         return int(problem["status"]), headers, body
+
+    def _told(self, error: Exception, scope: Scope) -> MnedgeError:
+        """Return the error that is told: the one that is known, or one with a reference."""
+        known = _known(error)
+        if known is None:
+            return UnforeseenError(
+                "this should not happen",
+                hint="the daemon's log has the details under this reference",
+                details={"reference": self._reference(error, scope)},
+            )
+        self._on_denied(known, scope, self._now())
+        return known
+
+    async def _refuse_call(self, error: Exception, scope: Scope, send: Send) -> None:
+        from mnedge.gateway.grpc.status import refuse
+
+        await refuse(send, self._told(error, scope))
 
     @staticmethod
     def _reference(error: Exception, scope: Scope) -> str:
@@ -133,24 +154,25 @@ def problem_of(error: MnedgeError, *, request_id: str, at: float) -> dict[str, A
     listed = problems if isinstance(problems, list) else []
     problem = _problem(error.code, error.http_status, error.message, request_id)
     problem["title"] = _title(type(error)) or problem["title"]
-    problem |= {
-        "hint": error.hint,
-        "error": failure_envelope(
-            {"message": error.message, **_plain(error.details)},
-            at=at,
-            job_id=request_id,
-            event_seq=0,
-            component="gateway",
-            code=error.code,
-            hint=error.hint or None,
-        ),
-    }
+    details = _plain(error.details)
+    envelope = failure_envelope(
+        error.message,
+        at=at,
+        job_id=request_id,
+        event_seq=0,
+        component="gateway",
+        code=error.code,
+    )
+    envelope["details"] = bounded(details | envelope["details"])
+    if error.hint:
+        envelope["remediation"] = error.hint
+    problem |= {"hint": error.hint, "details": details, "error": envelope | {"links": []}}
     if listed:
         problem["errors"] = [_listed(one) for one in listed]
     return problem
 
 
-def handlers() -> Mapping[Any, Callable[["Request", Exception], "Response"]]:
+def handlers() -> Mapping[Any, Callable[["Request", Exception], Awaitable["Response"]]]:
     """Return what a Starlette application is given as `exception_handlers`.
 
     They keep Starlette from answering in plain text; what `Problems` would say is said.
@@ -160,7 +182,8 @@ def handlers() -> Mapping[Any, Callable[["Request", Exception], "Response"]]:
     return {HTTPException: _answer, MnedgeError: _answer, Exception: _answer}
 
 
-def _answer(request: "Request", error: Exception) -> "Response":
+async def _answer(request: "Request", error: Exception) -> "Response":
+    """Answer from within Starlette; async, because it would call a plain function in a thread."""
     from starlette.responses import Response
 
     tell = request.scope["state"].get("tell")
@@ -268,7 +291,7 @@ def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the details as JSON can hold them, without the problems that stand in `errors`."""
     kept = {key: value for key, value in details.items() if key != "problems"}
     plain: dict[str, Any] = msgspec.to_builtins(kept, str_keys=True, enc_hook=str)
-    return plain
+    return {str(key): value for key, value in plain.items()}
 
 
 def _listed(problem: Any) -> dict[str, Any]:

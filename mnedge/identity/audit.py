@@ -138,6 +138,40 @@ class AuditLog(Part):
         """
         if not self._running:
             self.refuse_unless_writable()
+        waiting = self._queued(actor, action, object, result, reason, request_id)
+        with trio.CancelScope(shield=True):  # who hangs up is written down all the same
+            await waiting.done.wait()
+        if waiting.delayed:
+            raise AuditDelayedError(
+                f"it was done, but is not yet in the audit record: {self.trouble}",
+                hint="it is written down as soon as the disk takes it; nothing is changed before",
+            )
+
+    def note(
+        self,
+        actor: Principal,
+        action: str,
+        object: str,  # noqa: A002
+        result: str,
+        reason: str = "",
+        request_id: str = "",
+    ) -> None:
+        """Have it written down soon, without waiting; for what changed nothing.
+
+        Loses: what comes while too many records wait for the disk.
+        """
+        if self._running and len(self._waiting) < QUEUE:
+            self._queued(actor, action, object, result, reason, request_id)
+
+    def _queued(
+        self,
+        actor: Principal,
+        action: str,
+        object: str,  # noqa: A002
+        result: str,
+        reason: str,
+        request_id: str,
+    ) -> _Waiting:
         record = AuditRecord(
             seq=0,
             at=self._now(),
@@ -153,13 +187,7 @@ class AuditLog(Part):
         waiting = _Waiting(record, trio.Event())
         self._waiting.append(waiting)
         self._came.set()
-        with trio.CancelScope(shield=True):  # who hangs up is written down all the same
-            await waiting.done.wait()
-        if waiting.delayed:
-            raise AuditDelayedError(
-                f"it was done, but is not yet in the audit record: {self.trouble}",
-                hint="it is written down as soon as the disk takes it; nothing is changed before",
-            )
+        return waiting
 
     async def page(self, *, after: int = 0, limit: int = 50) -> list[AuditRecord]:
         """Return up to `limit` records with greater numbers, the oldest first."""
