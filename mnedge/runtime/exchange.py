@@ -19,10 +19,12 @@ from mnedge.config.settings import Config
 from mnedge.execution.staging import folder_name
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
+from mnedge.store.runs.folder import STREAMS
 
 OUTPUTS, SHARED = "outputs", "shared"
 """Folders in the run folder of a job that a client prepared: what its workers leave for people,
 and for each other."""
+EVENTS = "events.jsonl"
 _PROOF = "submission.json"
 
 
@@ -61,7 +63,7 @@ def lay_out(config: Config, record: JobRecord, spec: JobSpec) -> None:
         return
     for name in (OUTPUTS, SHARED):
         os.makedirs(f"{record.run_folder}/{name}", exist_ok=True)
-    for place, target in _links(storage, record):
+    for place, target in _links(config, storage, record):
         with suppress(OSError):  # the client's folder is its own: it may be gone, or not ours
             _link(place, target)
 
@@ -89,8 +91,12 @@ def _storage(spec: JobSpec) -> JsonObject:
     return mapping(spec.metadata.get(STORAGE))
 
 
-def _links(storage: JsonObject, record: JobRecord) -> Iterator[tuple[Path, str]]:
-    """Yield the places where the client will look, and what it has to find there."""
+def _links(config: Config, storage: JsonObject, record: JobRecord) -> Iterator[tuple[Path, str]]:
+    """Yield the places where the client will look, and what it has to find there.
+
+    A client whose runs are ours writes the events that it is told into our file, once more. When
+    all is over it copies what it finds over what is there: it finds the events, each once.
+    """
     root, outputs = _submission(storage), mapping(storage.get("outputs"))
     if root is None:
         return
@@ -102,6 +108,9 @@ def _links(storage: JsonObject, record: JobRecord) -> Iterator[tuple[Path, str]]
         if place.parent == root / "outputs" / "runs":
             if os.path.realpath(target) != os.path.realpath(record.run_folder):
                 yield place, record.run_folder
+            else:
+                stream = config.data_dir / STREAMS / record.job_id / EVENTS
+                yield place / EVENTS, str(stream)
         elif place == root / "outputs" / "user" and source == outputs.get("user"):
             yield place, f"{record.run_folder}/{OUTPUTS}"
 
@@ -122,10 +131,12 @@ def _submission(storage: JsonObject) -> Path | None:
 
 def _link(place: Path, target: str) -> None:
     """Have `place` lead to the target; only an empty folder or a link makes way for it."""
+    if place.name == EVENTS:
+        place.parent.mkdir(exist_ok=True)
     if place.is_symlink():
         if os.readlink(place) == target:
             return
         place.unlink()
     elif place.is_dir():
         place.rmdir()
-    place.symlink_to(target, target_is_directory=True)
+    place.symlink_to(target)

@@ -88,12 +88,17 @@ def test_a_client_with_another_home_finds_the_run_folder_where_it_looks(tmp_path
     assert os.path.realpath(user) == f"{second.run_folder}/outputs"
 
 
-def test_a_client_whose_runs_are_ours_copies_nothing_onto_itself(tmp_path):
+def test_a_client_whose_runs_are_ours_copies_only_the_events_that_it_doubled(tmp_path):
     config = a_config(tmp_path)
     record = a_record(config)
     storage = a_submission(tmp_path / "client", config.runs_root / RUN)
     exchange.lay_out(config, record, prepared(storage))
-    assert not os.path.lexists(storage["output_copy"][0]["source_path"])
+    exchange.lay_out(config, record, prepared(storage))
+    place = storage["output_copy"][0]["source_path"]
+    assert os.listdir(place) == ["events.jsonl"]
+    assert os.readlink(f"{place}/events.jsonl") == str(
+        config.data_dir / "events" / RUN / "events.jsonl"
+    )
 
 
 def test_what_lies_in_the_clients_folder_is_not_replaced(tmp_path):
