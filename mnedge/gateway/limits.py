@@ -19,7 +19,7 @@ _IPV6_PREFIX = 64
 class TooOftenError(OverloadedError):
     """This caller asks more often than `relay.rateLimit` allows."""
 
-    code = "relay.too_often"
+    code = "relay.rate_limited"
     headers: Mapping[str, str] = {}
     """What the answer also says."""
 

@@ -40,7 +40,7 @@ class ModelUnknownError(NotFoundError):
 class BusyError(OverloadedError):
     """The adapter takes no more just now: its rate, its tokens, or its queue are used up."""
 
-    code = "relay.rate_limited"
+    code = "llm.busy"
 
 
 class UpstreamTimeoutError(UnavailableError):
