@@ -29,14 +29,9 @@ async def _steer(request: Request, verb: str) -> Response:
     job_id = request.path_params["job_id"]
     reason = form.text("reason")
     body = {"reason": reason} if reason else {}
-    done = verb
-    try:
-        await api.post(request, api.at("jobs", job_id, verb), body, wait=WAIT_S)
-    except api.Refused as error:
-        if error.refusal.code != "job.unsettled":
-            raise
-        done = ""  # asked for, and shown so on the page of the job
-    return moved(own_path(form.text("back"), page_of(job_id)), done)
+    told = await api.post(request, api.at("jobs", job_id, verb), body, wait=WAIT_S)
+    # What was only asked for is shown so on the page of the job.
+    return moved(own_path(form.text("back"), page_of(job_id)), verb if told["settled"] else "asked")
 
 
 async def retry(request: Request) -> Response:
@@ -77,8 +72,7 @@ def page_of(job_id: str) -> str:
 def job_id_of(made: object) -> str:
     """Return the id of the job that an answer of the API tells of."""
     told = made if isinstance(made, dict) else {}
-    job = told.get("job")
-    return str(told.get("job_id") or (job or {}).get("job_id") or told.get("run_id") or "last")
+    return str(told.get("job_id") or told.get("run_id") or "last")
 
 
 def _without_word(address: str) -> str:

@@ -17,6 +17,7 @@ PAGE = 50
 MOST_ROWS = 300
 """Of steps and agents on one page; the graph has all of them."""
 EVENTS_PAGE = 200
+LOGS_PAGE = 500
 PREVIEW_BYTES = 256 << 10
 _IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "ico")
 _TEXTS = ("json", "jsonl", "txt", "md", "log", "csv", "tsv", "yaml", "yml", "xml", "html", "py")
@@ -53,7 +54,7 @@ async def _filtered(
             "/jobs",
             status=asked["status"],
             blueprint=asked["blueprint"],
-            running=asked["running"],
+            running="true" if asked["running"] else "",
             limit=500 if text else PAGE,
             cursor=cursor,
         )
@@ -173,13 +174,13 @@ def _span(record: Mapping[str, Any], now: float) -> float | None:
 
 async def job_events(request: Request) -> Response:
     """What happened in a job, from the beginning or behind some event."""
-    record = (await api.get(request, _path(request)))["job"]
+    record = (await api.get(request, _path(request), include="summary"))["job"]
     asked = {
         name: request.query_params.get(name, "").strip() for name in ("type", "agent", "after")
     }
     answer = await api.get(request, _path(request, "events"), limit=EVENTS_PAGE, **asked)
     events = answer["data"]
-    following = answer.get("next")
+    following = answer.get("next") if len(events) == EVENTS_PAGE else None
     filters = {name: value for name, value in asked.items() if value and name != "after"}
     return await page(
         request,
@@ -196,8 +197,8 @@ async def job_logs(request: Request) -> Response:
     answer = await api.get(request, _path(request))
     record = answer["job"]
     asked = {name: request.query_params.get(name, "").strip() for name in ("agent", "after")}
-    logs = await api.get(request, _path(request, "logs"), limit=500, **asked)
-    following = logs.get("next")
+    logs = await api.get(request, _path(request, "logs"), limit=LOGS_PAGE, **asked)
+    following = logs.get("next") if len(logs["data"]) == LOGS_PAGE else None
     filters = {"agent": asked["agent"]} if asked["agent"] else {}
     return await page(
         request,
@@ -230,7 +231,7 @@ def log_lines(record: Mapping[str, Any]) -> list[dict[str, str]]:
 
 async def job_artifacts(request: Request) -> Response:
     """The files of a run, one of them shown."""
-    record = (await api.get(request, _path(request)))["job"]
+    record = (await api.get(request, _path(request), include="summary"))["job"]
     answer = await api.get(request, _path(request, "artifacts"))
     files = [_file(one, record["job_id"]) for one in answer["data"]]
     wanted = request.query_params.get("show", "")
@@ -245,11 +246,10 @@ async def job_artifacts(request: Request) -> Response:
 
 
 def _file(found: Mapping[str, Any], job_id: str) -> dict[str, Any]:
-    path = str(found.get("path") or found.get("relative_path") or found.get("artifact_id"))
-    size = next((found[name] for name in ("size_bytes", "bytes", "size") if name in found), None)
-    kind = found.get("mime_type") or found.get("content_type") or found.get("media_type") or ""
+    path = str(found["path"])
     href = f"/api/v1/jobs/{quote(job_id, safe='')}/artifacts/{quote(path)}"
-    return {"path": path, "bytes": size, "kind": kind, "href": href}
+    kind = found.get("content_type") or ""
+    return {"path": path, "bytes": found.get("size_bytes"), "kind": kind, "href": href}
 
 
 async def _preview(request: Request, file: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,8 +274,8 @@ def _readable(content: bytes, ending: str, *, cut: bool) -> str:
 
 async def job_lineage(request: Request) -> Response:
     """From which inputs, code and attempts the files of a run came."""
-    record = (await api.get(request, _path(request)))["job"]
-    lineage = await api.get(request, _path(request, "lineage"))
+    record = (await api.get(request, _path(request), include="summary"))["job"]
+    lineage = await api.get_known(request, _path(request, "lineage"))
     return await page(request, "job_lineage.html", **_frame(record, "/lineage"), lineage=lineage)
 
 

@@ -29,7 +29,7 @@ async def overview(request: Request) -> Response:
     health = await api.get(request, "/health")
     records = await jobs.list_jobs(backend_of(request).store, limit=None)
     counts = Counter(record.status for record in records)
-    unfinished = await api.get(request, "/jobs", running="1", limit=50)
+    unfinished = await api.get(request, "/jobs", running="true", limit=50)
     latest = await api.get(request, "/jobs", limit=50)
     over = {status.value for status in TERMINAL}
     ended = [one for one in latest["data"] if one["status"] in over]
@@ -55,17 +55,20 @@ async def overview(request: Request) -> Response:
     )
 
 
+_SAID = ("name", "node", "status", "self", "self?")
+
+
 async def nodes(request: Request) -> Response:
     """The machines that carry jobs."""
     answer = await api.get(request, "/nodes")
     shown = [
         {
-            "name": str(one.get("name") or one.get("node") or one.get("node_id") or "node"),
-            "status": str(one.get("status") or "ok"),
+            "name": str(one["name"]),
+            "status": str(one["status"]),
             "pairs": [
                 (name.replace("_", " "), _plainly(name, value, backend_of(request).now()))
                 for name, value in one.items()
-                if name not in ("name", "status") and value not in (None, "", [], {})
+                if name not in _SAID and value not in (None, "", [], {}) and value is not False
             ],
         }
         for one in answer["data"]
@@ -143,41 +146,51 @@ def drawn(values: list[float], whole: float) -> tuple[str, str]:
     return path, f"{path}L{_WIDTH:g} {_HEIGHT:g}L0 {_HEIGHT:g}Z"
 
 
-_FIGURES = (
-    ("Memory in use", "memory_used_bytes", "memory_total_bytes", "bytes"),
-    ("Disk in use", "disk_used_bytes", "disk_total_bytes", "bytes"),
-    ("Memory of mnedge", "rss_bytes", "", "bytes"),
-    ("Load", "load_1m", "cpus", "number"),
-)
+_GIB = 1 << 30
 
 
-def figures_of(resources: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of the machine, wherever in the answer they stand."""
-    found: dict[str, float] = {}
+def figures_of(
+    resources: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> list[tuple[str, str, float, float]]:
+    """Return what is known of the machine: name, unit, value, and what it is a part of."""
+    totals = resources.get("totals") or {}
+    found = []
+    for name, whole, left in (
+        ("Memory in use", "memory_total_gb", "memory_available_gb"),
+        ("Disk in use", "disk_gb", "disk_available_gb"),
+    ):
+        if isinstance(totals.get(whole), int | float) and isinstance(totals.get(left), int | float):
+            used = (totals[whole] - totals[left]) * _GIB
+            found.append((name, "bytes", used, totals[whole] * _GIB))
+    import psutil
 
-    def take(prefix: str, members: Mapping[str, Any]) -> None:
-        for name, value in members.items():
-            key = f"{prefix}{name}"
-            if isinstance(value, dict):
-                take(f"{key}_", value)
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                found[key] = float(value)
-
-    take("", {name: value for name, value in resources.items() if name != "pools"})
+    found.append(("Memory of mnedge", "bytes", float(psutil.Process().memory_info().rss), 0.0))
+    under_way = figure(metrics, "mnedge_jobs")
+    if under_way is not None:
+        found.append(("Jobs under way", "number", under_way, 0.0))
     return found
+
+
+def figure(metrics: Mapping[str, Any], name: str) -> float | None:
+    """Return the sum of a series; None if there is none."""
+    kept = metrics.get(name)
+    samples = kept.get("samples") if isinstance(kept, dict) else None
+    values = [one.get("value") for one in samples or () if isinstance(one, dict)]
+    numbers = [float(one) for one in values if isinstance(one, int | float)]
+    return sum(numbers) if numbers else None
 
 
 async def resources(request: Request) -> Response:
     """Slots, leases, memory and disk; with a line for what was seen while somebody looked."""
     answer = await api.get(request, "/resources")
-    kept: dict[str, Line] = getattr(request.app.state, "console_lines", {})
-    request.app.state.console_lines = kept
-    figures, now = figures_of(answer), backend_of(request).now()
-    for name, key, whole, unit in _FIGURES:
-        if key in figures:
-            line = kept.setdefault(name, Line(name=name, unit=unit))
-            line.whole = figures.get(whole, 0.0)
-            line.add(now, figures[key])
+    metrics = await api.get_known(request, "/metrics") or {}
+    kept: dict[str, Line] = getattr(request.app.state, "lines", {})
+    request.app.state.lines = kept
+    now = backend_of(request).now()
+    for name, unit, value, whole in figures_of(answer, metrics):
+        line = kept.setdefault(name, Line(name=name, unit=unit))
+        line.whole = whole
+        line.add(now, value)
     return await page(
         request,
         "resources.html",
@@ -190,14 +203,14 @@ async def resources(request: Request) -> Response:
 
 async def goals(request: Request) -> Response:
     """Goals and alerts."""
-    slos = await api.get(request, "/slo")
-    alerts = await api.get(request, "/alerts")
+    slos = await api.get_known(request, "/slo")
+    alerts = await api.get_known(request, "/alerts")
     return await page(
         request,
         "slo.html",
         place="/slo",
-        slos=[_slo(one) for one in slos["data"]],
-        alerts=[_alert(one) for one in alerts["data"]],
+        slos=[_slo(one) for one in (slos or {"data": ()})["data"]],
+        alerts=[_alert(one) for one in (alerts or {"data": ()})["data"]],
     )
 
 
@@ -264,13 +277,7 @@ async def audit(request: Request) -> Response:
 
 
 def _entry(found: Mapping[str, Any]) -> dict[str, Any]:
-    actor = found.get("actor")
-    name = actor.get("name") if isinstance(actor, dict) else actor
     return {
-        "at": _first(found, "at", "ts", "time"),
-        "actor": name or found.get("principal") or "",
-        "action": str(_first(found, "action")),
-        "object": str(_first(found, "object", "target")),
-        "result": str(_first(found, "result")),
-        "reason": str(_first(found, "reason")),
+        name: found.get(name, "")
+        for name in ("at", "actor", "action", "object", "result", "reason")
     }

@@ -42,6 +42,7 @@ HEADERS = {
 }
 DONE = {
     "submitted": "The job is submitted.",
+    "asked": "It is asked for; the owner of the job has not acted on it yet.",
     "cancel": "The job is cancelled.",
     "pause": "The job is paused.",
     "resume": "The job goes on.",

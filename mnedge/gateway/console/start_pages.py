@@ -57,7 +57,7 @@ async def blueprint(request: Request) -> Response:
 async def _blueprint(request: Request, form: Form, refusal: api.Refusal | None = None) -> Response:
     path = api.at("blueprints", request.path_params["blueprint_id"])
     answer = await api.get(request, path)
-    entry = answer.get("blueprint", answer)
+    entry = answer["blueprint"]
     folder = await trio.to_thread.run_sync(
         _folder_of, entry["blueprint_id"], backend_of(request).config.environ
     )

@@ -41,9 +41,9 @@ async def definition(request: Request) -> Response:
         request,
         "definition.html",
         place="/definitions",
-        row=definition_row(document.get("definition", document)),
+        row=definition_row(document),
         document=document,
-        runs=[one.get("job", one) for one in runs["data"]],
+        runs=runs["data"],
     )
 
 
@@ -65,12 +65,10 @@ async def archive_definition(request: Request) -> Response:
 
 def definition_row(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition as lists show it."""
-    runs = found.get("runs", found.get("run_count"))
     return {
-        "id": found.get("definition_id") or found.get("job_id") or found.get("id") or "",
-        "name": found.get("name") or found.get("job_name") or "",
-        "status": "archived" if found.get("archived") or found.get("archived_at") else "ready",
+        "id": found["definition_id"],
+        "name": found.get("job_name") or "",
+        "status": found.get("status") or "active",
         "blueprint_id": found.get("blueprint_id") or "",
-        "runs": len(runs) if isinstance(runs, list) else runs,
-        "updated_at": found.get("updated_at") or found.get("created_at"),
+        "updated_at": found.get("updated_at"),
     }

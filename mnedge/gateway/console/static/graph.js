@@ -43,7 +43,8 @@ export function reached(step) {
 function pulse(way) {
   const lit = getComputedStyle(document.documentElement).getPropertyValue("--accent");
   way.animate([{ stroke: lit, strokeWidth: "3px" }, {}], { duration: RUN_MS, easing: "ease-out" });
-  way.dataset.pulses = String(Number(way.dataset.pulses || 0) + 1);
+  const page = document.documentElement.dataset;
+  page.pulses = String(Number(page.pulses || 0) + 1);
   if (still.matches || dots >= MOST_DOTS || document.hidden) return;
   const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
   dot.setAttribute("r", "4.5");

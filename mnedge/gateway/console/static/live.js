@@ -19,6 +19,7 @@ let fetched = 0;
 let fetching = false;
 let again = false;
 let slow = 0;
+let stream = null;
 
 function wire(state, why) {
   const words = {
@@ -61,7 +62,7 @@ async function fetchPage() {
       menu(page);
     }
   } catch {
-    // the stream says that the connection is lost
+    if (stream) stream.doubt();
   } finally {
     fetching = false;
     fetched = performance.now();
@@ -179,7 +180,7 @@ function take(record, type) {
 export function follow() {
   const path = body.dataset.stream;
   if (!path) return;
-  const stream = new Stream(path, body.dataset.after || "", { told: take, state: wire });
+  stream = new Stream(path, body.dataset.after || "", { told: take, state: wire });
   const seldom = Number(body.dataset.refresh || 30) * 1000;
   const look = () => {
     clearInterval(slow);

@@ -39,6 +39,11 @@ export class Stream {
     if (!this.over) this.state("resting");
   }
 
+  // Something else could not reach the node: what is read may have ended unnoticed.
+  doubt() {
+    if (this.reading) this.reading.abort();
+  }
+
   closed(reading, error) {
     if (this.reading !== reading) return; // it was told to rest
     this.reading = null;

@@ -1,0 +1,76 @@
+import pytest
+
+from mnedge.gateway.console.node_pages import SAMPLE_S, SAMPLES, Line, drawn, figure, pools_of
+from mnedge.model.access import Scope
+from tests.gateway.console.consoles import a_browser, words
+from tests.gateway.console.test_job_pages import over
+from tests.runtime.rig import pipeline, submitted
+
+
+@pytest.mark.drives("GET /")
+async def test_the_overview_counts_and_lists(tmp_path, autojump_clock):
+    async with a_browser(tmp_path) as browser:
+        assert "Nothing runs." in words(await browser.get("/"))
+        await submitted(browser.rig, pipeline())
+        await over(browser.rig)
+        told = words(await browser.get("/"))
+        assert "1 completed" in told
+        assert "job-1" in told
+        assert "slots of default" in told
+
+
+@pytest.mark.drives("GET /nodes")
+@pytest.mark.drives("GET /resources")
+@pytest.mark.drives("GET /slo")
+async def test_the_node_tells_of_itself(tmp_path, autojump_clock):
+    async with a_browser(tmp_path) as browser:
+        assert "✓ healthy" in words(await browser.get("/nodes"))
+        told = words(await browser.get("/resources"))
+        assert "Memory in use" in told
+        assert "0 of 4" in told
+        assert "Goals" in words(await browser.get("/slo"))
+
+
+@pytest.mark.drives("GET /audit")
+async def test_the_audit_record_is_for_those_with_the_scope(tmp_path, autojump_clock):
+    async with a_browser(tmp_path) as browser:
+        await browser.post("/theme", theme="dark")
+        assert "Nothing has been changed yet." in words(await browser.get("/audit"))
+    async with a_browser(tmp_path / "tcp", listener="http") as browser:
+        issued = await browser.backend.tokens.issue("ci", Scope.OPERATE)
+        browser.http.headers["authorization"] = f"Bearer {issued.token}"
+        assert "takes the scope" in words(await browser.get("/audit", 403))
+
+
+@pytest.mark.drives("POST /alerts/{name}/silence")
+@pytest.mark.drives("POST /alerts/{name}/test")
+async def test_an_alert_that_is_not_there_is_neither_silenced_nor_tested(tmp_path, autojump_clock):
+    async with a_browser(tmp_path) as browser:
+        await browser.post("/alerts/nothing/silence", 404)
+        await browser.post("/alerts/nothing/test", 404)
+
+
+def test_a_line_keeps_few_samples_and_draws_what_it_has():
+    line = Line(name="Memory in use", whole=100.0)
+    for number in range(3 * SAMPLES):
+        line.add(number * SAMPLE_S, 50.0)
+        line.add(number * SAMPLE_S + 1, 99.0)
+    assert len(line.values) == SAMPLES
+    shown = line.shown()
+    assert shown["value"] == 50.0
+    assert shown["path"].startswith("M0.0 ")
+    assert shown["span"] == (SAMPLES - 1) * SAMPLE_S
+
+
+def test_one_value_is_no_line():
+    assert drawn([1.0], 0) == ("", "")
+    assert drawn([0.0, 0.0], 0)[0]
+
+
+def test_pools_and_figures_are_read_from_what_the_api_says():
+    (pool,) = pools_of({"pools": {"gpu": {"capacity": 2, "in_use": 1}}})
+    assert (pool["name"], pool["capacity"], pool["queued"]) == ("gpu", 2, 0)
+    assert pools_of({}) == []
+    assert figure({"m": {"samples": [{"value": 2}, {"value": 3.0}]}}, "m") == 5.0
+    assert figure({"m": {"samples": []}}, "m") is None
+    assert figure({}, "m") is None
