@@ -126,9 +126,15 @@ def _embedded_config(manifest: JsonObject, generation: Generation) -> JsonObject
 
 
 def _forget_run(agent: JsonObject) -> None:
-    environment = mapping(mapping(agent.get("config")).get("environment"))
+    """Take out what names the run; an environment that holds nothing else was the client's."""
+    config = mapping(agent.get("config"))
+    environment = config.get("environment")
+    if not isinstance(environment, dict):
+        return
     for name in [name for name in environment if BAKED.fullmatch(name)]:
         del environment[name]
+    if not environment:
+        del config["environment"]
 
 
 def _forget_place(agent: JsonObject, at: At, node: str) -> Iterator[Problem]:

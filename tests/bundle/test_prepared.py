@@ -72,8 +72,8 @@ def test_an_agent_with_a_config_of_its_own_keeps_it():
     own = text({"mine": True})
     two = an_agent("two", MN_BLUEPRINT_CONFIG_JSON=own)
     done = plain(a_manifest(an_agent("one"), two), node="box")
-    environments = [agent["config"]["environment"] for agent in done.manifest["nodes"]]
-    assert environments == [{}, {"MN_BLUEPRINT_CONFIG_JSON": own}]
+    environments = [agent["config"].get("environment") for agent in done.manifest["nodes"]]
+    assert environments == [None, {"MN_BLUEPRINT_CONFIG_JSON": own}]
 
 
 @pytest.mark.parametrize("written", ["{", "[]", "", 7])
