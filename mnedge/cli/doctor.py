@@ -8,11 +8,13 @@ from mnedge.cli.verbs import Asked, Verb, awaited
 
 
 @click.command("doctor", cls=Verb)
+@click.option("--security", is_flag=True, help="Explain every way in, and what guards it.")
 @click.pass_obj
-def doctor(asked: Asked) -> int:
+def doctor(asked: Asked, security: bool) -> int:
     """Say what is present, what is missing, how to mend it.
 
-    Exit code 1 if something is broken that mnedge needs; what is merely absent costs nothing.
+    Exit code 1 if something is broken that mnedge needs, or, with --security, if something is
+    dangerous; what is merely absent costs nothing.
     """
     from mnedge.cli.checks import examine
     from mnedge.cli.screen import Screen
@@ -20,7 +22,13 @@ def doctor(asked: Asked) -> int:
     from mnedge.config.read import read_config
 
     screen = Screen(asked)
-    found = awaited(examine, read_config(os.environ, data_dir=asked.data_dir))
+    config = read_config(os.environ, data_dir=asked.data_dir)
+    if security:
+        from mnedge.cli.security import examine as examine_security
+
+        found = examine_security(config)
+    else:
+        found = awaited(examine, config)
     if asked.output == "json":
         screen.document(document(found))
     elif asked.output == "ndjson":

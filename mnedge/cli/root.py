@@ -12,6 +12,8 @@ NOUNS = {
     "doctor": ("mnedge.cli.doctor:doctor", "Say what is present, what is missing, how to mend it."),
     "docs": ("mnedge.cli.docs:docs", "Read the manual."),
     "config": ("mnedge.cli.config:config", "Check and show the settings of this node."),
+    "token": ("mnedge.cli.token:token", "Make, list and take back tokens for callers on TCP."),
+    "audit": ("mnedge.cli.audit:audit", "Read who changed what, and check that record."),
     "daemon": ("mnedge.cli.daemon:daemon", "Run jobs for ever, and adopt unfinished ones."),
 }
 
