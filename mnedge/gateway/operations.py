@@ -484,7 +484,7 @@ async def forget_job(stores: jobs.Stores, config: Config, host: Host, job_id: st
         )
     await host.finished(job_id)
     await stores.journal.forget(job_id)
-    await trio.to_thread.run_sync(forget_run, config.data_dir, job_id)
+    forget_run(config.data_dir, job_id)
     for prefix in (jobs.OPEN, jobs.CARRIED, jobs.SPECS):
         await stores.table.delete(prefix + job_id, sync=False)
     for row in await stores.table.scan(f"{jobs.ASKS}{job_id}/"):

@@ -17,9 +17,8 @@ from tests.runtime.rig import gated, pipeline, submitted
 NODE = "mnedge@localhost"
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{CLUSTER}/GetSystemSummary")
-async def test_the_summary_shows_this_node_and_its_jobs(tmp_path):
+async def test_the_summary_shows_this_node_and_its_jobs(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, gated())
         await trio.sleep(1)
@@ -83,11 +82,10 @@ async def test_maintenance_closes_the_node_and_opens_it(tmp_path):
         assert ("node.maintenance", f"node/{NODE}") in actions
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{CLUSTER}/DrainNode")
 @pytest.mark.drives(f"{CLUSTER}/GetNodeDrainStatus")
 @pytest.mark.drives(f"{CLUSTER}/ReconcileNode")
-async def test_a_node_is_emptied_as_its_jobs_end(tmp_path):
+async def test_a_node_is_emptied_as_its_jobs_end(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, gated())
         await trio.sleep(1)
@@ -110,8 +108,7 @@ async def test_a_node_is_emptied_as_its_jobs_end(tmp_path):
         assert again["operation"]["counters"]["failed"] == 0
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_node_whose_jobs_do_not_end_stays_full(tmp_path):
+async def test_a_node_whose_jobs_do_not_end_stays_full(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, gated())
         await trio.sleep(1)
@@ -150,11 +147,10 @@ async def test_adding_nodes_takes_an_admin(tmp_path):
         assert raised.value.status == 7
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{CLUSTER}/ListServices")
 @pytest.mark.drives(f"{CLUSTER}/ResolveService")
 @pytest.mark.drives(f"{CLUSTER}/CheckServices")
-async def test_services_are_what_running_jobs_declare(tmp_path):
+async def test_services_are_what_running_jobs_declare(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         services = [
             {"name": "api", "port": 8080, "tags": ["v1"]},

@@ -63,9 +63,8 @@ async def test_who_may_only_read_submits_nothing(tmp_path):
         await wire.unary(V1, "ListJobs")
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{V1}/ListJobs")
-async def test_lists_show_the_newest_and_leave_out_what_is_over(tmp_path):
+async def test_lists_show_the_newest_and_leave_out_what_is_over(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         for n in range(3):
             await submitted(wire.rig, pipeline(), f"over-{n}")
@@ -83,11 +82,10 @@ async def test_lists_show_the_newest_and_leave_out_what_is_over(tmp_path):
         assert len(await listed(include_terminal=True, limit=2147483647)) == 4
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{V1}/PauseJob")
 @pytest.mark.drives(f"{V1}/ResumeJob")
 @pytest.mark.drives(f"{V1}/CancelJob")
-async def test_a_job_is_paused_resumed_and_cancelled(tmp_path):
+async def test_a_job_is_paused_resumed_and_cancelled(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, gated())
         await trio.sleep(1)
@@ -116,10 +114,9 @@ async def test_a_job_is_paused_resumed_and_cancelled(tmp_path):
         ]
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{V1}/CancelAllJobs")
 @pytest.mark.drives(f"{V1}/ClearJobs")
-async def test_all_jobs_are_cancelled_and_then_forgotten(tmp_path):
+async def test_all_jobs_are_cancelled_and_then_forgotten(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         for n in range(3):
             await submitted(wire.rig, gated(), f"job-{n}")
@@ -146,8 +143,7 @@ async def test_jobs_that_are_over_are_cleared(tmp_path):
             await wire.events(over)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_job_too_large_for_one_message_is_shown_in_part(tmp_path):
+async def test_a_job_too_large_for_one_message_is_shown_in_part(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, pipeline())
         await trio.sleep(1)

@@ -139,9 +139,8 @@ async def test_a_run_is_steered_and_deleted(tmp_path):
         assert await wire.backend.store.journal.read("run-1") == []
 
 
-@pytest.mark.usefixtures("autojump_clock")
 @pytest.mark.drives(f"{V2}/SendRunInput")
-async def test_an_answer_is_taken_once_for_each_key(tmp_path):
+async def test_an_answer_is_taken_once_for_each_key(tmp_path, autojump_clock):
     async with a_wire(tmp_path) as wire:
         await submitted(wire.rig, gated(), "run-1")
         await trio.sleep(1)
