@@ -120,7 +120,8 @@ def test_its_events_progress_and_graph_are_shown(api, done):
     events = got(api.get(f"/v1/jobs/{done}/events"))["data"]
     assert events[0]["type"] == "job_pending"
     assert "job_completed" in {event["type"] for event in events}
-    assert len({(event["timestamp"], event["message_id"]) for event in events}) == len(events)
+    told = [event for event in events if "timestamp" in event]  # the others are from the run folder
+    assert len({(event["timestamp"], event["message_id"]) for event in told}) == len(told)
     assert got(api.get(f"/v1/jobs/{done}/workflow-progress"))["status"] == "completed"
     graph = got(api.get(f"/v1/jobs/{done}/agent-graph"))
     assert {node["id"] for node in graph["nodes"]} >= {"start", "end"}
