@@ -23,6 +23,9 @@ def daemon(asked: Asked, file: str | None, http: str | None, grpc: str | None) -
     again when it starts again. A second signal leaves at once. SIGHUP reads the configuration
     again.
     """
+    import gc
+
+    gc.disable()  # what is made while a node starts stays; `serve` switches it on again
     from mnedge.config.read import Flags, load_config
     from mnedge.daemon.main import serve
 

@@ -1,7 +1,7 @@
 """A node, built and joined by hand: every part on one screen."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import SystemRandom
 
 import trio
@@ -36,12 +36,6 @@ class Node(Struct, frozen=True):
     bus: Bus
     host: Host
     runners: Mapping[str, Runner]
-    executor: Executor
-
-    def stop(self) -> None:
-        """Take no new work and start nothing more; what runs may end."""
-        self.executor.stop()
-        self.host.stop()
 
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
@@ -59,22 +53,24 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     spawner = Processes()
     runners = runners_of(config, spawner)
     bus = Bus()
-    async with opened_store(config) as store, _role(store, config, adopting=adopting):
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(opened_store(config))
+        if adopting:
+            await stack.enter_async_context(sole_daemon(store, config))
         work = Executor(
             config, runners, store.blobs, random=SystemRandom(), now=wall_clock, spawner=spawner
         )
         host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
         async with running(host):
-            yield Node(
-                config=config, store=store, bus=bus, host=host, runners=runners, executor=work
-            )
+            yield Node(config=config, store=store, bus=bus, host=host, runners=runners)
 
 
 @asynccontextmanager
-async def _role(store: SqliteStore, config: Config, *, adopting: bool) -> AsyncIterator[None]:
-    if not adopting:
-        yield
-        return
+async def sole_daemon(store: SqliteStore, config: Config) -> AsyncIterator[None]:
+    """Be the one process that adopts jobs of this data directory.
+
+    Raises: DaemonRunningError.
+    """
     claim = await store.claims.claim(DAEMON)
     if claim is None:
         holder = await store.claims.holder(DAEMON)

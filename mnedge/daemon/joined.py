@@ -3,18 +3,41 @@
 Apart from `app`, because a node inside another program loads none of this.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
 
 from msgspec import Struct
 
-from mnedge.config.current import Current
+from mnedge.bus import Bus
+from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
-from mnedge.daemon.app import Node, node
+from mnedge.config.shown import document
+from mnedge.daemon.app import runners_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.endpoints import EndpointFiles, Listeners
+from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
 from mnedge.daemon.reloading import Reloading
+from mnedge.daemon.store import opened_store
+from mnedge.execution.attempt import Executor
+from mnedge.execution.processes import Processes
+from mnedge.gateway.app import application
+from mnedge.gateway.backend import Backend
+from mnedge.gateway.feed import Feed
+from mnedge.gateway.guard import Guarding, guarded
+from mnedge.gateway.llm.accounts import Accounts
+from mnedge.gateway.llm.proxy import Proxy
+from mnedge.gateway.operations import Operations
+from mnedge.gateway.server import Bound, Server
+from mnedge.identity.audit import AuditLog
+from mnedge.identity.secrets import Secrets
+from mnedge.identity.tokens import Tokens
+from mnedge.model.access import Scope
+from mnedge.observe.jobs import JobWatch
+from mnedge.observe.metrics import Registry
+from mnedge.observe.traces import Spans
+from mnedge.observe.work import WatchedWork
 from mnedge.part import running
+from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
 
@@ -24,34 +47,23 @@ Say = Callable[[str], None]
 class Serving(Struct, frozen=True, kw_only=True):
     """A daemon's node that is up."""
 
-    current: Current
-    node: Node
+    config: Config
+    store: SqliteStore
+    executor: Executor
+    host: Host
     listeners: Listeners
-
-    @property
-    def config(self) -> Config:
-        """The configuration as it is now."""
-        return self.current()
-
-    @property
-    def store(self) -> SqliteStore:
-        """Where everything is kept."""
-        return self.node.store
-
-    @property
-    def host(self) -> Host:
-        """What carries the jobs."""
-        return self.node.host
 
     @property
     def status(self) -> str:
         """Return in one line where it listens."""
-        places = [self.listeners.socket, self.listeners.api_url, self.listeners.grpc]
-        return f"ready on {', '.join(str(place) for place in places if place)}"
+        told = self.listeners
+        places = [told.socket, told.api_url, told.grpc and f"grpc {told.grpc}"]
+        return f"ready on {', '.join(place for place in places if place)}"
 
     def stop(self) -> None:
         """Take no new work and start nothing more; what runs may end."""
-        self.node.stop()
+        self.executor.stop()
+        self.host.stop()
 
 
 @asynccontextmanager
@@ -60,9 +72,92 @@ async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncI
 
     Raises: DaemonRunningError if another one serves the data directory.
     """
-    config = current()
-    async with node(config, adopting=True) as inner:
-        listeners = Listeners(socket=str(config.socket))
-        files = EndpointFiles(config, listeners, None, now=wall_clock, say=say)
+    config, now = current(), wall_clock
+    spawner = Processes()
+    runners = runners_of(config, spawner)
+    bus, registry, spans = Bus(), Registry(), Spans()
+    secrets = Secrets(config.environ)
+    async with opened_store(config) as store, sole_daemon(store, config), AsyncExitStack() as parts:
+        executor = Executor(
+            config, runners, store.blobs, random=SystemRandom(), now=now, spawner=spawner
+        )
+        work = WatchedWork(executor, registry, spans, now=now)
+        host = Host(store, config, work, bus, now=now, adopting=True)
+        feed = Feed(bus, store, current)
+        audit = AuditLog(config.data_dir, config.soul.audit, now, redact=secrets.text)
+        tokens = Tokens(store.table, config.data_dir, lambda: current().soul, config.node, now)
+        accounts = Accounts(store.table, now=now)
+        models = Proxy(
+            config.relay.adapters,
+            accounts,
+            secret=secrets.resolve,
+            now=now,
+            environ=config.environ,
+        )
+        operations = Operations(store, current, host, now=now)
+        backend = Backend(
+            settings=current,
+            store=store,
+            host=host,
+            bus=bus,
+            feed=feed,
+            definitions=Definitions(store, current, runners=runners, now=now),
+            operations=operations,
+            tokens=tokens,
+            audit=audit,
+            metrics=registry,
+            models=models,
+            pools=executor.stats,
+            runners=runners,
+            now=now,
+            config_shown=lambda: document(current.loaded),
+            reload=reloading.reload,
+        )
+        guarding = Guarding(
+            settings=current,
+            tokens=tokens,
+            audit=audit,
+            now=now,
+            metrics=registry,
+            redact=secrets.text,
+        )
+        server = Server(guarded(application(backend), guarding), current, now)
+        watch = JobWatch(store, bus, registry, spans)
+        for part in (audit, tokens, accounts, models, feed, watch, host, operations, server):
+            await parts.enter_async_context(running(part))
+        reloading.follow(_reconfigured(models, current))
+        listeners = listeners_of(server.bound)
+        files = EndpointFiles(config, listeners, issuer(tokens), now=now, say=say)
         async with running(files):
-            yield Serving(current=current, node=inner, listeners=listeners)
+            yield Serving(
+                config=config, store=store, executor=executor, host=host, listeners=listeners
+            )
+
+
+def listeners_of(bound: Sequence[Bound]) -> Listeners:
+    """Return the doors that are open; one of a name counts, whose other addresses are the same."""
+    first = {one.listener: one for one in reversed(bound)}
+    return Listeners(
+        socket=first["unix"].address if "unix" in first else None,
+        http=Address.parse(first["http"].address) if "http" in first else None,
+        grpc=Address.parse(first["grpc"].address) if "grpc" in first else None,
+        tls=any(one.tls for one in bound),
+    )
+
+
+def issuer(tokens: Tokens) -> Issue:
+    """Return what gives the published client its tokens: it acts for the owner of this node."""
+
+    async def issue(holder: str) -> Given:
+        issued = await tokens.issue(holder, Scope.ADMIN, by="mnedge daemon")
+        return Given(issued.token, issued.expires_at)
+
+    return issue
+
+
+def _reconfigured(models: Proxy, current: Current) -> Callable[[Sequence[Change]], None]:
+    def changed(changes: Sequence[Change]) -> None:
+        if any(change.path == "relay.adapters" for change in changes):
+            models.configure(current().relay.adapters)
+
+    return changed

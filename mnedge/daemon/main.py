@@ -1,5 +1,6 @@
 """`mnedge daemon`: a node that runs for ever; its start, its signals, its end."""
 
+import gc
 import os
 import signal
 import sys
@@ -64,7 +65,12 @@ class _Life:
 
     def _up(self, here: Serving) -> None:
         self._is_up = True
+        gc.freeze()  # modules, settings, routes: never garbage, so they need not be looked through
+        gc.enable()
         _say(f"mnedge daemon ready: {here.config.data_dir}")
+        for problem in self._current.loaded.problems:
+            if problem.severity == "warning":
+                _say(f"mnedge daemon: {_line(problem.record())}")
         self._notifier.ready(here.status)
 
     async def _stop(self, here: Serving) -> None:

@@ -211,11 +211,11 @@ class Processes:
             del self._zombies[pid]
 
     def _is_stale(self, token: str, tokens: Collection[str]) -> bool:
-        if any(tree.token == token for tree in self._trees.values()):
-            return False
-        return token in tokens or any(
+        if token not in tokens and not any(
             token.startswith(start) for start in tokens if start.endswith("/")
-        )
+        ):
+            return False
+        return all(tree.token != token for tree in self._trees.values())
 
 
 class _Pipes:

@@ -73,6 +73,18 @@ class Manager:
         self.hear()
         return self.process.returncode
 
+    def get(self, path: str) -> str:
+        """Return what it answers on its unix socket; nothing while it is not there."""
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(self.data_dir / "mnedge.sock"))
+                client.sendall(
+                    f"GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n".encode()
+                )
+                return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+            except OSError:
+                return ""
+
     def close(self) -> None:
         """End it if it still runs."""
         if self.process.poll() is None:
