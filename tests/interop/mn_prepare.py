@@ -44,8 +44,12 @@ def prepared(folder: str) -> dict[str, object]:
     client.get_resource = lambda *_, **__: json.dumps(RESOURCES)
     client.create_stable_job = create_stable_job
     client.start_run = start_run
-    with contextlib.redirect_stdout(io.StringIO()):
-        run.run_bundle(str(Path(folder).resolve()), detached=True, force=False)
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        try:
+            run.run_bundle(str(Path(folder).resolve()), detached=True, force=False)
+        except BaseException as error:
+            sent["refused"] = f"{error!r}: {told.getvalue()[-600:]}"
     return sent
 
 

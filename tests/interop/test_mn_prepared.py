@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 
 import msgspec
 import pytest
@@ -29,7 +30,9 @@ CLIENTS_OWN = {
 def sent(tmp_path_factory):
     names = json.loads((BLUEPRINTS / "index.json").read_text())["blueprints"]
     folders = [BLUEPRINTS / row["path"] for row in names if row["path"] != "rig_session"]
-    return prepared(tmp_path_factory.mktemp("prepared"), folders)
+    told = prepared(tmp_path_factory.mktemp("prepared"), folders)
+    assert [one["refused"] for one in told if "refused" in one] == []
+    return told
 
 
 def a_config(tmp_path, node="box") -> Config:
@@ -97,3 +100,28 @@ async def test_a_job_placed_on_another_node_is_refused_here(sent, tmp_path):
     problems = caught.value.details["problems"]
     assert len(problems) == len(placed["manifest"]["agents"]["nodes"])
     assert {problem["actual"] for problem in problems} == {"mnedge@box"}
+
+
+async def test_real_bundles_that_the_client_takes_are_the_jobs_of_their_sources(corpus, tmp_path):
+    names = ["failure_fallback", "quorum", "scatter_gather"]
+    demos = [f"demo_dag_{name}" for name in names]
+    demos += ["demo_human_approval", "demo_retry_recovery", "demo_executor_pool"]
+    folders = [whole(corpus / "mb-2026-08" / name, tmp_path / name) for name in demos]
+    sent = prepared(tmp_path / "client", folders)
+    for one in sent:
+        assert "refused" not in one
+        with open_bundle(one["folder"], environ={}, run_code=False) as bundle:
+            wanted = plain_spec(bundle.spec_for("run-1", "/runs"))
+        async with received(a_config(tmp_path), one["manifest"], payloads_of(one)) as bundle:
+            assert bundle.errors == []
+            assert plain_spec(bundle.spec_for("run-1", "/runs"), wanted) == wanted
+
+
+def whole(source, target):
+    """Return a copy of a bundle of which only the documents are kept: its other files are empty."""
+    shutil.copytree(source, target)
+    for name in (source / "files.txt").read_text().split("\n"):
+        if name and not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).touch()
+    return target
