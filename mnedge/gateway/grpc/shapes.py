@@ -3,7 +3,7 @@
 Source: client surface 1.3.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -80,14 +80,16 @@ def job_json(
         "run_folder": record.run_folder,
         "submitted_by": record.submitted_by,
         "metadata": {},
-        "runtime_topology": {} if spec is None else topology(spec),
     }
+    job["topology"] = job["runtime_topology"] = {} if spec is None else topology(spec)
     if record.fault is not None:
         job["fault"] = _plain(record.fault)
     agents = [] if view is None else view.agents
-    outbound: dict[str, list[dict[str, Any]]] = {}
-    for one in job["runtime_topology"].get("edges", ()):
-        outbound.setdefault(one["from_node"], []).append(one)
+    outbound: dict[str, list[str]] = {}
+    for one in job["topology"].get("edges", ()):
+        targets = outbound.setdefault(one["from_node"], [])
+        if one["to_node"] not in targets:
+            targets.append(one["to_node"])
     document: dict[str, Any] = {
         "job": job,
         "summary": {**row, "events": record.events},
@@ -106,9 +108,9 @@ def job_json(
 
 
 def agent_json(
-    view: AgentView, record: JobRecord, outbound: Sequence[Mapping[str, Any]], config: Config
+    view: AgentView, record: JobRecord, outbound: Sequence[str], config: Config
 ) -> dict[str, Any]:
-    """Return an agent as part of its job."""
+    """Return an agent as part of its job; `outbound`: the agents that it sends to."""
     return {
         "agent_id": view.agent_id,
         "agent_type": view.kind,
@@ -228,6 +230,7 @@ _FIRST_TO_GO = (
     ("recent_events",),
     ("dead_letters",),
     ("job", "runtime_topology"),
+    ("job", "topology"),
     ("job", "workflow_state"),
     ("agents",),
     ("job", "result"),

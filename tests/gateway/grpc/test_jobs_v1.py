@@ -26,7 +26,9 @@ async def test_a_job_is_submitted_runs_and_is_shown_whole(tmp_path):
         assert found["job"]["status"] == found["summary"]["status"] == "completed"
         assert found["job"]["run_id"] == job_id
         assert [one["agent_id"] for one in found["agents"]] == ["intake", "worker", "end"]
-        assert found["agents"][0]["metadata"]["outbound_edges"][0]["to_node"] == "worker"
+        assert found["agents"][0]["metadata"]["outbound_edges"] == ["worker"]
+        assert found["job"]["topology"] == found["job"]["runtime_topology"]
+        assert found["job"]["topology"]["edges"][0]["to_node"] == "worker"
         assert found["recent_events"][0]["type"] == "run_completed"
         assert found["resource_usage"] == {}
         assert ("user:ada", "job.submit", f"job/{job_id}", "allow") in await wire.audited()
