@@ -205,7 +205,7 @@ def parsed(line: bytes) -> AuditRecord | None:
     """Return the record of a line; None if it is not one."""
     try:
         return msgspec.json.decode(line, type=AuditRecord)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -221,7 +221,10 @@ def records_in(files: Sequence[Path]) -> Iterator[AuditRecord | bytes]:
 def anchor_of(folder: Path) -> Anchor | None:
     """Return where the record begins, if something was dropped."""
     content = read_private(folder / "anchor.json")
-    return None if content is None else msgspec.json.decode(content, type=Anchor)
+    try:
+        return None if content is None else msgspec.json.decode(content, type=Anchor)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # then the first record follows nothing, and is named
 
 
 def verified(folder: Path) -> Verdict:

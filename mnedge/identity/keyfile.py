@@ -58,7 +58,7 @@ class KeyFile:
     def _parsed(self, content: bytes) -> Ring:
         try:
             return msgspec.json.decode(content, type=_Content).keys
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise KeyFileDamagedError(
                 f"{self.path} holds no signing keys: {error}",
                 hint="delete it: new keys are made, and tokens signed before are refused",

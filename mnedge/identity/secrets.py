@@ -97,7 +97,8 @@ class Secrets:
 def forms(value: str) -> set[str]:
     """Return the value as it may stand in URLs, in base64 and in JSON."""
     content = value.encode(errors="surrogateescape")
-    found = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    found = {value, json.dumps(value)[1:-1]}
+    found |= {quote(value), quote(value, safe=""), quote_plus(value)}
     # In the middle of longer base64 it begins at one of three places.
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + content).decode()
@@ -129,11 +130,12 @@ def _read(path: Path) -> str:
         raise SecretNotFoundError(f"{path} does not exist", hint="make it, mode 0400") from None
     except OSError as error:
         raise SecretDeniedError(f"{path} cannot be read: {error.strerror}") from None
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(number)
+        raise SecretDeniedError(f"{path} is no plain file")
     with os.fdopen(number, "rb") as file:
-        found = os.fstat(number)
         mode = stat.S_IMODE(found.st_mode)
-        if not stat.S_ISREG(found.st_mode):
-            raise SecretDeniedError(f"{path} is no plain file")
         if not real.is_relative_to(path.parent.resolve()):
             raise SecretDeniedError(
                 f"{path} leads out of its folder, to {real}", hint="name the real file"
