@@ -18,6 +18,8 @@ from mnedge.errors import MnedgeError
 from mnedge.gateway.problems import problem_of
 
 PREFIX = "/api/v1"
+_NO_BYTES = 416
+"""There is not one byte where they were asked for."""
 _NO_ROUTE = "http.not_found"
 _PASSED = ("host", "traceparent", "x-request-id", "user-agent")
 _DROPPED = ("app", "endpoint", "path_params", "router", "route", "extensions")
@@ -70,8 +72,13 @@ async def post(request: Request, path: str, body: Any = None, **query: Any) -> A
 async def beginning(request: Request, path: str, most_bytes: int) -> bytes:
     """Return at most the first bytes of what lies at a path. Raises: Refused."""
     span = {"range": f"bytes=0-{most_bytes - 1}"}
-    status, content = await _exchange(request, "GET", path, headers=span)
-    if status == 416:  # there is not one byte
+    try:
+        status, content = await _exchange(request, "GET", path, headers=span)
+    except Refused as error:
+        status, content = error.refusal.status, b""
+        if status != _NO_BYTES:
+            raise
+    if status == _NO_BYTES:
         return b""
     if status >= 400:
         raise Refused(refusal_of(status, decoded(content)))

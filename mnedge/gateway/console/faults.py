@@ -87,7 +87,7 @@ async def answer_http(request: Request, error: Exception) -> Response:
     """
     wants_page = "text/html" in request.headers.get("accept", "")
     if not wants_page or request.url.path.startswith(_FOR_PROGRAMS):
-        return problems.handlers()[HTTPException](request, error)
+        return await problems.handlers()[HTTPException](request, error)
     if getattr(error, "status_code", 500) == 404:
         return await not_here(request)
     status = int(getattr(error, "status_code", 500))

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
 _OTHER = re.compile(r"[^\w]+")
 
 
-def html_of(text: str) -> str:
-    """Return the text as HTML; headings have ids, tables scroll in a place of their own."""
+def html_of(text: str, *, below: int = 0) -> str:
+    """Return the text as HTML; headings have ids, tables scroll in a place of their own.
+
+    `below`: of which level the heading is that it stands under.
+    """
     tokens = _reader().parse(text)
     seen: dict[str, int] = {}
     for at, token in enumerate(tokens):
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + below, 6)}"
         if token.type == "heading_open":
             name = anchor(tokens[at + 1].content)
             seen[name] = seen.get(name, 0) + 1

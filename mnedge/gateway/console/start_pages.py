@@ -103,7 +103,7 @@ def _opened(folder: Path) -> dict[str, Any]:
             ],
             "pictures": drawn,
             "about": [*about, ("Generation", str(bundle.generation)), ("Folder", str(folder))],
-            "readme": html_of(readme.decode(errors="replace")) if readme else "",
+            "readme": html_of(readme.decode(errors="replace"), below=2) if readme else "",
         }
 
 
@@ -182,8 +182,9 @@ async def run_blueprint(request: Request) -> Response:
 
 
 def given_of(form: Form) -> dict[str, Any]:
-    """Return inputs, config and id of the job as a form gives them.
+    """Return config and id of the job as a form gives them.
 
+    Inputs become part of the config, where the bundle's rules for them look.
     Raises: FieldInvalidError.
     """
     inputs = {
@@ -192,7 +193,11 @@ def given_of(form: Form) -> dict[str, Any]:
         if name.startswith(_INPUT) and text.strip()
     } | object_of(form, "more")
     config = object_of(form, "config")
-    given: dict[str, Any] = {"inputs": inputs} if inputs else {}
+    given: dict[str, Any] = {}
+    if inputs:
+        own = config.get("inputs")
+        section = own if isinstance(own, dict) else {}
+        config["inputs"] = {**section, "adapter": "json", "payload": inputs}
     if config:
         given["config"] = config
     if form.text("run_id"):

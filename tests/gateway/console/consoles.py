@@ -44,13 +44,13 @@ class Browser:
     async def get(self, path: str, status: int = 200) -> str:
         """Return a page."""
         answer = await self.http.get(path)
-        assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[:2000]}"
+        assert answer.status_code == status, _said(path, answer)
         return sound(answer)
 
     async def post(self, path: str, status: int = 303, **fields: str) -> httpx.Response:
         """Send a form, as a page of this console would."""
         answer = await self.http.post(path, data=fields, headers={"origin": ORIGIN})
-        assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[:2000]}"
+        assert answer.status_code == status, _said(path, answer)
         return answer
 
 
@@ -105,6 +105,11 @@ class _Whole(HTMLParser):
         if tag not in _VOID:
             assert self._open, f"</{tag}> closes nothing"
             assert self._open.pop() == tag, f"</{tag}> in the wrong place"
+
+
+def _said(path: str, answer: httpx.Response) -> str:
+    told = words(answer.text) if "<main" in answer.text else answer.text
+    return f"{path}: {answer.status_code} {told[:600]}"
 
 
 def words(text: str) -> str:

@@ -1,15 +1,12 @@
 import pytest
 import trio
 
-from mnedge.engine.apply import apply
 from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.view import job_view
 from tests.gateway.console.consoles import ORIGIN, a_browser, words
 from tests.gateway.console.test_job_pages import doing, failing, never, over
 from tests.runtime.rig import a_spec, agent, edge, gated, pipeline, submitted, two_steps
-
-assert apply
 
 
 async def status(browser, job_id="job-1"):

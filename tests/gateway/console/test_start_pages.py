@@ -39,7 +39,7 @@ async def test_the_catalogue_is_searched_and_a_blueprint_is_drawn(tmp_path, auto
 )
 async def test_every_blueprint_has_a_page(tmp_path, autojump_clock, folder):
     async with a_browser(tmp_path) as browser:
-        assert "Problems" not in words(await browser.get(f"/blueprints/{folder}"))
+        assert "Run it" in words(await browser.get(f"/blueprints/{folder}"))
 
 
 @pytest.mark.drives("POST /blueprints/{blueprint_id}/run")
@@ -105,6 +105,7 @@ def test_a_form_becomes_inputs_config_and_an_id():
     form = Form(
         fields={"input.a": "1", "input.b": "x", "input.c": "", "more": '{"d": [2]}', "config": "{}"}
     )
-    assert given_of(form) == {"inputs": {"a": 1, "b": "x", "d": [2]}}
+    payload = {"a": 1, "b": "x", "d": [2]}
+    assert given_of(form) == {"config": {"inputs": {"adapter": "json", "payload": payload}}}
     with pytest.raises(FieldInvalidError):
         given_of(Form(fields={"more": "{"}))

@@ -6,7 +6,7 @@ from tests.house.tree import ROOT
 
 
 async def a_definition(browser):
-    root = ROOT / "blueprints" / "text_report_pipeline"
+    root = ROOT / "blueprints" / "clock_source"
     import json
 
     manifest = json.loads((root / "manifest.json").read_text())
