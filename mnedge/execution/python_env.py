@@ -95,6 +95,9 @@ class PythonEnvironments:
         wanted = wanted_by(config, payloads, blueprint_id)
         if wanted is None:
             return {}
+        made = _made_already(config)
+        if made is not None:
+            return self._inside(made)
         base = await self._base(job_id)
         key = wanted.key(base.version)
         folder = self._root / key
@@ -103,6 +106,9 @@ class PythonEnvironments:
             if not _usable(folder):
                 await self._build(folder, wanted, base, payloads or "/", job_id)
         self._note_use(folder, key, wanted, base)
+        return self._inside(folder)
+
+    def _inside(self, folder: Path) -> dict[str, str]:
         return {
             "VIRTUAL_ENV": str(folder),
             "MN_PYTHON_ENV": str(folder),
@@ -336,6 +342,16 @@ def _found(name: str, environment: Mapping[str, str]) -> str | None:
 
 def _usable(folder: Path) -> bool:
     return (folder / READY).exists() and (folder / "bin" / "python").exists()
+
+
+def _made_already(config: Mapping[str, Any]) -> Path | None:
+    """Return the environment that a client on this machine made for the agent, if it is there."""
+    declared = config.get("python_environment")
+    named = declared.get("path") if isinstance(declared, Mapping) else None
+    if not isinstance(named, str) or not os.path.isabs(named):
+        return None
+    folder = Path(named)
+    return folder if _usable(folder) else None
 
 
 def _check(what: str, finished: Finished) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -204,6 +205,19 @@ class TestWithAnInterpreterOfOurOwn:
         assert {outcome.result.get("stdout") for outcome in outcomes} == {f"{folder}\n"}
         assert len(outcomes) == 50
         assert self.installs(tmp_path) == ["-m pip install a==1"]
+
+    async def test_one_that_a_client_made_on_this_machine_is_used_as_it_is(self, made, tmp_path):
+        node = made()
+        asked = self.wants("a==1")
+        theirs = tmp_path / "client" / "envs" / "key"
+        asked["python_environment"]["path"] = str(theirs)
+        outcome = await node.run(asked)  # it is not there: ours is made
+        assert outcome.result["stdout"] == f"{self.folder(node, self.wants('a==1'), tmp_path)}\n"
+        ours = self.folder(node, self.wants("a==1"), tmp_path)
+        shutil.copytree(ours, theirs, symlinks=True)
+        outcome = await node.run(asked)
+        assert outcome.result["stdout"] == f"{theirs}\n"
+        assert len(self.installs(tmp_path)) == 1
 
     async def test_what_is_asked_for_decides_which_environment_it_is(self, made, tmp_path):
         node = made()
