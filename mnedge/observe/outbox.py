@@ -195,7 +195,9 @@ class Outbox(Part):
             return  # the row of before serves; it is tried sooner then
 
     async def _forget(self, key: str, how: str, text: str) -> None:
-        letter = self._waiting.pop(key)
+        letter = self._waiting.pop(key, None)
+        if letter is None:
+            return
         self._counted(letter.channel, how)
         if how != "sent":
             self._tell(
