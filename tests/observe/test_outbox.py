@@ -59,7 +59,9 @@ async def test_what_is_put_is_sent_and_forgotten(node, autojump_clock):
     assert counted == ["sent", "sent"]
 
 
-async def test_a_channel_that_is_away_is_asked_less_and_less_often_and_holds_up_no_other(node, autojump_clock):
+async def test_a_channel_that_is_away_is_asked_less_often_and_holds_up_no_other(
+    node, autojump_clock
+):
     channels, said = Channels(), []
     channels.away.add("hook")
     async with running(outbox_of(node, channels, said)) as outbox:
