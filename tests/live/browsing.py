@@ -1,7 +1,6 @@
 """A browser before a console."""
 
 import json
-import os
 import shutil
 import urllib.request
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.live.box import Box, until
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -32,6 +33,7 @@ class Console:
         self.token = token
         self._browser = browser
         self._folder = folder
+        self._signed_in: Any = None
 
     def at(self, path: str) -> str:
         """Return the address of a page."""
@@ -40,7 +42,9 @@ class Console:
     @contextmanager
     def page(self, **settings: Any) -> Iterator[Any]:
         """Have a tab of its own, signed in; `page.said` has what went wrong in it."""
-        context = self._browser.new_context(**settings)
+        if not self._signed_in:
+            self._sign_in()
+        context = self._browser.new_context(**{"storage_state": self._signed_in, **settings})
         page = context.new_page()
         page.said = []
         page.forget = page.said.clear
@@ -48,16 +52,22 @@ class Console:
         page.on("pageerror", lambda error: page.said.append(("exception", str(error))))
         page.set_default_timeout(15_000)
         try:
-            if self.token:
-                page.goto(self.at("/sign-in"))
-                page.get_by_label("Token").fill(self.token)
-                page.get_by_role("button", name="Sign in").click()
-                page.wait_for_url(self.at("/"))
             yield page
             wrong = [one for one in page.said if one[1] != "/nowhere"]
             assert wrong == [], wrong
         finally:
             context.close()
+
+    def _sign_in(self) -> None:
+        context = self._browser.new_context()
+        page = context.new_page()
+        page.goto(self.at("/jobs"))
+        page.wait_for_url(self.at("/sign-in?next=%2Fjobs"))
+        page.get_by_label("Token").fill(self.token)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(self.at("/jobs"))
+        self._signed_in = context.storage_state()
+        context.close()
 
     def submit(self, page: Any, blueprint: str, run_id: str, config: str = "") -> None:
         """Run a blueprint from its page."""
@@ -77,8 +87,7 @@ class Console:
             data=b"{}" if method == "POST" else None,
             headers={"content-type": "application/json"},
         )
-        if self.token:
-            request.add_header("authorization", f"Bearer {self.token}")
+        request.add_header("authorization", f"Bearer {self.token}")
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -123,7 +132,15 @@ def a_console(folder: Path) -> Iterator[Console]:
 
 @contextmanager
 def _served(folder: Path) -> Iterator[tuple[str, str]]:
-    yield os.environ["CONSOLE_DEV"], ""
+    box = Box(folder)
+    try:
+        box.start("daemon", "--http", "127.0.0.1:0")
+        told = box.home / "mnedge" / "endpoints.json"
+        until(told.is_file)
+        token = box.call("token", "create", "--name", "browser", "--scope", "admin").stdout.strip()
+        yield json.loads(told.read_text())["http"], token
+    finally:
+        box.close()
 
 
 def axe_faults(page: Any) -> list[str]:

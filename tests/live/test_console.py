@@ -178,12 +178,12 @@ def test_the_keyboard_alone_is_enough(console, page, done):
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press("g")
     page.keyboard.press("j")
-    expect(page).to_have_url(re.compile(r"/jobs$"))
+    page.wait_for_url(console.at("/jobs"))  # and it is loaded: keys work
     page.keyboard.press("/")
     expect(page.get_by_label("Text")).to_be_focused()
     page.keyboard.type(done)
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(f"q={done}"))
+    page.wait_for_url(re.compile(f"q={done}"))
     page.keyboard.press("j")
     expect(page.get_by_role("link", name=done)).to_be_focused()
     page.keyboard.press("Enter")
@@ -259,6 +259,21 @@ def test_without_scripts_everything_can_be_done(console):
         page.get_by_label("Theme").first.select_option("dark")
         page.get_by_role("button", name="Set").first.click()
         assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.drives("POST /sign-out")
+def test_who_is_signed_out_has_to_sign_in_again(console, page):
+    page.goto(console.at("/whoami"))
+    expect(page.locator("main")).to_contain_text("token:browser")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.goto(console.at("/jobs/last?x=1"))
+    expect(page).to_have_url(re.compile(r"/sign-in\?next="))
+    page.get_by_label("Token").fill("no token")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert axe_faults(page) == []
+    page.forget()  # the answer 401 is told to the console of the browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
