@@ -1,14 +1,15 @@
 """Backups of single jobs: everything that a paused job needs to go on elsewhere as a new one.
 
 A backup holds the bundle, the configuration and inputs as they were resolved, and what the steps
-came to. A job without steps, or with results too large to travel, begins anew.
+came to. A job without steps, or with results too large to travel, begins anew. A restored job is
+paused as soon as it runs.
 Source: client surface 1.3, backup.
 """
 
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from mnedge.engine.compile import compile_job
 from mnedge.errors import UsageError
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
-from mnedge.gateway.grpc.reading import whole_job
+from mnedge.gateway.grpc.reading import steered, whole_job
 from mnedge.gateway.grpc.shapes import run_row
 from mnedge.gateway.grpc.transport import REPLY_BYTES, ReplyTooLargeError
 from mnedge.gateway.operations import node_name
 from mnedge.model.body import filled, json_bytes, refs_in
 from mnedge.model.records import JobRecord
-from mnedge.model.states import JobStatus
+from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.received import checked_id
 from mnedge.runtime.retrying import RetryImpossibleError, carried_of
@@ -39,6 +40,8 @@ from mnedge.runtime.workplace import unpacked
 SCHEMA = "mn.backup.v2"
 CARRIED_BYTES = 1 << 20
 """What steps came to travels along up to this size."""
+PAUSE_S = 5.0
+"""A restored job has so long to begin, and to be paused."""
 _SCRIPT = b"#!"
 
 
@@ -124,12 +127,29 @@ async def restore_job_backup(call: Call) -> Values:
         )
     call.changes(f"job/{record.job_id}")
     shown = {
-        **run_row(record),
+        **run_row(await _paused(call, record)),
         "job_id": record.job_id,
         "source_job_id": source.get("job_id"),
         "steps_taken_over": [name for name, kept in carried.items() if "status" in kept],
     }
     return {"result_json": json_bytes(shown).decode(), "version": 1}
+
+
+async def _paused(call: Call, record: JobRecord) -> JobRecord:
+    """Pause the job as soon as it runs: whoever restores it says when it goes on.
+
+    What it begins with may have been started by then.
+    """
+    store = call.backend.store
+    with trio.move_on_after(PAUSE_S):
+        async for _ in store.table.watch(jobs.JOBS + record.job_id):
+            record = await jobs.read_job(store, record.job_id)
+            if record.status is JobStatus.RUNNING:
+                with suppress(jobs.JobStatusError):
+                    return await steered(call, record.job_id, Verb.PAUSE)
+            if record.status in TERMINAL:
+                break
+    return record
 
 
 async def _bundle_files(call: Call, record: JobRecord) -> dict[str, bytes]:

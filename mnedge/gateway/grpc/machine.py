@@ -109,7 +109,7 @@ async def resource_report(stores: Stores, config: Config) -> dict[str, Any]:
         "totals": found,
         "usable": rest,
         "combined": rest,
-        "nodes": [{**here, "totals": found, "usable": rest}],
+        "nodes": [{**here, **found, "totals": found, "usable": rest}],
     }
 
 
