@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mnedge.bundle.config import JsonObject, copied, look_up
+from mnedge.bundle.config import JsonObject, Setting, copied, look_up
 from mnedge.bundle.files import Files, tidy, unsafe_path
 from mnedge.bundle.json_text import MAX_BYTES, JsonInvalidError, read
 from mnedge.bundle.problem import Problem, Severity
@@ -139,6 +139,11 @@ def _problem(message: str) -> Problem:
         at=("inputs",),
         expected="a JSON object",
     )
+
+
+def as_settings(inputs: Mapping[str, Any]) -> list[Setting]:
+    """Return what makes these the inputs that a config names."""
+    return [("inputs.payload", copied(dict(inputs))), ("inputs.adapter", "json")]
 
 
 def failed_patterns(rules: list[Any], config: JsonObject, manifest: JsonObject) -> list[Problem]:

@@ -22,7 +22,7 @@ from mnedge.bundle.config import Resolved, Setting, for_run, resolve
 from mnedge.bundle.files import Files, FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import Generation, detect
-from mnedge.bundle.inputs import ResolvedInputs, failed_patterns, resolve_inputs
+from mnedge.bundle.inputs import ResolvedInputs, as_settings, failed_patterns, resolve_inputs
 from mnedge.bundle.json_text import JsonInvalidError, read
 from mnedge.bundle.layout import edges_of, steps_of
 from mnedge.bundle.problem import Problem, Severity, invalid
@@ -124,9 +124,10 @@ def open_bundle(
     """Return the bundle at a folder or archive, with every problem the rules find.
 
     `overrides` is a config layer, `settings` are texts `a.b=c`, `inputs` replaces the input
-    payload. `expected_id` is the id to hold it to where the folder's name means nothing.
-    `run_code` False leaves the step definitions of an authoring source unread: they are Python
-    modules of the bundle, loaded in a process of their own.
+    payload of the config, so that what the config binds to it follows. `expected_id` is the id to
+    hold it to where the folder's name means nothing. `run_code` False leaves the step definitions
+    of an authoring source unread: they are Python modules of the bundle, loaded in a process of
+    their own.
     Raises: NotFoundError if nothing is there; BundleUnreadableError;
     ArchiveUnsafeError, ArchiveInvalidError; ConfigInvalidError for a bad setting.
     """
@@ -185,15 +186,14 @@ def open_files(
     subject = _subject(files, expected_id, catalogue, run_code=run_code)
     bundle = Bundle(label, root, subject, run(RULES, subject, profile))
     resolved = _config(subject, overrides, settings, environ)
+    scenario = subject.scenario_document.members
+    found = resolve_inputs(resolved.config, files, scenario=scenario, environ=environ)
+    if inputs is not None and (found.problems or found.payload != inputs):
+        resolved = _config(subject, overrides, [*settings, *as_settings(inputs)], environ)
+        found = resolve_inputs(resolved.config, files, given=inputs)
     bundle.config = resolved.config
     bundle.config_sources = resolved.sources
-    bundle.inputs = resolve_inputs(
-        resolved.config,
-        files,
-        scenario=subject.scenario_document.members,
-        given=inputs,
-        environ=environ,
-    )
+    bundle.inputs = found
     bundle.launch_problems = [*resolved.problems, *bundle.inputs.problems]
     bundle.fingerprint = directory_digest(files)
     refused = [problem for problem in bundle.errors if not problem.strict]

@@ -128,6 +128,8 @@ async def test_inputs_are_given_to_the_run_but_the_configuration_said_again_is_n
         await definitions.start_run(ID, run_id="run-2", inputs=config_of())
         await definitions.start_run(ID, run_id="run-3", inputs={})
         given = [(await jobs.read_spec(rig.store, f"run-{n}")).inputs for n in (1, 2, 3)]
+        seeds = (await jobs.read_spec(rig.store, "run-1")).seeds
+        assert [seed["request"] for seed in seeds["intake"]] == ["mine"]  # what is bound follows
         configured = config_of()["inputs"]["payload"]
         assert given == [{"request": "mine"}, configured, configured]
 

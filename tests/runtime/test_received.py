@@ -74,6 +74,13 @@ async def test_given_inputs_take_the_place_of_the_configured_ones(tmp_path):
         assert (await jobs.read_spec(rig.store, record.job_id)).inputs == {"request": "other"}
 
 
+async def test_given_inputs_are_held_to_the_rules_of_the_bundle(tmp_path):
+    async with a_rig(tmp_path) as rig:
+        with pytest.raises(BundleInvalidError, match="the request is empty"):
+            await submitted(rig, inputs={"request": ""})
+        assert await jobs.list_jobs(rig.store) == []
+
+
 async def test_every_unsafe_or_clashing_path_is_told_at_once_and_nothing_is_kept(tmp_path):
     bad = ["../out", "/etc/passwd", "a\\b", "x\x00y", "", "./", "d/" * 70 + "f", "n" * 300]
     payloads = dict.fromkeys([*bad, "file", "file/below", "twice", "./twice", "fine.txt"], b"")
