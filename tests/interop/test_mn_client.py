@@ -21,7 +21,8 @@ FIVE = [
     "picture_sync",  # generation C, a step that calls the rest off
     "sample_triage",  # generation C, a branch
 ]
-V1, V2 = "mirrorneuron.job.v1.JobService", "mirrorneuron.job.v2.JobService"
+V1 = "mirrorneuron.job.v1.JobService"
+V2 = "mirrorneuron.job.v2.JobService"
 CLUSTER = "mirrorneuron.cluster.v1.ClusterService"
 OPERATIONS = "mirrorneuron.operations.v1.OperationsService"
 EVENTS = "mirrorneuron.observability.v1.ObservabilityService/StreamEvents"
