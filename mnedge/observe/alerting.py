@@ -516,7 +516,7 @@ def _within(threshold_s: float, registry: Registry) -> Counts:
     good: dict[tuple[str, ...], tuple[float, float]] = {}
     total = 0.0
     for sample in registry.samples(["http_request_duration_seconds"]):
-        series = (sample.labels["method"], sample.labels["route"])
+        series = tuple(v for name, v in sample.labels.items() if name != "le")
         if sample.name.endswith("_count"):
             total += sample.value
         elif sample.name.endswith("_bucket"):

@@ -16,24 +16,14 @@ class HttpFigures:
             "http_request_duration_seconds",
             "From a request's arrival to the end of its answer; of a stream to its beginning.",
             HTTP_SECONDS,
-            ["method", "route"],
-        )
-        self.limited = registry.counter(
-            "mnedge_rate_limited_total", "Requests refused by a rate limit.", ["key_kind"]
-        )
-        self.blocked = registry.counter(
-            "mnedge_waf_blocked_total", "Requests refused by the filter.", ["rule"]
-        )
-        self.streams = registry.gauge("mnedge_streams_open", "Event streams that are open.")
-        self.lagged = registry.counter(
-            "mnedge_streams_lagged_total", "Readers that were cut because they were too slow."
+            ["route"],
         )
 
     def answered(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count an answer; an unknown method is `OTHER`, an unknown route an empty one."""
         known = method if method in _METHODS else "OTHER"
         self._requests.add(1, known, route, str(status))
-        self._seconds.observe(took_s, known, route)
+        self._seconds.observe(took_s, route)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,75 @@
+"""Figures about this process, its pools and its disk; asked for only when somebody scrapes."""
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from mnedge import __version__
+from mnedge.observe.metrics import Registry
+from mnedge.ports import Clock
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Pool(Protocol):
+    """How full a pool is."""
+
+    @property
+    def capacity(self) -> int:
+        """Slots."""
+
+    @property
+    def in_use(self) -> int:
+        """Slots that are lent."""
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait."""
+
+
+def measure_process(registry: Registry, *, now: Clock, node: str) -> None:
+    """Have the process measured: memory, processor time, files, how long it has run."""
+    started_at = now()
+    build = registry.gauge(
+        "mnedge_build_info", "1, with the version and the node.", ["version", "node"]
+    )
+    build.set(1, __version__, node)
+    registry.gauge("process_start_time_seconds", "When the process began, seconds since 1970.").set(
+        started_at
+    )
+    registry.gauge("process_resident_memory_bytes", "Memory it holds.").asked(
+        lambda: {(): float(_resident_bytes())}
+    )
+    registry.gauge("process_cpu_seconds_total", "Processor time it took.").asked(
+        lambda: {(): _cpu_s()}
+    )
+    registry.gauge("process_open_fds", "Files and sockets it has open.").asked(
+        lambda: {(): float(len(os.listdir("/proc/self/fd")) - 1)}
+    )
+
+
+def measure_pools(registry: Registry, pools: Callable[[], Mapping[str, Pool]]) -> None:
+    """Have the pools measured: slots by state, and requests that wait."""
+
+    def slots() -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for name, pool in pools().items():
+            found[(name, "in_use")] = float(pool.in_use)
+            found[(name, "free")] = float(pool.capacity - pool.in_use)
+        return found
+
+    registry.gauge("mnedge_pool_slots", "Slots of execution pools.", ["pool", "state"]).asked(slots)
+    registry.gauge("cortex_queue_depth", "Requests that wait for slots.", ["pool"]).asked(
+        lambda: {(name,): float(pool.queued) for name, pool in pools().items()}
+    )
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

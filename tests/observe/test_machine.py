@@ -1,0 +1,29 @@
+from mnedge.execution.pools import PoolStats
+from mnedge.observe.machine import measure_pools, measure_process
+from mnedge.observe.metrics import Registry
+
+
+def values(registry):
+    return {(s.name, tuple(s.labels.values())): s.value for s in registry.samples()}
+
+
+def test_the_process_is_measured_when_somebody_asks():
+    registry = Registry()
+    measure_process(registry, now=lambda: 7.0, node="n")
+    found = values(registry)
+    assert found[("process_start_time_seconds", ())] == 7.0
+    assert 1 << 20 < found[("process_resident_memory_bytes", ())] < 8 << 30
+    assert found[("process_cpu_seconds_total", ())] > 0
+    assert found[("process_open_fds", ())] >= 3
+    assert ("mnedge_build_info", ("0.0.0", "n")) not in found
+    assert any(name == "mnedge_build_info" for name, _ in found)
+
+
+def test_pools_are_told_by_state():
+    registry = Registry()
+    pools = {"default": PoolStats(4, 3, 1, 2, 3)}
+    measure_pools(registry, lambda: pools)
+    found = values(registry)
+    assert found[("mnedge_pool_slots", ("default", "in_use"))] == 3
+    assert found[("mnedge_pool_slots", ("default", "free"))] == 1
+    assert found[("cortex_queue_depth", ("default",))] == 2
