@@ -20,6 +20,7 @@ from mnedge.gateway.llm.accounts import Accounts
 from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
 from mnedge.gateway.rest.app import application
+from mnedge.gateway.views import Views
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.tokens import Tokens
 from mnedge.observe.metrics import Registry
@@ -74,6 +75,7 @@ def joined(
         feed=feed,
         definitions=Definitions(rig.store, lambda: rig.config, runners=RUNNERS, now=rig.now),
         operations=operations,
+        views=Views(rig.store),
         pools=Pools({"default": 4}).stats,
         tokens=tokens,
         audit=audit,

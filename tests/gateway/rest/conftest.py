@@ -1,4 +1,4 @@
-"""`node`: a backend, its rig and a client; on the virtual clock where the test asks for it."""
+"""`node`: a backend, its rig and a client, in real time: what is submitted goes through threads."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +29,6 @@ class Node(NamedTuple):
 
 
 @pytest.fixture
-async def node(tmp_path: Path, autojump_clock: Any) -> AsyncIterator[Node]:
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
     async with a_backend(tmp_path) as (backend, rig), client(backend) as api:
         yield Node(backend, rig, api)

@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from mnedge.runtime.view import job_view
-from tests.gateway.rest.bundles import gated, over, submitted
+from tests.gateway.rest.bundles import gated, over, reached, submitted
 
 
 async def asked(node) -> tuple[str, str]:
@@ -11,6 +11,7 @@ async def asked(node) -> tuple[str, str]:
     with trio.fail_after(60):
         while not (found := (await node.get(f"/jobs/{job_id}/human-requests"))["data"]):
             await trio.sleep(0.05)
+    await reached(node.api, job_id, "running")
     return job_id, found[0]["request_id"]
 
 
