@@ -1,6 +1,6 @@
 """Jobs as pages: the list, one with its graphs, and what it said, wrote and made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +12,7 @@ from mnedge.gateway.console.pictures import pictures
 from mnedge.gateway.console.rendering import backend_of, page
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
+from mnedge.store.claims import process_name
 
 PAGE = 50
 MOST_ROWS = 300
@@ -87,7 +88,7 @@ async def job(request: Request) -> Response:
         "job.html",
         **_frame(record, ""),
         over=record["status"] in {status.value for status in TERMINAL},
-        last_seq=max((one["seq"] for one in recent if isinstance(one.get("seq"), int)), default=0),
+        last_mark=last_mark(recent),
         asks=[with_job(one, record["job_id"]) for one in answer.get("human_requests") or []],
         waiting_requests=answer.get("requests") or [],
         letters=[with_job(one, record["job_id"]) for one in answer.get("dead_letters") or []],
@@ -100,10 +101,21 @@ async def job(request: Request) -> Response:
         agents_count=len(agents),
         agents_left_out=max(len(agents) - MOST_ROWS, 0),
         recent=recent,
-        holder=answer.get("holder"),
+        holder=process_name(answer["holder"]) if answer.get("holder") else "",
         events_count=answer.get("events") or 0,
         facts_count=answer.get("last_fact") or 0,
     )
+
+
+def last_mark(recent: Sequence[Mapping[str, Any]]) -> str:
+    """Return the place in the stream behind the newest of these records, the newest first.
+
+    Records of workers have no number: they are counted behind the numbered one before them.
+    """
+    for behind, one in enumerate(recent):
+        if isinstance(one.get("seq"), int):
+            return f"{one['seq']}.{behind}" if behind else str(one["seq"])
+    return "0"
 
 
 async def drawn(request: Request, job_id: str, agents: Any, ledger: Any) -> list[Any]:

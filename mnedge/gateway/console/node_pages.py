@@ -77,13 +77,22 @@ async def nodes(request: Request) -> Response:
 
 
 def _plainly(name: str, value: Any, now: float) -> str:
+    if isinstance(value, dict):
+        inner = ((key, _plainly(key, one, now)) for key, one in value.items() if one or one == 0)
+        return ", ".join(f"{key.replace('_', ' ')} {told}" for key, told in inner)
+    if isinstance(value, list):
+        return ", ".join(_plainly(name, one, now) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if name.endswith("_bytes"):
         return words.size(value)
+    if name.endswith("_gb"):
+        return f"{words.number(value)} GiB"
     if name.endswith("_at"):
         return f"{words.moment(value)} ({words.ago(value, now)})"
     if name.endswith("_s"):
         return words.duration(value)
-    return words.one_line(value, 400) if isinstance(value, dict | list) else words.number(value)
+    return words.number(value)
 
 
 def pools_of(resources: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -226,7 +226,12 @@ def pretty(value: Any, most: int = 200_000) -> str:
     return f"{value[:most]}\n… {number(len(value) - most)} more characters"
 
 
-_SHOWN_BESIDE = frozenset({"agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name"})
+_SHOWN_BESIDE = frozenset(
+    (
+        *("agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name", "message_id"),
+        *("idempotency_key", "deadline_at", "heartbeat_deadline_at", "max_attempts"),
+    )
+)
 """Members of payloads that a line about the event does not repeat."""
 
 

@@ -3,6 +3,7 @@ from functools import partial
 import pytest
 import trio
 
+from mnedge.gateway.console.job_pages import last_mark
 from mnedge.model.facts import Outcome
 from mnedge.model.states import OutcomeStatus
 from mnedge.runtime import jobs
@@ -155,6 +156,12 @@ async def test_what_waits_for_a_person_is_on_the_page_with_its_answers(tmp_path,
             text = await browser.get(path)
             assert 'value="ship it"' in text
             assert "<script>alert" not in text
+
+
+def test_the_place_behind_the_newest_records_counts_those_without_a_number():
+    assert last_mark([{"seq": 12}, {"seq": 11}]) == "12"
+    assert last_mark([{"type": "run_failed"}, {}, {"seq": 12}]) == "12.2"
+    assert last_mark([]) == "0"
 
 
 async def test_a_job_that_is_not_there_is_a_page_too(tmp_path, autojump_clock):

@@ -6,12 +6,15 @@ import * as graph from "./graph.js";
 
 const SOONEST_MS = 900; // between two fetches of the page, however much happens
 const MOST_QUEUED = 200; // events that wait to be shown; a flood keeps the newest
-const SHOWN_BESIDE = new Set(["agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name"]);
+const SHOWN_BESIDE = new Set([
+  "agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name", "message_id",
+  "idempotency_key", "deadline_at", "heartbeat_deadline_at", "max_attempts",
+]);
 const body = document.body;
 const job = body.dataset.job || "";
 const list = document.querySelector("[data-events]");
 const most = list ? Number(list.dataset.most) : 0;
-let newest = Number(body.dataset.after || 0);
+let newest = Number.parseInt(body.dataset.after || "0", 10);
 let waiting = [];
 let frame = 0;
 let timer = 0;
