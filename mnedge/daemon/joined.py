@@ -28,6 +28,7 @@ from mnedge.gateway.llm.accounts import Accounts
 from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
 from mnedge.gateway.server import Bound, Server
+from mnedge.gateway.views import Views
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.secrets import Secrets
 from mnedge.identity.tokens import Tokens
@@ -103,6 +104,7 @@ async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncI
             feed=feed,
             definitions=Definitions(store, current, runners=runners, now=now),
             operations=operations,
+            views=Views(store),
             tokens=tokens,
             audit=audit,
             metrics=registry,

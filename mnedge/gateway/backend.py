@@ -11,6 +11,7 @@ from mnedge.execution.pools import PoolStats
 from mnedge.gateway.feed import Feed
 from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
+from mnedge.gateway.views import Views
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.tokens import Tokens
 from mnedge.observe.metrics import Registry
@@ -31,6 +32,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     feed: Feed
     definitions: Definitions
     operations: Operations
+    views: Views
     tokens: Tokens
     audit: AuditLog
     metrics: Registry

@@ -67,13 +67,19 @@ async def job_view(stores: jobs.Stores, job_id: str) -> JobView:
     """Return the job as its journal has it; works with and without an owner."""
     record = await jobs.read_job(stores, job_id)
     job = compile_job(await jobs.read_spec(stores, job_id), revision=record.engine_revision)
-    state = await committed_state(stores, job, job_id)
+    return await view_of(stores, record, job, await committed_state(stores, job, job_id))
+
+
+async def view_of(
+    stores: jobs.Stores, record: JobRecord, job: CompiledJob, state: JobState
+) -> JobView:
+    """Return what a job's state looks like."""
     return JobView(
         record=record,
         agents=agent_views(job, state),
         last_fact=state.last_seq,
         events=state.event_seq,
-        holder=await stores.claims.holder(jobs.JOBS + job_id),
+        holder=await stores.claims.holder(jobs.JOBS + record.job_id),
         workflow=workflow_state(job, state),
         human_requests=pending(job, state),
         dead_letters=dead_letters(state),

@@ -7,7 +7,7 @@ from mnedge.gateway.grpc.shapes import job_json
 from mnedge.model.records import JobRecord
 from mnedge.model.states import Verb
 from mnedge.runtime import jobs
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime.view import JobView
 
 RECENT = 25
 SETTLE_S = 25.0
@@ -24,8 +24,7 @@ async def whole_job(call: Call, job_id: str) -> tuple[JobRecord, dict[str, Any]]
     view: JobView | None = None
     spec = None
     if record.fault is None:
-        view = await job_view(backend.store, job_id)
-        spec = await jobs.read_spec(backend.store, job_id)
+        view, spec = await backend.views.look(job_id)
         record = view.record
     recent = backend.feed.newest(job_id, RECENT)[::-1]
     return record, job_json(record, view, recent, spec, backend.config)

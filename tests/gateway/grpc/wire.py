@@ -7,20 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import trio
 from google.protobuf import message_factory
 from mn_sdk.proto import cluster_pb2, job_pb2, job_v2_pb2, observability_pb2, operations_pb2
 
-from mnedge.config.settings import Audit
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.grpc.app import application
 from mnedge.identity.audit import AuditLog
 from mnedge.model.access import Principal, Scope
 from mnedge.model.states import JobStatus
-from mnedge.part import running
 from mnedge.runtime import jobs
-from mnedge.runtime.definitions import Definitions
 from tests.gateway.backends import a_backend
 from tests.runtime.rig import Rig
 
@@ -57,17 +53,6 @@ MANIFEST = {
     ],
     "entrypoints": ["intake"],
 }
-
-
-class HostLocal:
-    """Says that it is there; what it would run is scripted."""
-
-    name = "host_local"
-    modules = ("MirrorNeuron.Runner.HostLocal",)
-    isolation = "none"
-
-    def available(self) -> str | None:
-        return None
 
 
 class RefusedError(Exception):
@@ -245,13 +230,5 @@ async def a_wire(
     tmp_path: Path, principal: Principal | None = ADA, **more: Any
 ) -> AsyncIterator[Wire]:
     """Have a node and a client of it."""
-    async with a_backend(tmp_path, **more) as (bare, rig):
-        runners = {"MirrorNeuron.Runner.HostLocal": HostLocal()}
-        backend = msgspec.structs.replace(
-            bare,
-            runners=runners,
-            definitions=Definitions(rig.store, bare.settings, runners=runners, now=rig.now),
-        )
-        audit = AuditLog(rig.config.data_dir, Audit(), rig.now, inline=True)
-        async with running(audit):
-            yield Wire(backend, rig, audit, principal)
+    async with a_backend(tmp_path, **more) as (backend, rig):
+        yield Wire(backend, rig, backend.audit, principal)
