@@ -51,6 +51,7 @@ SIGN_IN = "/sign-in"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = {
     ("GET", "/api/v1/health"),
+    ("GET", "/health"),
     ("GET", SIGN_IN),
     ("POST", SIGN_IN),
 }

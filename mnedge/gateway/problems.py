@@ -295,6 +295,19 @@ def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(problem: Any) -> dict[str, Any]:
+    """Return one problem of many: of a bundle (with its `location`), or of a request."""
     fields = problem if isinstance(problem, Mapping) else msgspec.to_builtins(problem, enc_hook=str)
     given = dict(fields) if isinstance(fields, Mapping) else {"message": str(problem)}
-    return {key: given.get(key, "") for key in ("path", "message", "hint", "rule")}
+    path, hint = given.get("path", ""), given.get("hint") or given.get("help", "")
+    location = given.get("location")
+    if isinstance(location, Mapping):
+        source = location.get("source", "")
+        path = str(location.get("path", ""))
+        if source not in ("", "manifest.json"):
+            path = f"{source}: {path}" if path else str(source)
+    return {
+        "path": path,
+        "message": given.get("message", ""),
+        "hint": hint,
+        "rule": given.get("rule", ""),
+    }

@@ -44,10 +44,10 @@ EVERYWHERE = (
 ASKED = (
     _rule("traversal", r"(?:^|[/\\=:;,\s])\.\.(?:[/\\]|$)"),
     _rule("traversal", r"%(?:25)?(?:2e|2f|5c|00)"),
-    _rule("traversal", r"\.\.[;%]"),
+    _rule("traversal", r"\.\.[;%]|\.{4,}[/\\]"),
     _rule("files", r"(?:/|\\)(?:etc(?:/|\\)(?:passwd|shadow|group|hosts)|proc(?:/|\\)self)\b"),
     _rule("files", r"\b(?:win|boot)\.ini\b|\bc:[\\/]windows\b|\.htaccess\b|/\.git/|\bweb-inf\b"),
-    _rule("sql", r"'\s*(?:or|and|xor|\|\||&&)\s*\(?\s*['\"\w]+\s*(?:=|<|>|like\b|in\b|is\b)"),
+    _rule("sql", r"'\s*\)*\s*(?:or|and|xor|\|\||&&)\s*\(?\s*['\"\w]+\s*(?:=|<|>|like\b|in\b|is\b)"),
     _rule("sql", r"\b(?:or|and)\s+(\d+)\s*=\s*\1\b"),
     _rule("sql", r";\s*(?:drop|delete|insert|update|alter|truncate|create|exec|shutdown)\s+\w+"),
     _rule("sql", r"\b(?:sleep|benchmark|pg_sleep|extractvalue|updatexml|load_file)\s*\("),
