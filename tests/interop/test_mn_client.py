@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,25 @@ def test_a_detached_run_is_paused_resumed_and_cancelled(node, mn, tmp_path):
     record = node.job(run_id)
     assert record.status is JobStatus.CANCELLED
     mn.call("job", "cancel", run_id, code=1)  # it is over
+
+
+def test_a_person_approves_through_the_client_and_the_run_goes_on(node, mn, tmp_path):
+    folder = tmp_path / "setting_rollout"
+    shutil.copytree(BLUEPRINTS / "setting_rollout", folder)
+    path = folder / "config" / "default.json"
+    config = json.loads(path.read_text())
+    config["human_control"]["timeout_seconds"] = 120
+    path.write_text(json.dumps(config))
+    run_id = run_id_of(mn.call("blueprint", "run", "--folder", str(folder), "--detached"))
+    until(lambda: node.job(run_id).waiting_for_human)
+    asked = mn.json("blueprint", "human", run_id, "--pending", COLUMNS="4000")
+    request = asked["payload"]["request_id"]
+    mn.call("blueprint", "human", "respond", run_id, request, "--decision", "approve")
+    record = node.ended(run_id)
+    assert record.status is JobStatus.COMPLETED
+    log = (node.config.runs_root / run_id / "human.jsonl").read_text()
+    applied = [json.loads(line) for line in log.splitlines() if "human_decision_applied" in line]
+    assert [event["payload"]["decision"] for event in applied] == ["approve"]
 
 
 @pytest.mark.drives(f"{V1}/SubmitJob")
