@@ -103,6 +103,14 @@ class ProcessTree:
         return Exit(code, killed_by, usage.ru_utime, usage.ru_stime, peak_kib * 1024)
 
 
+class _Look:
+    """What runs under tokens, looked up once for all who ask at the same time."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.found: Sequence[tuple[int, str]] = ()
+
+
 class Processes:
     """Starts processes of this process; see `mnedge.ports.Spawner`."""
 
@@ -113,6 +121,7 @@ class Processes:
         self._spawn = spawn or best_spawn()
         self._zombies: dict[int, float] = {}
         self._null = -1
+        self._next_look: _Look | None = None
 
     def start(
         self,
@@ -153,7 +162,7 @@ class Processes:
         """Kill what runs under these tokens and is not ours; return how many processes that was."""
         killed: set[int] = set()
         for _ in range(_KILL_ROUNDS):
-            found = [item for item in running_tokens() if self._is_stale(item[1], tokens)]
+            found = [item for item in await self._looked() if self._is_stale(item[1], tokens)]
             if not found:
                 break
             for pid, token in found:
@@ -161,6 +170,24 @@ class Processes:
                 killed.add(pid)
             await trio.sleep(_KILL_PAUSE_S)
         return len(killed)
+
+    async def _looked(self) -> Sequence[tuple[int, str]]:
+        """Return what runs under tokens, as a look that begins after this call sees it.
+
+        Whoever asks before it begins shares it: a node that starts sweeps for all its jobs at once.
+        """
+        look = self._next_look
+        if look is not None:
+            await look.done.wait()
+            return look.found
+        look = self._next_look = _Look()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        self._next_look = None
+        try:
+            look.found = tuple(running_tokens())
+        finally:
+            look.done.set()
+        return look.found
 
     def forget(self, tree: ProcessTree) -> None:
         """Take the tree, which was reaped, off the list."""

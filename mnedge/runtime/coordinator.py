@@ -187,7 +187,8 @@ class Coordinator:
     async def _open(self) -> None:
         events = await self._read_again()
         # A job with a journal knows the folder for its own, even if a power cut took our stream.
-        watermark = self._folder.open(resume=self._state.last_seq > 0)
+        resume = self._state.last_seq > 0
+        watermark = await self._file_work(partial(self._folder.open, resume=resume))
         if watermark > self._state.event_seq:
             self._folder.cut(self._state.event_seq)
         await self._publisher.add([event for event in events if event.seq > watermark])

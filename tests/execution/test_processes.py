@@ -268,3 +268,37 @@ async def test_a_start_that_fails_half_way_leaves_nothing(processes, point, acti
         start(processes, "exec sleep 300")
     assert len(os.listdir("/proc/self/fd")) == len(before)
     assert not [token for _, token in running_tokens() if token == f"{MINE}/a/1"]
+
+
+async def test_sweeps_at_the_same_time_share_a_look_and_a_later_one_looks_anew(monkeypatch):
+    looks = []
+
+    def look():
+        looks.append(trio.current_time())
+        return iter(())
+
+    monkeypatch.setattr("mnedge.execution.processes.running_tokens", look)
+    processes = Processes()
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(processes.sweep, {f"job-{number}/"})
+    assert len(looks) == 1
+    assert await processes.sweep({"job-1/"}) == 0
+    assert len(looks) == 2
+
+
+async def test_a_sweep_that_is_cancelled_keeps_nobody_waiting(monkeypatch):
+    monkeypatch.setattr("mnedge.execution.processes.running_tokens", lambda: iter(()))
+    processes = Processes()
+    async with trio.open_nursery() as nursery:
+        first = trio.CancelScope()
+
+        async def cancelled():
+            with first:
+                await processes.sweep({"a/"})
+
+        nursery.start_soon(cancelled)
+        nursery.start_soon(processes.sweep, {"b/"})
+        first.cancel()
+    with trio.fail_after(5):
+        await processes.sweep({"c/"})
