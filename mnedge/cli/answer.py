@@ -1,26 +1,20 @@
 """`job approve|reject|respond|requests`: what people are asked, and their answers."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.text import Text
 
+from mnedge.cli.desk import desk
 from mnedge.cli.frame import people_lines
 from mnedge.cli.options import given_value
 from mnedge.cli.progress import asked_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, one_line
-from mnedge.cli.steer import who
 from mnedge.cli.steps import seconds_of
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.store import opened_store
-from mnedge.model.records import JobRecord, OperatorRequest
-from mnedge.model.states import JobStatus
-from mnedge.runtime import answers, jobs
-from mnedge.runtime.view import job_view
+from mnedge.model.records import JobRecord
 
 _DONE = {"approve": "Approved", "reject": "Rejected"}
 
@@ -39,45 +33,43 @@ class Answer(NamedTuple):
 
 async def respond(asked: Asked, job_id: str, answer: Answer) -> None:
     """Leave the answer with the owner, wait until it has taken it, and say so."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
     more = {} if answer.value is None else {"value": given_value("--value", answer.value)}
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        request, waiting = await answers.respond(
-            store,
-            await job_view(store, record.job_id),
+    async with desk(asked) as here:
+        done = await here.answer(
+            job_id,
             answer.decision,
-            now=wall_clock,
-            request_id=answer.request_id,
-            by=who(),
-            comment=answer.comment,
-            more=more,
+            answer.request_id,
+            answer.comment,
+            more,
+            answer.timeout_s if answer.wait else 0.0,
         )
-        owned = await store.claims.holder(jobs.JOBS + record.job_id) is not None
-        waits = owned and answer.wait
-        if waits:
-            record = await jobs.settled(store, request, timeout_s=answer.timeout_s)
-            await answers.refuse_unless_taken(store, request)
-    tell(Screen(asked), record, request, waiting, acted=waits, owned=owned)
+    tell(
+        Screen(asked),
+        done.record,
+        done.details,
+        done.waiting,
+        acted=done.acted,
+        owned=done.owned,
+    )
 
 
 def tell(
     screen: Screen,
     record: JobRecord,
-    request: OperatorRequest,
+    details: Mapping[str, Any],
     waiting: Mapping[str, Any],
     *,
     acted: bool,
     owned: bool,
 ) -> None:
     """Say what was answered, or only left for the owner."""
-    decision = str(request.details["decision"])
+    decision = str(details["decision"])
     if not screen.asked.human:
         screen.document(
             {
                 "job_id": record.job_id,
                 "request": waiting,
-                "answer": request.details,
+                "answer": details,
                 "acted": acted,
                 "owned": owned,
             }
@@ -100,17 +92,8 @@ def tell(
 
 async def list_requests(asked: Asked, job_id: str | None) -> None:
     """Print what waits for a person, in one job or in all that are open."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    found: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
-    async with opened_store(config) as store:
-        if job_id is not None:
-            ids = [(await jobs.find_job(store, job_id)).job_id]
-        else:
-            ids = await _open(store)
-        for one in ids:
-            view = await job_view(store, one)
-            if view.human_requests:
-                found.append((one, view.human_requests))
+    async with desk(asked) as here:
+        found = await here.requests(job_id)
     screen = Screen(asked)
     if not asked.human:
         screen.records({"job_id": one, **request} for one, every in found for request in every)
@@ -120,13 +103,6 @@ async def list_requests(asked: Asked, job_id: str | None) -> None:
     for one, every in found:
         screen.say(Text(one, "bold"), *request_lines(every, one, wall_clock(), screen.width))
         screen.say("")
-
-
-async def _open(store: jobs.Stores) -> list[str]:
-    """Return the open jobs that can be looked into."""
-    statuses = {JobStatus.RUNNING, JobStatus.PAUSED}
-    records = await jobs.list_jobs(store, limit=None, statuses=statuses)
-    return [record.job_id for record in records]
 
 
 def request_lines(

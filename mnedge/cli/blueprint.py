@@ -22,6 +22,10 @@ def list_(asked: Asked) -> None:
     """List the blueprints that can be run by name.
 
     They come with mnedge; those in MN_BUNDLES_DIR come first.
+
+    \b
+    Example:
+      mnedge blueprint list
     """
     from mnedge.bundle import catalogue
     from mnedge.cli.screen import Screen
@@ -109,10 +113,11 @@ blueprint.add_command(compile_)
 @click.option("-q", "--quiet", is_flag=True, help="Say only how it ended.")
 @click.pass_obj
 def run(asked: Asked, /, name: str | None, folder: str | None, **wanted: Any) -> int:
-    """Run a blueprint here, and watch it.
+    """Run a blueprint, and watch it.
 
-    Validates it, submits a job, runs it in this process and shows its progress. Ctrl-C cancels
-    the job; a second Ctrl-C leaves at once, and `mnedge job recover` goes on later.
+    Validates it, submits a job and shows its progress. If a daemon serves the data directory, or
+    --host names a node, that one runs it; else this process does. Ctrl-C cancels the job; a second
+    Ctrl-C leaves at once: a daemon goes on, and so does `mnedge job recover` later.
     Exit code 0: completed; 1: failed; 130: interrupted.
 
     \b
@@ -121,6 +126,7 @@ def run(asked: Asked, /, name: str | None, folder: str | None, **wanted: Any) ->
       mnedge blueprint run --folder ./my_blueprint --input first=1000
       mnedge blueprint run prime_range_scan --json > result.json
       mnedge blueprint run live_telemetry --detach
+      mnedge --host edge1 blueprint run --folder ./my_blueprint
     """
     from mnedge.cli.submit import Wanted, run_blueprint
 

@@ -15,7 +15,12 @@ def dead_letters() -> None:
 @click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def list_letters(asked: Asked, job_id: str) -> None:
-    """List the dead letters of a job, the oldest first."""
+    """List the dead letters of a job, the oldest first.
+
+    \b
+    Example:
+      mnedge job dead-letters list last
+    """
     from mnedge.cli.letters import list_letters as listing
 
     awaited(listing, asked, job_id)
@@ -29,6 +34,10 @@ def show_letter(asked: Asked, job_id: str, message_id: str) -> None:
     """Show one dead letter with its message.
 
     MESSAGE is its id, or the beginning of it.
+
+    \b
+    Example:
+      mnedge job dead-letters show last 0198f3
     """
     from mnedge.cli.letters import show_letter as showing
 
@@ -60,7 +69,8 @@ def _disposing(name: str, text: str) -> click.Command:
         which = EVERY if message_id is None else message_id
         awaited(dispose, asked, job_id, Verb(name), which, not no_wait, timeout_s)
 
-    return dead_letters.command(name, help=text)(verb)
+    example = f"\n\n\b\nExample:\n  mnedge job dead-letters {name} last --all"
+    return dead_letters.command(name, help=text + example)(verb)
 
 
 redrive = _disposing(

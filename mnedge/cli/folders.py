@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from mnedge.cli.desk import config_of, desk, host_of
 from mnedge.cli.ending import tilde
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
@@ -28,8 +30,8 @@ from mnedge.cli.show import (
 from mnedge.cli.step_rows import step_table
 from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked, near
-from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
+from mnedge.errors import NotFoundError
 from mnedge.store.runs.files import read_json
 from mnedge.store.runs.readers import RunNotFoundError, list_runs, read_run
 
@@ -41,35 +43,66 @@ UNTOLD = frozenset({"schema_version", "source_refs", "run_id", "blueprint_id"})
 PLUMBING = frozenset({"index.json", "events.index.json", "logs.index.json", "errors.index.json"})
 
 
-def tell_runs(asked: Asked, blueprint_id: str | None, limit: int) -> None:
+async def tell_runs(asked: Asked, blueprint_id: str | None, limit: int) -> None:
     """Print the runs, the most recently changed first."""
-    root = read_config(os.environ, data_dir=asked.data_dir).runs_root
-    runs = list_runs(root, blueprint_id=blueprint_id, limit=limit)
+    if host := host_of(asked):
+        async with desk(asked) as there:
+            runs = await there.runs(blueprint_id, limit)
+        place = host
+    else:
+        root = config_of(asked).runs_root
+        runs, place = list_runs(root, blueprint_id=blueprint_id, limit=limit), tilde(str(root))
     screen = Screen(asked)
     if not asked.human:
         screen.records(runs)
     elif runs:
         screen.say(*run_lines(runs, wall_clock(), screen.width))
     else:
-        screen.say(f"no runs in {tilde(str(root))}")
+        screen.say(f"no runs in {place}")
 
 
-def tell_run(asked: Asked, run_id: str) -> None:
-    """Print what a run left behind."""
-    root = read_config(os.environ, data_dir=asked.data_dir).runs_root
-    folder = found(root, run_id)
-    run = read_run(folder)
-    summary = _object(folder / "observability_summary.json")
-    artifact = _object(folder / "final_artifact.json")
+async def tell_run(asked: Asked, run_id: str) -> None:
+    """Print what a run left behind; run folders of this machine are read where they are."""
+    if host_of(asked):
+        run, summary, artifact, workflow, every = await _run_there(asked, run_id)
+    else:
+        folder = found(config_of(asked).runs_root, run_id)
+        run = read_run(folder)
+        summary = _object(folder / "observability_summary.json")
+        artifact = _object(folder / "final_artifact.json")
+        workflow = _object(folder / "workflow_state.json")
+        every = files_in(folder)
     screen = Screen(asked)
     if asked.human:
-        workflow = _object(folder / "workflow_state.json")
-        screen.say(*lines(folder, run, summary, artifact, screen.width, workflow=workflow))
+        screen.say(*lines(run, summary, artifact, every, screen.width, workflow=workflow))
     else:
-        files = [{"path": str(path), "size_bytes": bytes_} for path, bytes_ in files_in(folder)]
+        files = [{"path": str(path), "size_bytes": bytes_} for path, bytes_ in every]
         screen.document(
             {"run": run, "summary": summary, "final_artifact": artifact, "files": files}
         )
+
+
+async def _run_there(
+    asked: Asked, run_id: str
+) -> tuple[Record, Record, Record, Record, list[tuple[Path, int]]]:
+    """Return the same of a run on another node."""
+    async with desk(asked) as there:
+        ids = [str(run["run_id"]) for run in await there.runs(None, None)]
+        told = await there.run(chosen(ids, run_id, there.where))
+        run = told["run"]
+        workflow: Record = {}
+        every: list[tuple[Path, int]] = []
+        with suppress(NotFoundError):  # the run may be kept longer than its job
+            workflow = (await there.look(str(run["run_id"]))).view.workflow
+            _, files = await there.artifacts(str(run["run_id"]))
+            every = [(Path(str(one["path"])), int(one["size_bytes"])) for one in files]
+    return (
+        run,
+        told["observability_summary"] or {},
+        told["final_artifact"] or {},
+        workflow,
+        every,
+    )
 
 
 def found(root: Path, run_id: str) -> Path:
@@ -77,18 +110,25 @@ def found(root: Path, run_id: str) -> Path:
 
     Raises: RunNotFoundError with near ids.
     """
-    runs = [str(run["run_id"]) for run in list_runs(root)]
+    return root / chosen([str(run["run_id"]) for run in list_runs(root)], run_id, str(root))
+
+
+def chosen(runs: Sequence[str], run_id: str, where: str) -> str:
+    """Return the run that is meant, of those that are there, the newest first.
+
+    Raises: RunNotFoundError with near ids.
+    """
     begin = [one for one in runs if one.startswith(run_id)]
     if run_id in runs:
-        return root / run_id
+        return run_id
     if run_id == "last" and runs:
-        return root / runs[0]
+        return runs[0]
     if len(begin) == 1:
-        return root / begin[0]
+        return begin[0]
     offered = begin[:5] or near(run_id, runs)
     what = "several runs begin" if begin else "no run begins"
     raise RunNotFoundError(
-        f"{what} with {run_id!r}" if runs else f"there are no runs in {root}",
+        f"{what} with {run_id!r}" if runs else f"there are no runs in {where}",
         hint=f"did you mean {' or '.join(offered)}?" if offered else "`mnedge run list` shows them",
         details={"near": offered},
     )
@@ -111,10 +151,10 @@ def run_lines(runs: Sequence[Record], now: float, width: int | None) -> list[Tex
 
 
 def lines(
-    folder: Path,
     run: Record,
     summary: Record,
     artifact: Record,
+    files: Sequence[tuple[Path, int]],
     width: int | None = None,
     *,
     workflow: Record | None = None,
@@ -135,7 +175,7 @@ def lines(
                 ("took", _took(run)),
                 ("reason", Text(one_line(str(run.get("reason") or ""), 400), "red")),
                 ("recorded", ", ".join(figures)),
-                ("folder", tilde(str(folder))),
+                ("folder", tilde(str(run["run_dir"]))),
             ]
         ),
     ]
@@ -150,8 +190,7 @@ def lines(
         if missing:
             told.append(Text(f"  … {missing} more lines in final_artifact.json", "dim"))
     rows = [
-        (Cell(""), Cell(str(path)), Cell(size(bytes_), "dim", right=True))
-        for path, bytes_ in files_in(folder)
+        (Cell(""), Cell(str(path)), Cell(size(bytes_), "dim", right=True)) for path, bytes_ in files
     ]
     return [*told, Text(), Text("files", "bold"), *columns(rows)]
 

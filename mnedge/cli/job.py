@@ -39,7 +39,13 @@ def job() -> None:
 )
 @click.pass_obj
 def list_(asked: Asked, statuses: tuple[str, ...], running_only: bool, limit: int) -> None:
-    """List jobs, the most recently changed first."""
+    """List jobs, the most recently changed first.
+
+    \b
+    Examples:
+      mnedge job list --running-only
+      mnedge --host edge1,edge2 job list
+    """
     from mnedge.cli.look import list_jobs
 
     awaited(list_jobs, asked, statuses, running_only, limit)
@@ -52,6 +58,10 @@ def show(asked: Asked, job_id: str) -> None:
     """Show a job and its agents as they are now.
 
     Works whether or not the job is owned by a living process.
+
+    \b
+    Example:
+      mnedge job show last
     """
     from mnedge.cli.look import show_job
 
@@ -65,6 +75,10 @@ def status(asked: Asked, job_id: str) -> int:
     """Print a job's status in one word.
 
     Exit code 1 if it failed, was cancelled or is faulted; else 0.
+
+    \b
+    Example:
+      mnedge job status last
     """
     from mnedge.cli.look import tell_status
 
@@ -78,6 +92,10 @@ def result(asked: Asked, job_id: str) -> int:
     """Print what a completed job came to, as JSON and nothing else.
 
     Exit code 1 if there is no result: the job failed, was cancelled, or is not over.
+
+    \b
+    Example:
+      mnedge job result last > result.json
     """
     from mnedge.cli.look import tell_result
 
@@ -124,7 +142,12 @@ def events(
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N records.")
 @click.pass_obj
 def logs(asked: Asked, job_id: str, follow: bool, agent: str | None, last: int | None) -> None:
-    """Print what a job's workers wrote: stdout, stderr and log records."""
+    """Print what a job's workers wrote: stdout, stderr and log records.
+
+    \b
+    Example:
+      mnedge job logs last --follow --agent worker
+    """
     from mnedge.cli.story import Wanted, tell_logs
 
     awaited(tell_logs, asked, job_id, Wanted(follow=follow, agent=agent, last=last))
@@ -152,7 +175,8 @@ def _steering(text: str) -> click.Command:
         awaited(steer, asked, job_id, text.partition(" ")[0].lower(), reason, no_wait, timeout_s)
 
     name = text.partition(" ")[0].lower()
-    return job.command(name, help=text)(verb)
+    example = f"\n\n\b\nExample:\n  mnedge job {name} last"
+    return job.command(name, help=text + example)(verb)
 
 
 cancel = _steering(
@@ -200,6 +224,10 @@ def retry(asked: Asked, job_id: str, run_id: str | None, detach: bool, quiet: bo
 
     Makes a new job of the same bundle, config and inputs; steps that were successful are not run
     again. What was scattered, or added while it ran, is made anew.
+
+    \b
+    Example:
+      mnedge job retry last
     """
     from mnedge.cli.again import retry_job
 
@@ -213,10 +241,128 @@ def steps(asked: Asked, job_id: str) -> None:
     """Show the steps of a job: status, outcome, attempts, and what holds them up.
 
     Instances that one step was scattered into share a line; --verbose lists them all.
+
+    \b
+    Example:
+      mnedge job steps last -v
     """
     from mnedge.cli.look import show_steps
 
     awaited(show_steps, asked, job_id)
+
+
+@job.command("watch")
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
+@click.option("-q", "--quiet", is_flag=True, help="Say only how it ended.")
+@click.pass_obj
+def watch(asked: Asked, job_id: str, quiet: bool) -> int:
+    """Watch a job that runs elsewhere: its steps and agents, live, until it is over.
+
+    Ctrl-C stops looking; the job goes on. Exit code as that of `blueprint run`.
+
+    \b
+    Examples:
+      mnedge job watch last
+      mnedge --host edge1 job watch prime_range_scan-1764117000000
+    """
+    from mnedge.cli.watch import watch_job
+
+    return awaited(watch_job, asked, job_id, quiet)
+
+
+@job.command("submit")
+@click.argument("place", metavar="FOLDER|ARCHIVE|MANIFEST", type=click.Path(exists=True))
+@click.option("--run-id", metavar="ID", help="Name the run; it must be new.")
+@click.pass_obj
+def submit(asked: Asked, place: str, run_id: str | None) -> int:
+    """Submit a bundle and come back at once; a daemon runs it.
+
+    The same as `blueprint run --folder PLACE --detach`. A manifest stands for its folder.
+
+    \b
+    Example:
+      mnedge job submit ./my_blueprint/manifest.json
+    """
+    from pathlib import Path
+
+    from mnedge.cli.submit import Wanted, run_blueprint
+
+    path = Path(place)
+    folder = path.parent if path.name == "manifest.json" else path
+    return awaited(run_blueprint, asked, Wanted(folder=str(folder), run_id=run_id, detach=True))
+
+
+@job.command("unfinished")
+@click.pass_obj
+def unfinished(asked: Asked) -> None:
+    """List jobs that are not over; the same as `job list --running-only`.
+
+    \b
+    Example:
+      mnedge job unfinished --json
+    """
+    from mnedge.cli.look import list_jobs
+
+    awaited(list_jobs, asked, (), True, 500)
+
+
+@job.command("cancel-all")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="", metavar="TEXT", help="Kept with the requests.")
+@click.pass_obj
+def cancel_all(asked: Asked, yes: bool, reason: str) -> int:
+    """Cancel every job that is not over.
+
+    Exit code 1 if one could not be cancelled.
+
+    \b
+    Example:
+      mnedge job cancel-all --yes
+    """
+    from mnedge.cli.steer import cancel_every
+
+    if not yes:
+        click.confirm("Cancel every job that is not over?", abort=True, err=True)
+    return awaited(cancel_every, asked, reason)
+
+
+@job.command("artifacts")
+@click.argument("job_id", metavar="[JOB]", default="last", shell_complete=completion.runs)
+@click.pass_obj
+def artifacts(asked: Asked, job_id: str) -> None:
+    """List the files that a job left.
+
+    \b
+    Example:
+      mnedge job artifacts last
+    """
+    from mnedge.cli.files import tell_files
+
+    awaited(tell_files, asked, job_id)
+
+
+@job.group("artifact", cls=Noun)
+def artifact() -> None:
+    """Fetch files that a job left."""
+
+
+@artifact.command("get")
+@click.argument("job_id", metavar="JOB", shell_complete=completion.runs)
+@click.argument("path", shell_complete=completion.files)
+@click.option("--out", metavar="FILE|FOLDER", help="Write it there instead of printing it.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_obj
+def artifact_get(asked: Asked, job_id: str, path: str, out: str | None, force: bool) -> None:
+    """Print a file that a job left, or write it to a place.
+
+    \b
+    Examples:
+      mnedge job artifact get last result.json
+      mnedge --host edge1 job artifact get last artifacts/report.md --out .
+    """
+    from mnedge.cli.files import get_file
+
+    awaited(get_file, asked, job_id, path, out, force)
 
 
 for verb in (people.requests, people.approve, people.reject, people.respond):

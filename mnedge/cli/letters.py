@@ -1,21 +1,17 @@
 """`job dead-letters list|show|redrive|discard`: messages that nobody could take."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
+from mnedge.cli.desk import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted, fields, one_line
-from mnedge.cli.steer import who
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
-from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.store import opened_store
 from mnedge.model.states import Verb
-from mnedge.runtime import answers, jobs
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime import answers
+from mnedge.runtime.view import JobView
 
 _WORDS = {
     Verb.REDRIVE: ("Delivered again", "to be delivered again"),
@@ -63,38 +59,28 @@ async def dispose(
     asked: Asked, job_id: str, verb: Verb, message_id: str, wait: bool, timeout_s: float
 ) -> None:
     """Have dead letters delivered again, or forgotten, and say so."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        view = await job_view(store, record.job_id)
-        request, letters = await answers.dispose(
-            store, view, verb, message_id, now=wall_clock, by=who()
-        )
-        owned = view.holder is not None
-        acted = owned and wait
-        if acted:
-            record = await jobs.settled(store, request, timeout_s=timeout_s)
-            answers.refuse_letters_left(await job_view(store, record.job_id), letters)
+    async with desk(asked) as here:
+        done = await here.dispose(job_id, verb, message_id, timeout_s if wait else 0.0)
     screen = Screen(asked)
-    ids = [str(letter["message_id"]) for letter in letters]
+    ids, acted = done.message_ids, done.acted
     if not asked.human:
         screen.document(
             {
-                "job_id": record.job_id,
+                "job_id": done.job_id,
                 "verb": verb,
                 "message_ids": ids,
                 "acted": acted,
-                "owned": owned,
+                "owned": done.owned,
             }
         )
         return
-    done, asked_for = _WORDS[verb]
+    said, asked_for = _WORDS[verb]
     letters_ = counted(len(ids), "dead letter")
-    screen.good(f"{done}: {letters_}" if acted else f"{letters_} {asked_for}")
-    screen.say(*fields([("job", record.job_id), ("message", ids[0] if len(ids) == 1 else "")]))
-    if not owned:
+    screen.good(f"{said}: {letters_}" if acted else f"{letters_} {asked_for}")
+    screen.say(*fields([("job", done.job_id), ("message", ids[0] if len(ids) == 1 else "")]))
+    if not done.owned:
         screen.note("no living process owns the job; it acts when it is recovered")
-        screen.hint(f"mnedge job recover {record.job_id}")
+        screen.hint(f"mnedge job recover {done.job_id}")
 
 
 def letter_lines(letters: Sequence[Mapping[str, Any]], width: int | None) -> list[Text]:
@@ -119,7 +105,5 @@ def _envelope(letter: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 async def _view(asked: Asked, job_id: str) -> JobView:
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        return await job_view(store, record.job_id)
+    async with desk(asked) as here:
+        return (await here.look(job_id)).view

@@ -1,12 +1,12 @@
 """`job list|show|status|result`: what the store and the journal say about jobs."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
 
 from mnedge.cli.answer import request_lines
+from mnedge.cli.desk import desk, host_of
 from mnedge.cli.ending import reason_fields, tilde
 from mnedge.cli.frame import grouped, stem_of
 from mnedge.cli.screen import Screen
@@ -25,16 +25,13 @@ from mnedge.cli.show import (
 from mnedge.cli.step_rows import step_table
 from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.store import opened_store
 from mnedge.engine.inspect import AgentView
-from mnedge.errors import ConflictError
+from mnedge.errors import ConflictError, MnedgeError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
-from mnedge.runtime import jobs
-from mnedge.runtime.outcome import output_of, with_result
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime.outcome import output_of
+from mnedge.runtime.view import JobView
 from mnedge.store.claims import process_name
 
 BAD = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAULTED})
@@ -51,9 +48,12 @@ async def list_jobs(asked: Asked, statuses: Sequence[str], running_only: bool, l
     wanted = {JobStatus(word) for word in statuses} or set(JobStatus)
     if running_only:
         wanted -= TERMINAL
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        records = await jobs.list_jobs(store, limit=limit, statuses=wanted)
+    hosts = [name for name in host_of(asked).split(",") if name]
+    if len(hosts) > 1:
+        await _list_several(asked, hosts, wanted, limit)
+        return
+    async with desk(asked) as here:
+        records = await here.jobs(wanted, limit)
     screen = Screen(asked)
     if not asked.human:
         screen.records(records)
@@ -63,13 +63,30 @@ async def list_jobs(asked: Asked, statuses: Sequence[str], running_only: bool, l
         screen.say("no jobs" if len(wanted) == len(JobStatus) else "no such jobs")
 
 
+async def _list_several(
+    asked: Asked, hosts: Sequence[str], wanted: set[JobStatus], limit: int
+) -> None:
+    """Print the jobs of several nodes; one that cannot be reached is told, and the rest shown."""
+    screen = Screen(asked)
+    told: list[dict[str, Any]] = []
+    for host in hosts:
+        try:
+            async with desk(asked._replace(host=host)) as there:
+                records = await there.jobs(wanted, limit)
+        except MnedgeError as error:
+            told.append({"host": host, "error": error.message})
+            screen.note(f"{host}: {error.message}")
+            continue
+        told += [{"host": host, "job": record} for record in records]
+        screen.say(Text(host, "bold"), *job_lines(records, wall_clock(), screen.width))
+    if not asked.human:
+        screen.records(told)
+
+
 async def show_job(asked: Asked, job_id: str) -> None:
     """Print a job and its agents."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        view = await job_view(store, record.job_id)
-        requests = await jobs.waiting_asks(store, record.job_id)
+    async with desk(asked) as here:
+        view, requests = await here.look(job_id)
     screen = Screen(asked)
     if not asked.human:
         screen.document(document(view, requests))
@@ -92,10 +109,8 @@ async def show_job(asked: Asked, job_id: str) -> None:
 
 async def show_steps(asked: Asked, job_id: str) -> None:
     """Print the steps of a job."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        view = await job_view(store, record.job_id)
+    async with desk(asked) as here:
+        view = (await here.look(job_id)).view
     screen = Screen(asked)
     steps = view.workflow.get("steps", {})
     if not asked.human:
@@ -103,7 +118,7 @@ async def show_steps(asked: Asked, job_id: str) -> None:
     elif steps:
         screen.say(*ledger_lines(view, wall_clock(), screen.width, every=asked.verbose))
     else:
-        screen.say(f"job {record.job_id} has no steps")
+        screen.say(f"job {view.record.job_id} has no steps")
 
 
 async def tell_status(asked: Asked, job_id: str) -> int:
@@ -119,7 +134,8 @@ async def tell_status(asked: Asked, job_id: str) -> int:
 
 async def tell_result(asked: Asked, job_id: str) -> int:
     """Print the result as JSON; return 1 if there is none."""
-    record = with_result(await _record(asked, job_id))
+    async with desk(asked) as here:
+        record = await here.with_result(await here.find(job_id))
     screen = Screen(asked)
     done = record.status is JobStatus.COMPLETED
     if not asked.human:
@@ -143,9 +159,8 @@ async def tell_result(asked: Asked, job_id: str) -> int:
 
 
 async def _record(asked: Asked, job_id: str) -> JobRecord:
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    async with opened_store(config) as store:
-        return await jobs.find_job(store, job_id)
+    async with desk(asked) as here:
+        return await here.find(job_id)
 
 
 def job_lines(records: Sequence[JobRecord], now: float, width: int | None) -> list[Text]:

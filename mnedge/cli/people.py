@@ -12,7 +12,12 @@ from mnedge.cli.verbs import WAITING, Asked, Verb, awaited, with_options
 @click.argument("job_id", metavar="[JOB]", required=False, shell_complete=completion.runs)
 @click.pass_obj
 def requests(asked: Asked, job_id: str | None) -> None:
-    """List what waits for a person, in one job or in all that run, and how to answer."""
+    """List what waits for a person, in one job or in all that run, and how to answer.
+
+    \b
+    Example:
+      mnedge job requests
+    """
     from mnedge.cli.answer import list_requests
 
     awaited(list_requests, asked, job_id)
@@ -41,6 +46,10 @@ def approve(asked: Asked, /, job_id: str, **given: Any) -> None:
     """Approve what a job asks a person for.
 
     Without --request: the only thing it asks for.
+
+    \b
+    Example:
+      mnedge job approve last --comment 'looks right'
     """
     _answer(asked, job_id, "approve", given)
 
@@ -49,7 +58,12 @@ def approve(asked: Asked, /, job_id: str, **given: Any) -> None:
 @with_options(_ANSWER)
 @click.pass_obj
 def reject(asked: Asked, /, job_id: str, **given: Any) -> None:
-    """Reject what a job asks a person for."""
+    """Reject what a job asks a person for.
+
+    \b
+    Example:
+      mnedge job reject last --comment 'not yet'
+    """
     _answer(asked, job_id, "reject", given)
 
 

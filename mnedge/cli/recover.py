@@ -1,16 +1,15 @@
 """`job recover`: unfinished jobs without a living owner, carried to their end here."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 
 from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
+from mnedge.cli.desk import config_of, lives, refuse_host
 from mnedge.cli.progress import taken_up
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
 from mnedge.daemon.app import node
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import ConflictError
@@ -30,8 +29,11 @@ class JobOverError(ConflictError):
 
 async def recover_jobs(asked: Asked, job_ids: Sequence[str], quiet: bool) -> int:
     """Adopt the named jobs, or all without a living owner, and carry them. Return the exit code."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
+    refuse_host(asked, "job recover")
+    config = config_of(asked)
     screen = Screen(asked)
+    if lives(config):
+        screen.note("a daemon serves this data directory; it takes up jobs by itself")
     async with hurry() as hasten, node(config) as here:
         records = await (named(here.store, job_ids) if job_ids else orphans(here.store))
         if not records:

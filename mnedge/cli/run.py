@@ -3,7 +3,7 @@
 import click
 
 from mnedge.cli import completion, job, people
-from mnedge.cli.verbs import Asked, Noun
+from mnedge.cli.verbs import Asked, Noun, awaited
 
 
 @click.group("run", cls=Noun)
@@ -24,24 +24,33 @@ def list_(asked: Asked, blueprint: str | None, limit: int) -> None:
     """List run folders, the newest first.
 
     They stay when their jobs are forgotten.
+
+    \b
+    Example:
+      mnedge run list --blueprint prime_range_scan
     """
     from mnedge.cli.folders import tell_runs
 
-    tell_runs(asked, blueprint, limit)
+    awaited(tell_runs, asked, blueprint, limit)
 
 
 @run.command("show")
 @click.argument("run_id", metavar="[RUN]", default="last", shell_complete=completion.runs)
 @click.pass_obj
 def show(asked: Asked, run_id: str) -> None:
-    """Show what a run left behind: outcome, figures, files."""
+    """Show what a run left behind: outcome, figures, files.
+
+    \b
+    Example:
+      mnedge run show last
+    """
     from mnedge.cli.folders import tell_run
 
-    tell_run(asked, run_id)
+    awaited(tell_run, asked, run_id)
 
 
 for verb in (
-    *(job.status, job.steps, job.events, job.logs, job.result),
+    *(job.status, job.watch, job.steps, job.events, job.logs, job.result),
     *(job.cancel, job.pause, job.resume, job.retry),
     *(people.approve, people.reject, people.respond),
 ):

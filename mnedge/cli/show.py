@@ -139,6 +139,15 @@ def shortened(text: str, width: int) -> str:
     return set_cell_size(text, max(width - 1, 0)).rstrip() + "…" if width > 0 else ""
 
 
+def middle(text: str, width: int) -> str:
+    """Return the text cut to `width` cells in its middle: of ids, both ends tell."""
+    if cell_len(text) <= width or width < 5:
+        return shortened(text, width)
+    head = (width - 1) // 2
+    tail = width - 1 - head
+    return f"{text[:head]}…{text[-tail:]}"
+
+
 def columns(
     rows: Sequence[Sequence[Cell | str]], *, gap: int = 2, width: int | None = None
 ) -> list[Text]:

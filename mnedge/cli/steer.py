@@ -1,20 +1,14 @@
-"""`job cancel|pause|resume`: a request that reaches the owner through the store."""
-
-import getpass
-import os
+"""`job cancel|pause|resume`: a request that reaches the owner of a job."""
 
 from rich.text import Text
 
+from mnedge.cli.desk import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, status
-from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
-from mnedge.config.settings import Config
-from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.store import opened_store
+from mnedge.cli.verbs import WAIT_S, Asked
+from mnedge.errors import MnedgeError
 from mnedge.model.records import JobRecord
-from mnedge.model.states import JobStatus, Verb
-from mnedge.runtime import jobs
+from mnedge.model.states import TERMINAL, JobStatus, Verb
 
 EXPECTED = {
     Verb.CANCEL: {JobStatus.CANCELLED},
@@ -29,41 +23,37 @@ NEXT = {
 }
 
 
-def who() -> str:
-    """Return who asks, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 async def steer(
     asked: Asked, job_id: str, word: str, reason: str, no_wait: bool, timeout_s: float
 ) -> None:
     """Ask for the verb, wait until it is done, and say so."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
     verb = Verb(word)
-    async with opened_store(config) as store:
-        record = await jobs.find_job(store, job_id)
-        request = await jobs.ask(
-            store, record.job_id, verb, now=wall_clock, by=who(), reason=reason
-        )
-        holder = await store.claims.holder(jobs.JOBS + record.job_id)
-        waits = holder is not None and not no_wait
-        if waits:
-            record = await jobs.settled(store, request, timeout_s=timeout_s)
-    if holder is None and verb is Verb.CANCEL:
-        record, waits = await _cancelled_here(config, record.job_id), True
-    tell(Screen(asked), record, verb, acted=waits, owned=holder is not None)
+    async with desk(asked) as here:
+        done = await here.steer(job_id, verb, reason, 0.0 if no_wait else timeout_s)
+    tell(Screen(asked), done.record, verb, acted=done.acted, owned=done.owned)
 
 
-async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
-    """Own the job for as long as it takes to end it: nobody else does."""
-    from mnedge.daemon.app import node  # heavy, and seldom needed
-
-    async with node(config) as here:
-        await here.host.start_job(job_id)
-        return await here.host.finished(job_id)
+async def cancel_every(asked: Asked, reason: str) -> int:
+    """Ask every job that is not over to end; return 1 if one refused."""
+    screen = Screen(asked)
+    told: list[dict[str, str]] = []
+    async with desk(asked) as here:
+        for record in await here.jobs(set(JobStatus) - TERMINAL, None):
+            try:
+                done = await here.steer(record.job_id, Verb.CANCEL, reason, WAIT_S)
+                told.append({"job_id": record.job_id, "status": done.record.status.value})
+            except MnedgeError as error:
+                told.append({"job_id": record.job_id, "error": error.message})
+    if not asked.human:
+        screen.records(told)
+    elif not told:
+        screen.good("every job is over already")
+    for one in told if asked.human else ():
+        if "error" in one:
+            screen.note(f"{one['job_id']}: {one['error']}")
+        else:
+            screen.good(f"{one['job_id']} {one['status']}")
+    return 1 if any("error" in one for one in told) else 0
 
 
 def tell(screen: Screen, record: JobRecord, verb: Verb, *, acted: bool, owned: bool) -> None:

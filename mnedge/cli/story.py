@@ -1,28 +1,19 @@
 """`job events` and `job logs`: what happened, and what workers wrote, from the run folder."""
 
-import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import trio
 from rich.text import Text
 
+from mnedge.cli.desk import Stream, desk
 from mnedge.cli.progress import said, severity_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
-from mnedge.daemon.store import opened_store
-from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL
-from mnedge.runtime import jobs
-from mnedge.runtime.written import Reader
-from mnedge.store.runs.readers import Follower, Record
+from mnedge.store.runs.readers import Record
 
-LOOK_S = 0.25
 PAYLOAD_WIDTH = 160
 OUTPUT_LINES = 5
 OUTPUT_WIDTH = 200
@@ -49,61 +40,38 @@ class Wanted(NamedTuple):
 
 async def tell_events(asked: Asked, job_id: str, wanted: Wanted) -> None:
     """Print the events of a job."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    screen = Screen(asked)
-    async with opened_store(config) as store:
-        job = await jobs.find_job(store, job_id)
-        with Follower(Path(job.run_folder), after=wanted.after) as events:
-
-            async def look() -> list[Record]:
-                return [one for one in events.look() if wanted.wants(one)]
-
-            await _tell(screen, store, job, wanted, look, lambda record: [event_line(record)])
+    async with desk(asked) as here:
+        stream = await here.events(await here.find(job_id), wanted.after)
+        await _tell(Screen(asked), stream, wanted, lambda record: [event_line(record)])
 
 
 async def tell_logs(asked: Asked, job_id: str, wanted: Wanted) -> None:
     """Print the log records of a job and what its workers wrote, in the order of time."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    screen = Screen(asked)
     most = None if asked.verbose or wanted.agent is not None else OUTPUT_LINES
-    async with opened_store(config) as store:
-        job = await jobs.find_job(store, job_id)
-        spec = await jobs.read_spec(store, job.job_id)
-        reader = Reader(store, job.job_id, [agent.agent_id for agent in spec.agents])
-        with Follower(Path(job.run_folder), "logs") as logs:
-
-            async def look() -> list[Record]:
-                found = [written.record() for written in await reader.look()]
-                found += logs.look()
-                found.sort(key=lambda record: str(record.get("ts") or ""))
-                return [one for one in found if wanted.wants(one)]
-
-            await _tell(screen, store, job, wanted, look, lambda record: log_lines(record, most))
+    async with desk(asked) as here:
+        stream = await here.logs(await here.find(job_id))
+        await _tell(Screen(asked), stream, wanted, lambda record: log_lines(record, most))
 
 
 async def _tell(
     screen: Screen,
-    store: jobs.Stores,
-    job: JobRecord,
+    stream: Stream,
     wanted: Wanted,
-    look: Callable[[], Awaitable[list[Record]]],
     lines_of: Callable[[Record], list[Text]],
 ) -> None:
     if wanted.follow and not screen.asked.human:
         screen = Screen(screen.asked._replace(output="ndjson"))
-    found = await look()
+    found = [one for one in await stream.look() if wanted.wants(one)]
     if wanted.last is not None:
         found = found[-wanted.last :]
     if screen.asked.output == "json":
         screen.document(found)
         return
     _print(screen, found, lines_of)
-    while wanted.follow:
-        over = (await jobs.read_job(store, job.job_id)).status in TERMINAL
-        _print(screen, await look(), lines_of)
-        if over:
-            return
-        await trio.sleep(LOOK_S)
+    if wanted.follow:
+        await stream.follow(
+            lambda more: _print(screen, [one for one in more if wanted.wants(one)], lines_of)
+        )
 
 
 def _print(

@@ -7,23 +7,26 @@ from typing import NamedTuple
 from mnedge.bundle import catalogue
 from mnedge.bundle.config import Setting
 from mnedge.bundle.load import Bundle, open_bundle, require
-from mnedge.cli import live
+from mnedge.cli import live, watch
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
+from mnedge.cli.desk import Desk, config_of, desk, host_of, lives
+from mnedge.cli.embedded import who
 from mnedge.cli.ending import tilde
 from mnedge.cli.options import OptionInvalidError, given
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
 from mnedge.config.settings import Config
 from mnedge.daemon.app import node, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.execution.processes import Processes
+from mnedge.gateway.eligibility import admit
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
 from mnedge.runtime import submission
 
+DATABASE = "mnedge.db"
 LAST = "last"
 """Means the newest job wherever one is asked for."""
 
@@ -44,10 +47,14 @@ class Wanted(NamedTuple):
 
 async def run_blueprint(asked: Asked, wanted: Wanted) -> int:
     """Submit the blueprint; unless detached, run it here. Return the exit code."""
-    config = read_config(os.environ, data_dir=asked.data_dir)
-    place = wanted.folder or str(catalogue.find(wanted.name or "", os.environ))
     screen = Screen(asked)
+    if host_of(asked):
+        return await _there(screen, wanted)
+    config = config_of(asked)
+    place = wanted.folder or str(catalogue.find(wanted.name or "", os.environ))
     with opened(place, wanted) as bundle:
+        if lives(config):
+            return await _given(screen, config, bundle, wanted)
         return await (_detach if wanted.detach else _run)(screen, config, bundle, wanted)
 
 
@@ -103,6 +110,65 @@ def settings_of(wanted: Wanted) -> list[Setting]:
     return [*settings, *wanted.settings]
 
 
+async def _there(screen: Screen, wanted: Wanted) -> int:
+    """Have another node run it: its own blueprint of that name, or files that are sent."""
+    from mnedge.cli.sending import by_files, by_name
+
+    async with desk(screen.asked) as there:
+        if wanted.folder is None:
+            checked_run_id(wanted.run_id)
+            overrides = given("--config-json", wanted.config_json) if wanted.config_json else None
+            body = by_name(wanted.name or "", overrides, settings_of(wanted), wanted.run_id)
+            made, warnings, label = await there.submit(body), 0, wanted.name or ""
+        else:
+            with opened(wanted.folder, wanted) as bundle:
+                made = await there.submit(by_files(bundle, wanted.run_id))
+                warnings, label = len(bundle.warnings), bundle.label
+        return await _followed(screen, there, made.record, (warnings, label), wanted)
+
+
+async def _given(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
+    """Have the daemon of this machine run it: who may write its store leaves the job there, with
+    all its files; anybody else sends it."""
+    async with desk(screen.asked) as there:
+        if os.access(config.data_dir / DATABASE, os.W_OK):
+            async with opened_store(config) as store:
+                await admit(store)
+                record = await submission.submit(
+                    store,
+                    config,
+                    bundle,
+                    runners=runners_of(config, Processes()),
+                    now=wall_clock,
+                    job_id=wanted.run_id,
+                    origin=submission.Origin(submitted_by=who()),
+                )
+        else:
+            from mnedge.cli.sending import by_files
+
+            record = (await there.submit(by_files(bundle, wanted.run_id))).record
+        told = (len(bundle.warnings), bundle.label)
+        return await _followed(screen, there, record, told, wanted)
+
+
+async def _followed(
+    screen: Screen, there: Desk, record: JobRecord, warned: tuple[int, str], wanted: Wanted
+) -> int:
+    """Say what was submitted, and to whom; unless detached, watch it."""
+    if wanted.detach and not screen.asked.human:
+        screen.document({"job": record, "daemon": there.where})
+        return 0
+    if screen.asked.human and not (wanted.quiet and not wanted.detach):
+        _submitted(screen, record, warned, detached=wanted.detach, where=there.where)
+    if wanted.detach:
+        return 0
+    if screen.asked.human and not wanted.quiet:
+        screen.say("")
+    look = await there.look(record.job_id)
+    shown = watch.shown_of(record, look, from_now=False)
+    return await watch.watch(screen, there, shown, quiet=wanted.quiet, cancels=True)
+
+
 async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
     async with opened_store(config) as store:
         record = await submission.submit(
@@ -117,7 +183,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
     if not screen.asked.human:
         screen.document({"job": record, "daemon": daemon})
         return 0
-    _submitted(screen, record, bundle, detached=True)
+    _submitted(screen, record, (len(bundle.warnings), bundle.label), detached=True)
     if daemon is None:
         screen.note("no daemon serves this data directory, so the job waits")
         screen.hint(f"mnedge daemon, or mnedge job recover {record.job_id}")
@@ -137,7 +203,7 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
         )
         shown = await shown_of(here.store, record)
         if screen.asked.human and not wanted.quiet:
-            _submitted(screen, record, bundle)
+            _submitted(screen, record, (len(bundle.warnings), bundle.label))
             screen.say("")
         view = live.view_for(screen, [shown], wall_clock, quiet=wanted.quiet)
         carried = await carry(here, [shown], view, now=wall_clock, cancels=True)
@@ -147,21 +213,25 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
 
 
 def _submitted(
-    screen: Screen, record: JobRecord, bundle: Bundle, *, detached: bool = False
+    screen: Screen,
+    record: JobRecord,
+    warnings: tuple[int, str],
+    *,
+    detached: bool = False,
+    where: str = "",
 ) -> None:
     screen.good("Job submitted successfully")
     end = "it goes on until it is cancelled" if detached else "Ctrl-C ends it"
     kind = "" if record.job_type == "batch" else f", a {record.job_type}: {end}"
-    warned = ""
-    if bundle.warnings:
-        count = counted(len(bundle.warnings), "warning")
-        warned = f"{count}; mnedge blueprint validate {bundle.label}"
+    count, label = warnings
+    warned = f"{counted(count, 'warning')}; mnedge blueprint validate {label}" if count else ""
     screen.say(
         *fields(
             [
                 ("job", record.job_id),
                 ("blueprint", f"{record.blueprint_id}, {counted(record.agents, 'agent')}{kind}"),
                 ("run folder", tilde(record.run_folder)),
+                ("runs in", where),
                 ("validation", warned),
             ]
         )

@@ -25,6 +25,9 @@ class Asked(NamedTuple):
     color: bool | None = None
     """None: as the terminal and NO_COLOR say."""
     verbose: bool = False
+    host: str | None = None
+    """Another node, by name or address."""
+    token_file: str | None = None
 
     @property
     def human(self) -> bool:
@@ -59,6 +62,8 @@ def shared_options() -> list[click.Option]:
         option("--data-dir", metavar="DIR", help="Where jobs are kept (else MNEDGE_DATA_DIR)."),
         option("--color/--no-color", help="Colours, whatever the terminal says."),
         option("-v", "--verbose", is_flag=True, flag_value=True, help="Say more."),
+        option("--host", metavar="NAME|URL", help="Ask that node (else MNEDGE_HOST)."),
+        option("--token-file", metavar="FILE", help="What to show it (else MNEDGE_TOKEN)."),
     ]
 
 

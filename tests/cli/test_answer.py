@@ -6,8 +6,8 @@ import json
 from mnedge.cli.answer import request_lines, tell
 from mnedge.cli.screen import Screen
 from mnedge.cli.verbs import Asked
-from mnedge.model.records import JobRecord, OperatorRequest
-from mnedge.model.states import JobStatus, Verb
+from mnedge.model.records import JobRecord
+from mnedge.model.states import JobStatus
 
 WAITING = {
     "request_id": "gate-1",
@@ -25,11 +25,8 @@ def told(decision="approve", *, acted=True, owned=True, **asked):
         submitted_at=1.0, updated_at=1.0,
     )  # fmt: skip
     details = {"request_id": "gate-1", "decision": decision}
-    request = OperatorRequest(
-        request_id="1", job_id="j", verb=Verb.RESPOND, asked_at=1.0, details=details
-    )
     stream = io.StringIO()
-    tell(Screen(Asked(**asked), stream), record, request, WAITING, acted=acted, owned=owned)
+    tell(Screen(Asked(**asked), stream), record, details, WAITING, acted=acted, owned=owned)
     return stream.getvalue()
 
 

@@ -53,13 +53,3 @@ def test_what_was_only_asked_for_is_told_as_such():
 def test_a_program_learns_whether_the_owner_acted():
     document = json.loads(told(Verb.PAUSE, JobStatus.PAUSED, output="json"))
     assert (document["verb"], document["acted"], document["owned"]) == ("pause", True, True)
-
-
-def test_somebody_asks(monkeypatch):
-    assert steer.who()
-
-    def nobody():
-        raise KeyError("no such user")
-
-    monkeypatch.setattr("getpass.getuser", nobody)
-    assert steer.who().startswith("uid ")
