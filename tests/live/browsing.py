@@ -134,9 +134,14 @@ def a_console(folder: Path) -> Iterator[Console]:
 def _served(folder: Path) -> Iterator[tuple[str, str]]:
     box = Box(folder)
     try:
-        box.start("daemon", "--http", "127.0.0.1:0")
+        daemon = box.start("daemon", "--http", "127.0.0.1:0")
         told = box.home / "mnedge" / "endpoints.json"
-        until(told.is_file)
+
+        def ready() -> bool:
+            assert daemon.poll() is None, daemon.communicate()
+            return told.is_file()
+
+        until(ready)
         token = box.call("token", "create", "--name", "browser", "--scope", "admin").stdout.strip()
         yield json.loads(told.read_text())["http"], token
     finally:
@@ -147,7 +152,7 @@ def axe_faults(page: Any) -> list[str]:
     """Return the serious and critical accessibility faults of the page that is shown."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{one['id']}: {one['help']}: {node['html'][:160]}"
         for one in found

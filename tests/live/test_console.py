@@ -164,6 +164,7 @@ def test_a_bundle_of_ones_own_is_submitted_and_a_bad_one_is_explained(console, p
     expect(page.get_by_role("textbox", name="Manifest")).to_have_value(
         re.compile("manifest_version")
     )
+    page.forget()  # the answer 400 is told to the console of the browser
 
 
 def test_the_keyboard_alone_is_enough(console, page, done):

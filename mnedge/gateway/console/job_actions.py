@@ -59,7 +59,7 @@ def letter(verb: str) -> Handler:
         form = await proved_form(request)
         job_id, message_id = request.path_params["job_id"], request.path_params["message_id"]
         await api.post(request, api.at("jobs", job_id, "dead-letters", message_id, verb), {})
-        return moved(own_path(form.text("back"), page_of(job_id)), verb)
+        return moved(_without_word(own_path(form.text("back"), page_of(job_id))), verb)
 
     return disposed
 

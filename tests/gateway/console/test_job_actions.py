@@ -1,12 +1,12 @@
 import pytest
-import trio
 
-from mnedge.model.states import JobStatus
+from mnedge.model.facts import Emission, Structured
+from mnedge.model.states import AgentKind, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.view import job_view
 from tests.gateway.console.consoles import ORIGIN, a_browser, words
 from tests.gateway.console.test_job_pages import doing, failing, never, over
-from tests.runtime.rig import a_spec, agent, edge, gated, pipeline, submitted, two_steps
+from tests.runtime.rig import a_spec, agent, gated, pipeline, submitted, succeeded, two_steps
 
 
 async def status(browser, job_id="job-1"):
@@ -76,28 +76,37 @@ async def test_an_answer_is_given_and_goes_back_to_where_it_was_asked(tmp_path, 
 
 @pytest.mark.drives("POST /jobs/{job_id}/dead-letters/{message_id}/retry")
 @pytest.mark.drives("POST /jobs/{job_id}/dead-letters/{message_id}/discard")
-async def test_dead_letters_are_retried_and_discarded(tmp_path, autojump_clock):
+async def test_dead_letters_are_shown_retried_and_discarded(tmp_path, autojump_clock):
+    async def emits(_command):
+        lost = [Emission(type="lost", to="nobody", body={"n": number}) for number in (1, 2)]
+        return succeeded(structured=Structured(emissions=lost))
+
     spec = a_spec(
-        [agent("start"), agent("worker", "executor", command=["true"])],
-        [edge("start", "worker")],
-        {"start": [{"n": 1}]},
+        [agent("start", AgentKind.EXECUTOR), agent("other", AgentKind.EXECUTOR)],
+        [],
+        {"start": [{"n": 1}], "other": [{}]},
     )
-
-    async def poisoned(_command):
-        return await failing(_command)
-
     async with a_browser(tmp_path) as browser:
-        browser.rig.executor.work["worker"] = poisoned
+
+        async def left():
+            view = await job_view(browser.rig.store, "job-1")
+            return [letter["message_id"] for letter in view.dead_letters]
+
+        browser.rig.executor.work |= {"other": never, "start": emits}
         await submitted(browser.rig, spec)
-        with trio.move_on_after(30):
-            while not (await job_view(browser.rig.store, "job-1")).dead_letters:
-                await trio.sleep(0.5)
-        letters = (await job_view(browser.rig.store, "job-1")).dead_letters
-        answer = await browser.post("/jobs/job-1/dead-letters/nothing/retry", 404)
-        assert "dead letter" in words(answer.text)
-        answer = await browser.post("/jobs/job-1/dead-letters/nothing/discard", 404)
-        assert "dead letter" in words(answer.text)
-        assert isinstance(letters, list)
+        await doing(browser.rig)
+        first, second = await left()
+        for path in ("/dead-letters", "/jobs/job-1"):
+            assert f"/jobs/job-1/dead-letters/{first}/retry" in await browser.get(path)
+        answer = await browser.post(
+            f"/jobs/job-1/dead-letters/{first}/discard", back="/dead-letters"
+        )
+        assert answer.headers["location"] == "/dead-letters?done=discard"
+        assert await left() == [second]
+        answer = await browser.post(f"/jobs/job-1/dead-letters/{second}/retry", 409)
+        assert "agent nobody is not part of the job" in words(answer.text)
+        assert "redrive" in words(await browser.get("/jobs/job-1/events?type=dead_letter_redriv*"))
+        await browser.post("/jobs/job-1/dead-letters/nothing/retry", 404)
 
 
 async def test_a_form_from_elsewhere_goes_nowhere_else(tmp_path, autojump_clock):
