@@ -8,6 +8,7 @@ from mnedge.gateway.connection import App, Receive, Send, is_grpc
 from mnedge.gateway.connection import Scope as AsgiScope
 from mnedge.gateway.llm.endpoint import Endpoint
 from mnedge.model.access import Scope
+from mnedge.observe.traces import intent
 
 _MODELS_BELOW = ("/v1/", "/llm/")
 _API_BELOW = ("/api/", "/.well-known/")
@@ -60,4 +61,24 @@ def application(backend: Backend) -> App:
             answering = part("console", console)
         await answering(scope, receive, send)
 
-    return dispatch
+    return traced(dispatch, backend)
+
+
+def traced(app: App, backend: Backend) -> App:
+    """Return the application with a span for every request that may change something.
+
+    What it makes is told its place in the trace: `scope["state"]["trace_parent"]`.
+    """
+
+    async def tracing(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await app(scope, receive, send)
+            return
+        asked = next((value for key, value in scope["headers"] if key == b"traceparent"), b"")
+        with intent(backend.spans, "POST", asked.decode("latin-1"), backend.now) as request:
+            state = scope.setdefault("state", {})
+            state["trace_parent"] = str(request.context)
+            await app(scope, receive, send)
+            request.name = f"POST {state.get('route') or '/' + scope['path'].split('/')[1]}"
+
+    return tracing

@@ -14,7 +14,10 @@ from mnedge.gateway.operations import Operations
 from mnedge.gateway.views import Views
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.tokens import Tokens
+from mnedge.observe.alerting import Alerting
+from mnedge.observe.jobs import JobWatch
 from mnedge.observe.metrics import Registry
+from mnedge.observe.traces import Spans
 from mnedge.ports import Clock, Runner
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
@@ -36,6 +39,9 @@ class Backend(Struct, frozen=True, kw_only=True):
     tokens: Tokens
     audit: AuditLog
     metrics: Registry
+    spans: Spans
+    watch: JobWatch
+    slo: Alerting
     models: Proxy
     """The upstreams of the LLM adapters."""
     pools: Callable[[], Mapping[str, PoolStats]]

@@ -102,7 +102,7 @@ class Alerting(Part):
         probe: Callable[[], bool] | None = None,
     ) -> None:
         self._settings = settings
-        self._registry = registry
+        self.registry = registry
         self._table = table
         self._channels = channels
         self._now = now
@@ -174,7 +174,7 @@ class Alerting(Part):
         """Look at everything once."""
         now = self._now()
         self._count(now)
-        samples = self._registry.samples(self._families()) if self._history.names else ()
+        samples = self.registry.samples(self._families()) if self._history.names else ()
         self._history.take(now, samples)
         self._verdicts = {name: judge.verdict(now) for name, judge in self._judges.items()}
         active = [*self._burning(), *self._holding(now)]
@@ -299,7 +299,7 @@ class Alerting(Part):
 
     def _count(self, now: float) -> None:
         for name, judge in self._judges.items():
-            counted = counted_so_far(judge.goal, self._registry)
+            counted = counted_so_far(judge.goal, self.registry)
             before = self._counted.get(name, Counts())
             self._counted[name] = counted
             new = Counts(max(counted.good - before.good, 0), max(counted.bad - before.bad, 0))

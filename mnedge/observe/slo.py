@@ -308,7 +308,7 @@ def _percentile_of(name: str) -> float | None:
 
 def _share_of(name: str, text: str) -> float:
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        return round(float(text[:-1]) / 100, 12) if text.endswith("%") else float(text)
     except ValueError:
         raise SloInvalidError(
             f"goal {name}: target {text!r} is no share", hint="write 99.9% or 0.999"

@@ -93,7 +93,7 @@ def intent(spans: Spans, name: str, asked: str, now: Clock) -> Iterator[Intent]:
                 trace_id=request.context.trace_id,
                 span_id=request.context.span_id,
                 parent_id=request.parent_id,
-                name=name,
+                name=request.name,
                 kind="server",
                 started_at=request.started_at,
                 ended_at=max(now(), request.started_at),

@@ -23,7 +23,11 @@ from mnedge.gateway.rest.app import application
 from mnedge.gateway.views import Views
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.tokens import Tokens
+from mnedge.observe.alerting import Alerting
+from mnedge.observe.channels import SkillChannels
+from mnedge.observe.jobs import JobWatch
 from mnedge.observe.metrics import Registry
+from mnedge.observe.traces import Spans
 from mnedge.part import running
 from mnedge.runtime.definitions import Definitions
 from tests.runtime.rig import Rig, a_rig
@@ -65,6 +69,7 @@ def joined(
     operations: Operations,
     tokens: Tokens,
     audit: AuditLog,
+    slo: Alerting,
 ) -> Backend:
     """Return the parts as routes get them."""
     return Backend(
@@ -82,7 +87,10 @@ def joined(
         models=Proxy(
             (), Accounts(rig.store.table, now=rig.now), secret=str, now=rig.now, environ={}
         ),
-        metrics=Registry(),
+        metrics=slo.registry,
+        spans=Spans(),
+        watch=JobWatch(rig.store, rig.bus, slo.registry, Spans()),
+        slo=slo,
         runners=RUNNERS,
         now=rig.now,
         config_shown=lambda: {"file": None, "config": {"node": rig.config.node}, "origins": {}},
@@ -103,7 +111,17 @@ async def a_backend(tmp_path: Path, **more: Any) -> AsyncIterator[tuple[Backend,
         tokens = Tokens(rig.store.table, config.data_dir, Soul(), NODE, lambda: DATE)
         audit = AuditLog(config.data_dir, Audit(), lambda: DATE, inline=True)
         async with running(tokens), running(audit):
-            yield joined(rig, host, feed, operations, tokens, audit), rig
+            slo = Alerting(
+                lambda: config.trace,
+                Registry(),
+                rig.store.table,
+                SkillChannels({}, lambda: config.trace.notify, lambda _: ""),
+                now=rig.now,
+                node=NODE,
+                tell=lambda level, text, fields: None,
+            )
+            async with running(slo):
+                yield joined(rig, host, feed, operations, tokens, audit, slo), rig
 
 
 def served(backend: Backend, *, listener: str = "unix") -> App:

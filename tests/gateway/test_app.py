@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from mnedge.gateway.app import application
+from mnedge.gateway.app import application, traced
 from mnedge.gateway.problems import Problems
 from mnedge.model.access import Principal, Scope
 from tests.gateway.backends import a_backend
@@ -53,3 +53,22 @@ async def test_models_are_not_for_those_who_may_only_look(asked):
     status, kind, body = await asked("GET", "/v1/models", scope=Scope.READ)
     assert (status, kind) == (403, "application/problem+json")
     assert b"auth.scope" in body
+
+
+async def test_a_request_that_makes_something_is_a_span_whose_place_its_work_is_told(tmp_path):
+    told = []
+
+    async def app(scope, receive, send):
+        told.append(scope["state"].get("trace_parent"))
+        scope["state"]["route"] = "/api/v1/jobs"
+
+    async with a_backend(tmp_path) as (backend, _):
+        answering = traced(app, backend)
+        headers = [(b"traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode())]
+        for method in ("POST", "GET"):
+            scope = {"type": "http", "method": method, "path": "/x", "headers": headers,
+                     "state": {}}  # fmt: skip
+            await answering(scope, None, None)
+        (span,) = backend.spans.newest()
+    assert (span.name, span.trace_id, span.parent_id) == ("POST /api/v1/jobs", "a" * 32, "b" * 16)
+    assert told == [f"00-{'a' * 32}-{span.span_id}-01", None]

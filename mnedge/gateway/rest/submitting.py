@@ -316,8 +316,11 @@ async def owned(
 def origin_of(request: Request) -> Origin:
     """Return where a job comes from that this request makes."""
     told = request.headers.get("traceparent", "")
+    joins = told if told and tracing.parsed(told) is not None else ""
+    state = tracing.parsed_state(request.headers.get("tracestate", "")) if joins else ""
     return Origin(
-        trace_parent=told if told and tracing.parsed(told) is not None else "",
+        trace_parent=request.scope.get("state", {}).get("trace_parent") or joins,
+        trace_state=state,
         submitted_by=principal_of(request.scope).name,
     )
 
