@@ -17,7 +17,7 @@ pytestmark = pytest.mark.live
 BLUEPRINTS = ROOT / "blueprints"
 FIVE = [
     "message_routing_trace",  # generation A, routers only
-    "closed_loop_lab",  # generation A, workers in a cycle
+    "text_report_pipeline",  # generation A, workers of two languages
     "cold_store_check",  # generation C, three steps at once
     "picture_sync",  # generation C, a step that calls the rest off
     "sample_triage",  # generation C, a branch

@@ -95,7 +95,7 @@ def test_the_counter_fails_when_its_reference_is_missing(bench):
     config["command"] = config["command"].replace("house_rules", "no_rules")
     ran = counted(blueprint, "text")
     assert ran.exit_code == 66
-    assert "no reference text: texts/no_rules.txt" in ran.stderr
+    assert "no reference text: texts/reference/no_rules.txt" in ran.stderr
 
 
 def test_each_program_notes_its_launch_once(bench):
