@@ -41,7 +41,7 @@ END_S = 10.0
 
 After = Annotated[
     str,
-    Meta(max_length=200, description="Only what stands behind the event with this id."),
+    Meta(description="Only what stands behind the event with this id."),
 ]
 
 
@@ -70,9 +70,7 @@ class StreamQuery(Query, frozen=True, kw_only=True):
 class AllQuery(Query, frozen=True, kw_only=True):
     """Which events of all jobs."""
 
-    after: Annotated[
-        str, Meta(max_length=300, description="The id of the last event: `<job_id>:<id>`.")
-    ] = ""
+    after: Annotated[str, Meta(description="The id of the last event: `<job_id>:<id>`.")] = ""
     type: Annotated[tuple[str, ...], Meta(description="Only these types.")] = ()
 
 

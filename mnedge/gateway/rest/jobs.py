@@ -25,7 +25,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.outcome import output_of, with_result, with_result_if_kept
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime.view import JobView
 
 RECENT = 25
 
@@ -128,7 +128,7 @@ async def look(call: Call[LookQuery, None]) -> Response:
     backend = call.backend
     record = await found_job(call)
     if call.query.include == "full":
-        view = await job_view(backend.store, record.job_id)
+        view, _ = await backend.views.look(record.job_id)
     else:
         holder = await backend.store.claims.holder(jobs.JOBS + record.job_id)
         view = JobView(record=record, agents=[], last_fact=0, events=record.events, holder=holder)
@@ -184,7 +184,7 @@ async def list_agents(call: Call[Query, None]) -> Response:
 
 
 async def _view(call: Call[Any, Any]) -> JobView:
-    return await job_view(call.backend.store, (await found_job(call)).job_id)
+    return (await call.backend.views.look((await found_job(call)).job_id))[0]
 
 
 async def result(call: Call[Query, None]) -> Response:

@@ -36,7 +36,9 @@ async def start(call: Call[Query, bytes]) -> Response:
     options = tree_of(call.body) if call.body.strip() else {}
     if not isinstance(options, dict):
         raise refused([Wrong(path="body", message="expected an object")])
-    one = await call.backend.operations.start(call.path["kind"], options, by=call.principal.name)
+    one = await call.backend.operations.start(
+        call.path["operation"], options, by=call.principal.name
+    )
     call.concerns(f"operation/{one.operation_id}")
     place = f"/api/v1/operations/{one.operation_id}"
     return json_reply(plain(one.shown()), 202, {"location": place})
@@ -44,13 +46,13 @@ async def start(call: Call[Query, bytes]) -> Response:
 
 async def look(call: Call[Query, None]) -> Response:
     """Return an operation as it is now."""
-    one = await call.backend.operations.get(call.path["operation_id"])
+    one = await call.backend.operations.get(call.path["operation"])
     return json_reply(plain(one.shown()))
 
 
 async def events(call: Call[FollowQuery, None]) -> Response:
     """Return what happened to the items, as a list or as a stream that ends with the operation."""
-    operations, wanted = call.backend.operations, call.path["operation_id"]
+    operations, wanted = call.backend.operations, call.path["operation"]
     after = call.query.after_sequence
     told = call.request.headers.get(LAST_ID, "")
     if told.isascii() and told.isdecimal() and len(told) < 9:
@@ -80,7 +82,7 @@ async def events(call: Call[FollowQuery, None]) -> Response:
 ROUTES = (
     Route(
         method="POST",
-        path="/operations/{kind}",
+        path="/operations/{operation}",
         work=start,
         summary="Begin an operation",
         tag="operations",
@@ -95,7 +97,7 @@ ROUTES = (
     ),
     Route(
         method="GET",
-        path="/operations/{operation_id}",
+        path="/operations/{operation}",
         work=look,
         summary="Look at an operation",
         tag="operations",
@@ -104,7 +106,7 @@ ROUTES = (
     ),
     Route(
         method="GET",
-        path="/operations/{operation_id}/events",
+        path="/operations/{operation}/events",
         work=events,
         summary="Follow an operation",
         tag="operations",

@@ -18,7 +18,7 @@ class Paged(Query, frozen=True, kw_only=True):
     """A page of a list."""
 
     limit: Limit = 50
-    cursor: Annotated[str, Meta(max_length=2000, description="`next` of the page before.")] = ""
+    cursor: Annotated[str, Meta(description="`next` of the page before.")] = ""
 
 
 def cursor_of(*place: Any) -> str:

@@ -14,7 +14,7 @@ from mnedge.gateway.rest.jobs import found_job, plain
 from mnedge.gateway.rest.routing import EVENT_STREAM, Answer, Call, Route, json_reply
 from mnedge.gateway.rest.streaming import EventStream, Pulse, Write, frame
 from mnedge.model.states import TERMINAL
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime.view import JobView
 from mnedge.store.runs.places import Mark
 
 
@@ -43,7 +43,8 @@ class ProgressQuery(Query, frozen=True, kw_only=True):
 async def progress(call: Call[Query, None]) -> Response:
     """Return how far a job is."""
     record = await found_job(call)
-    return json_reply(plain(_progress(await job_view(call.backend.store, record.job_id))))
+    view, _ = await call.backend.views.look(record.job_id)
+    return json_reply(plain(_progress(view)))
 
 
 def _progress(view: JobView) -> Progress:
@@ -84,7 +85,7 @@ async def stream(call: Call[ProgressQuery, None]) -> Response:
     async def tell(write: Write, pulse: Pulse) -> None:
         del pulse  # it asks for the newest state, and what it missed is void
         while True:
-            view = await job_view(backend.store, record.job_id)
+            view, _ = await backend.views.look(record.job_id)
             snapshot: dict[str, Any] = plain(_progress(view))
             await write(frame(msgspec.json.encode(snapshot), event="snapshot"))
             if view.record.status in TERMINAL:

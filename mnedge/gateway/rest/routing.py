@@ -216,7 +216,7 @@ class Api:
             if method in methods:
                 members = {name: _unquoted(part) for name, part in match.groupdict().items()}
                 return methods[method], members, []
-            known += methods
+            known = known or list(methods)
         if known:
             return None, {}, known
         raise RouteNotFoundError(

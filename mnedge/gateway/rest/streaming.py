@@ -57,12 +57,16 @@ def frame(data: bytes, *, event: str = "", mark: str = "") -> bytes:
 
 def told_frame(told: Told, mark: str = "") -> bytes:
     """Return a record as an event of a stream."""
-    return frame(told.line, event=told.head.type, mark=mark or str(told.mark))
+    if mark:
+        return frame(told.line, event=told.head.type, mark=mark)
+    if not told.framed:
+        told.framed = frame(told.line, event=told.head.type, mark=str(told.mark))
+    return told.framed
 
 
 def _line(text: str) -> str:
     """Return the text without what would end its line: workers choose types."""
-    return "".join(one if one.isprintable() else "_" for one in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "_" for c in text)
 
 
 class EventStream(Response):

@@ -66,7 +66,7 @@ class Head(Struct, frozen=True):
     ts: str = ""
 
 
-class Told(Struct, frozen=True):
+class Told(Struct):
     """One record, as it stands in the stream, and where a reader who has it goes on."""
 
     mark: Mark
@@ -74,6 +74,8 @@ class Told(Struct, frozen=True):
     line: bytes
     """Without its newline."""
     end: Place
+    framed: bytes = b""
+    """The record as an event of a stream, once somebody has made it: many readers get the same."""
 
     @property
     def seq(self) -> int:

@@ -9,9 +9,9 @@ from tests.gateway.rest.streams import listening
 from tests.gateway.rest.test_steering import never
 
 
-@pytest.mark.drives("POST /api/v1/operations/{kind}")
-@pytest.mark.drives("GET /api/v1/operations/{operation_id}")
-@pytest.mark.drives("GET /api/v1/operations/{operation_id}/events")
+@pytest.mark.drives("POST /api/v1/operations/{operation}")
+@pytest.mark.drives("GET /api/v1/operations/{operation}")
+@pytest.mark.drives("GET /api/v1/operations/{operation}/events")
 async def test_all_jobs_are_cancelled_and_the_operation_is_followed(node):
     node.rig.executor.work["worker"] = never
     ids = [await submitted(node.api, working()) for _ in range(2)]
