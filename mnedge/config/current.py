@@ -25,6 +25,7 @@ HOT = (
     "relay.limits.streamBacklog",
     "relay.adapters",
     "soul.policies",
+    "trace.logs",
     "trace.slos",
     "trace.alerts",
     "trace.notify",

@@ -5,15 +5,17 @@ Apart from `app`, because a node inside another program loads none of this.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import SystemRandom
 
 from msgspec import Struct
 
+from mnedge import plugins
 from mnedge.bus import Bus
 from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
 from mnedge.config.shown import document
-from mnedge.daemon.app import runners_of, sole_daemon
+from mnedge.daemon.app import sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
 from mnedge.daemon.reloading import Reloading
@@ -33,16 +35,18 @@ from mnedge.identity.audit import AuditLog
 from mnedge.identity.secrets import Secrets
 from mnedge.identity.tokens import Tokens
 from mnedge.model.access import Scope
+from mnedge.observe.alerting import Alerting
+from mnedge.observe.channels import SkillChannels
 from mnedge.observe.jobs import JobWatch
+from mnedge.observe.logs import Log
+from mnedge.observe.machine import measure_pools, measure_process
 from mnedge.observe.metrics import Registry
 from mnedge.observe.traces import Spans
 from mnedge.observe.work import WatchedWork
-from mnedge.part import running
+from mnedge.part import Part, running
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
 from mnedge.store.sqlite import SqliteStore
-
-Say = Callable[[str], None]
 
 
 class Serving(Struct, frozen=True, kw_only=True):
@@ -68,16 +72,19 @@ class Serving(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncIterator[Serving]:
-    """Have a daemon's node that is up and reached; `say` tells a person.
+async def serving(
+    current: Current, reloading: Reloading, log: Log, secrets: Secrets
+) -> AsyncIterator[Serving]:
+    """Have a daemon's node that is up and reached.
 
     Raises: DaemonRunningError if another one serves the data directory.
     """
     config, now = current(), wall_clock
     spawner = Processes()
-    runners = runners_of(config, spawner)
+    found = plugins.load(config.plugins)
+    runners = plugins.runners(found, spawner)
+    skills = plugins.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()
-    secrets = Secrets(config.environ)
     async with opened_store(config) as store, sole_daemon(store, config), AsyncExitStack() as parts:
         executor = Executor(
             config, runners, store.blobs, random=SystemRandom(), now=now, spawner=spawner
@@ -95,6 +102,16 @@ async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncI
             now=now,
             environ=config.environ,
         )
+        alerting = Alerting(
+            lambda: current().trace,
+            registry,
+            store.table,
+            SkillChannels(skills, lambda: current().trace.notify, secrets.resolve),
+            now=now,
+            node=config.node,
+            tell=log.told_by("alerting"),
+        )
+        watch = JobWatch(store, bus, registry, spans)
         operations = Operations(store, current, host, now=now)
         backend = Backend(
             settings=current,
@@ -108,6 +125,9 @@ async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncI
             tokens=tokens,
             audit=audit,
             metrics=registry,
+            spans=spans,
+            watch=watch,
+            slo=alerting,
             models=models,
             pools=executor.stats,
             runners=runners,
@@ -124,12 +144,16 @@ async def serving(current: Current, reloading: Reloading, *, say: Say) -> AsyncI
             redact=secrets.text,
         )
         server = Server(guarded(application(backend), guarding), current, now)
-        watch = JobWatch(store, bus, registry, spans)
-        for part in (audit, tokens, accounts, models, feed, watch, host, operations, server):
+        measure_process(registry, now=now, node=config.node)
+        measure_pools(registry, executor.stats)
+        early: Sequence[Part] = (audit, tokens, accounts, models, feed, watch, alerting)
+        for part in (*early, host, operations, server):
             await parts.enter_async_context(running(part))
-        reloading.follow(_reconfigured(models, current))
+        reloading.follow(_reconfigured(models, alerting, current))
         listeners = listeners_of(server.bound)
-        files = EndpointFiles(config, listeners, issuer(tokens), now=now, say=say)
+        files = EndpointFiles(
+            config, listeners, issuer(tokens), now=now, say=partial(log.say, "warning", "daemon")
+        )
         async with running(files):
             yield Serving(
                 config=config, store=store, executor=executor, host=host, listeners=listeners
@@ -157,8 +181,11 @@ def issuer(tokens: Tokens) -> Issue:
     return issue
 
 
-def _reconfigured(models: Proxy, current: Current) -> Callable[[Sequence[Change]], None]:
+def _reconfigured(
+    models: Proxy, alerting: Alerting, current: Current
+) -> Callable[[Sequence[Change]], None]:
     def changed(changes: Sequence[Change]) -> None:
+        alerting.reload()
         if any(change.path == "relay.adapters" for change in changes):
             models.configure(current().relay.adapters)
 

@@ -1,23 +1,31 @@
 """`mnedge daemon`: a node that runs for ever; its start, its signals, its end."""
 
 import gc
+import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import trio
 
 from mnedge.config.current import Current
-from mnedge.config.read import Loaded
+from mnedge.config.read import Loaded, Origin
+from mnedge.config.settings import Logs
+from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.joined import Serving, serving
 from mnedge.daemon.notify import Notifier, without_ours
 from mnedge.daemon.reloading import Reloaded, Reloading
 from mnedge.daemon.watchdog import Watchdog
+from mnedge.identity.secrets import Secrets
+from mnedge.observe.logs import Bridge, Log
 from mnedge.part import running
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+DEFAULT = Origin("default")
 CLOSING_S = 15.0
 """How long the parts may take to end, after the grace of attempts."""
 
@@ -42,6 +50,8 @@ class _Life:
         self._load = load
         self._notifier = notifier
         self._current = Current(load())
+        self._secrets = Secrets(self._current().environ)
+        self._log = Log(self._logs, now=wall_clock, redact=self._secrets.text)
         self._reloading = Reloading(
             self._current, load, begun=notifier.reloading, done=self._reloaded
         )
@@ -53,7 +63,11 @@ class _Life:
         with trio.open_signal_receiver(*SIGNALS) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, nursery.cancel_scope)
-                async with serving(self._current, self._reloading, say=_say) as here:
+                await nursery.start(self._log.run)
+                async with (
+                    _libraries_heard(self._log),
+                    serving(self._current, self._reloading, self._log, self._secrets) as here,
+                ):
                     watchdog = Watchdog(
                         self._notifier.alive, self._notifier.watchdog_s, [here.store.pulse]
                     )
@@ -63,19 +77,30 @@ class _Life:
                         await self._stop(here)
                 nursery.cancel_scope.cancel()
 
+    def _logs(self) -> Logs:
+        """Return how lines are written: as text if a person looks on, unless the file says how."""
+        logs = self._current().trace.logs
+        if sys.stderr.isatty() and self._current.loaded.origin("trace.logs.format") == DEFAULT:
+            return msgspec.structs.replace(logs, format="text")
+        return logs
+
+    def _say(self, level: str, message: str, **fields: Any) -> None:
+        self._log.say(level, "daemon", message, **fields)
+
     def _up(self, here: Serving) -> None:
         self._is_up = True
         gc.freeze()  # modules, settings, routes: never garbage, so they need not be looked through
         gc.enable()
-        _say(f"mnedge daemon ready: {here.config.data_dir}")
+        self._say("info", f"mnedge daemon ready: {here.config.data_dir}", listens=here.status)
         for problem in self._current.loaded.problems:
             if problem.severity == "warning":
-                _say(f"mnedge daemon: {_line(problem.record())}")
+                self._say("warning", _line(problem.record()))
         self._notifier.ready(here.status)
 
     async def _stop(self, here: Serving) -> None:
         """Take no new work, and wait for what runs as long as the grace allows."""
         grace_s = self._current().daemon.grace
+        self._say("info", "mnedge daemon stops", grace_s=grace_s)
         self._notifier.stopping("waiting for attempts that run", within_s=grace_s + CLOSING_S)
         here.stop()
         with trio.move_on_after(grace_s):
@@ -93,9 +118,9 @@ class _Life:
                 self._told_to_stop.set()
 
     def _reloaded(self, result: Reloaded) -> None:
-        _say(f"mnedge daemon: {result.summary}")
+        self._say("info" if result.good else "error", result.summary)
         for problem in result.problems:
-            _say(f"  {_line(problem)}")
+            self._say("error", _line(problem))
         self._notifier.ready(result.summary)
 
 
@@ -105,5 +130,12 @@ def _line(problem: dict[str, Any]) -> str:
     return " ".join(word for word in words if word)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+@asynccontextmanager
+async def _libraries_heard(log: Log) -> AsyncIterator[None]:
+    """Have what libraries say through `logging` written as well."""
+    bridge, root = Bridge(log), logging.getLogger()
+    root.addHandler(bridge)
+    try:
+        yield
+    finally:
+        root.removeHandler(bridge)

@@ -83,7 +83,7 @@ def test_an_unknown_key_names_the_nearest_one(text, near):
 
 def test_a_key_like_no_other_lists_those_that_are_known():
     _, [problem] = fit("daemon: {zzz: 1}\n")
-    assert problem.expected == "one of endpointFiles, grace"
+    assert problem.expected == "one of endpointFiles, grace, skillFolders"
 
 
 def test_what_only_the_chart_reads_is_noted():

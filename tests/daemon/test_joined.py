@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 
 import pytest
@@ -10,10 +11,13 @@ import trio
 from mnedge.config.current import Current
 from mnedge.config.read import Flags, load_config
 from mnedge.daemon.app import DaemonRunningError, node
+from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address
 from mnedge.daemon.joined import listeners_of, serving
 from mnedge.daemon.reloading import Reloading
 from mnedge.gateway.server import Bound
+from mnedge.identity.secrets import Secrets
+from mnedge.observe.logs import Log
 
 pytestmark = pytest.mark.live
 
@@ -23,14 +27,17 @@ class Bench:
         self.environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         self.flags = Flags(**flags)
         self.current = Current(self.load())
-        self.said = []
+        self.said = tmp_path / "said"
 
     def load(self):
         return load_config(self.environ, self.flags)
 
     def serving(self):
         reloading = Reloading(self.current, self.load)
-        return serving(self.current, reloading, say=self.said.append)
+        secrets = Secrets(self.environ)
+        fd = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log = Log(lambda: self.current().trace.logs, now=wall_clock, fd=fd)
+        return serving(self.current, reloading, log, secrets)
 
 
 async def got(path, target, method="GET"):
@@ -54,7 +61,7 @@ async def test_it_answers_on_its_socket_and_leaves_nothing(tmp_path):
         assert (status, told["status"]) == (200, "ok")
         assert here.status == f"ready on {here.config.socket}"
     assert not here.config.socket.exists()
-    assert bench.said == []
+    assert bench.said.read_text() == ""
 
 
 async def test_on_tcp_the_port_that_it_got_is_told(tmp_path):

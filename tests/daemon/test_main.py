@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -21,10 +22,12 @@ def test_a_daemon_says_when_it_is_ready_and_ends_when_told(tmp_path, number):
     with process:
         try:
             assert process.stderr is not None
-            assert process.stderr.readline() == f"mnedge daemon ready: {tmp_path}/.mn/mnedge\n"
+            line = json.loads(process.stderr.readline())
+            assert line["message"] == f"mnedge daemon ready: {tmp_path}/.mn/mnedge"
             process.send_signal(number)
             assert process.wait(timeout=20) == 0
-            assert process.stderr.read() == ""
+            [line] = process.stderr.read().splitlines()
+            assert json.loads(line)["message"] == "mnedge daemon stops"
         finally:
             process.kill()
 
