@@ -50,6 +50,7 @@ class Exchange:
         self._cancelling = trio.CancelScope()
         self._whole = False
         self._answered = False
+        self._trailers = False
         self.endless = False
         """The answer is an event stream: it ends when somebody ends it."""
 
@@ -116,6 +117,7 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Pass on what the application says."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # one that only ever sends must end as well
         match message["type"]:
             case "http.response.start":
                 self.endless = _is_event_stream(message)
