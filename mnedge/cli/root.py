@@ -9,20 +9,48 @@ NOUNS = {
     "blueprint": ("mnedge.cli.blueprint:blueprint", "List, validate and run blueprints."),
     "job": ("mnedge.cli.job:job", "Look at jobs, steer them, recover them."),
     "run": ("mnedge.cli.run:run", "Look at the run folders that jobs leave behind."),
-    "definition": ("mnedge.cli.definition:definition", "Keep blueprints to be started again."),
-    "top": ("mnedge.cli.watching:top", "Watch the node and its jobs, live."),
-    "logs": ("mnedge.cli.watching:logs", "Read what jobs log, of one or of all."),
-    "events": ("mnedge.cli.watching:events", "Read what happens in all jobs."),
-    "node": ("mnedge.cli.node:node", "Look at the machines that run jobs."),
+    "definition": (
+        "mnedge.cli.definition:definition",
+        "Keep blueprints on a node, and start them again and again.",
+    ),
+    "top": (
+        "mnedge.cli.watching:top",
+        "Watch the node and its jobs, live: pools, progress, rates, and what waits for people.",
+    ),
+    "logs": (
+        "mnedge.cli.watching:logs",
+        "Print what workers wrote and logged, of one job or of all.",
+    ),
+    "events": (
+        "mnedge.cli.watching:events",
+        "Print what happens in all jobs; `mnedge job events` tells of one.",
+    ),
+    "node": ("mnedge.cli.node:node", "Look at nodes: the machines that run jobs."),
     "resource": ("mnedge.cli.node:resource", "Look at what a node has."),
+    "relay": (
+        "mnedge.cli.relay:relay",
+        "Look at the upstreams of language models, and what was used of them.",
+    ),
     "context": ("mnedge.cli.context:context", "Name other nodes, and say which one is asked."),
-    "completion": ("mnedge.cli.shells:completion", "Complete words at the tab key."),
+    "completion": (
+        "mnedge.cli.shells:completion",
+        "Print what a shell reads to complete words of mnedge at the tab key.",
+    ),
     "doctor": ("mnedge.cli.doctor:doctor", "Say what is present, what is missing, how to mend it."),
     "docs": ("mnedge.cli.docs:docs", "Read the manual."),
     "config": ("mnedge.cli.config:config", "Check and show the settings of this node."),
-    "token": ("mnedge.cli.token:token", "Make, list and take back tokens for callers on TCP."),
-    "audit": ("mnedge.cli.audit:audit", "Read who changed what, and check that record."),
-    "daemon": ("mnedge.cli.daemon:daemon", "Run jobs for ever, and adopt unfinished ones."),
+    "token": (
+        "mnedge.cli.token:token",
+        "Make, list and take back bearer tokens for callers on TCP.",
+    ),
+    "audit": (
+        "mnedge.cli.audit:audit",
+        "Read the record of every change, and check that nobody altered it.",
+    ),
+    "daemon": (
+        "mnedge.cli.daemon:daemon",
+        "Run jobs for ever, adopt unfinished ones, and answer programs and people.",
+    ),
 }
 
 

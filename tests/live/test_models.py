@@ -18,6 +18,8 @@ from mnedge.gateway.llm.proxy import Proxy
 from mnedge.part import running
 from mnedge.store.memory import MemoryStore
 from tests.gateway.llm.standin import ANSWER, DONE, USAGE, piece
+from tests.live.box import Box
+from tests.live.service_manager import Manager
 
 pytestmark = pytest.mark.live
 
@@ -226,3 +228,40 @@ async def test_a_model_that_nobody_serves_is_told_with_those_there_are():
                     lambda: client.chat.completions.create(model="huge", messages=SAY)
                 )
             client.close()
+
+
+ADAPTERS = """
+relay:
+  adapters:
+    - name: mock
+      mock: true
+      models: {small: any}
+    - name: away
+      baseUrl: http://127.0.0.1:9
+      models: {large: any}
+      routes: [{match: /v1/chat/completions, retries: 0}]
+"""
+
+
+@pytest.mark.drives("mnedge relay adapters")
+@pytest.mark.drives("mnedge relay usage")
+@pytest.mark.drives("mnedge relay test")
+def test_the_command_line_asks_the_daemon_for_its_models(tmp_path):
+    box = Box(tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text(ADAPTERS)
+    daemon = Manager(box, "--config", str(file))
+    try:
+        daemon.until_said("READY=1")
+        assert "nothing was used" in box.call("relay", "usage").stdout
+        assert "mock answers in" in box.call("relay", "test", "mock").stdout
+        failed = box.call("relay", "test", "away", code=1).stderr
+        assert "away does not answer: adapter away cannot be reached" in failed
+        assert "there is mock" in box.call("relay", "test", "mok", code=2).stderr
+        [mock, away] = box.json("relay", "adapters")
+        assert (mock["name"], mock["mock"], away["state"]) == ("mock", True, "closed")
+        [used] = box.json("relay", "usage")
+        assert (used["adapter"], used["model"], used["requests"]) == ("mock", "any", 1)
+    finally:
+        daemon.close()
+        box.close()
