@@ -25,7 +25,7 @@ INPUTS = "run_input/"
 class InputRepeatedError(ConflictError):
     """An idempotency key comes again, with another input."""
 
-    code = "idempotency.mismatch"
+    code = "run.input_repeated"
 
 
 class UnconfirmedError(UsageError):

@@ -69,10 +69,11 @@ class End(Struct, frozen=True):
 OK = End()
 
 
-class NotOfferedError(MnedgeError):
+class NotOfferedError(UsageError):
     """This node does not do that."""
 
     code = "grpc.not_offered"
+    http_status = 501
 
 
 def end_of(error: MnedgeError) -> End:
