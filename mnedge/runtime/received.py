@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from mnedge.bundle.files import MAX_DEPTH, MAX_FILES, tidy, unsafe_path
-from mnedge.bundle.load import Bundle, open_bundle
+from mnedge.bundle.load import Bundle, BundleUnreadableError, open_bundle
 from mnedge.bundle.prepared import STORAGE, BlobRef, Prepared, plain
 from mnedge.bundle.problem import Problem, Severity, invalid
 from mnedge.bundle.subject import is_text, mapping
@@ -92,7 +92,7 @@ async def received(
 
     Raises: BundleInvalidError if it cannot even be written down.
     """
-    prepared = plain(manifest, node=config.node)
+    prepared = _prepared(manifest, config.node, label)
     names = [*payloads, *(blob.path for blob in prepared.blobs if blob.path not in payloads)]
     problems = [*prepared.problems, *_path_problems(names), *_absent(manifest)]
 
@@ -100,7 +100,7 @@ async def received(
         blobs, missing = _found(prepared.blobs, manifest, payloads, config)
         if problems or missing:
             raise invalid(label, [*problems, *missing])
-        outer = Path(tempfile.mkdtemp(prefix="mnedge-received-"))
+        outer = _temporary()
         try:
             root = outer / "bundle"
             _write(root, prepared, payloads)
@@ -115,8 +115,10 @@ async def received(
                 expected_id=prepared.blueprint_id,
                 run_code=False,
             )
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(outer, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _unwritable(error) from error
             raise
 
     outer, bundle = await trio.to_thread.run_sync(opened)
@@ -141,13 +143,47 @@ def checked_id(proposed: str | None) -> None:
         )
 
 
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="mnedge-received-"))
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> BundleUnreadableError:
+    return BundleUnreadableError(
+        f"what was received cannot be written down: {error.strerror or error}",
+        hint=f"make room in {tempfile.gettempdir()}, or set TMPDIR for the daemon",
+    )
+
+
+def _prepared(manifest: dict[str, Any], node: str, label: str) -> Prepared:
+    """Return the manifest made plain.
+
+    Raises: BundleInvalidError if it is nothing that JSON can say, or nested without end.
+    """
+    try:
+        json_bytes(manifest)
+        return plain(manifest, node=node)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        problem = Problem(
+            rule="M-01",
+            code="document.not_an_object",
+            severity=Severity.ERROR,
+            message=f"the manifest cannot be kept as JSON: {reason}",
+            help="send a JSON object whose texts are Unicode",
+        )
+        raise invalid(label, [problem]) from error
+
+
 def _path_problems(names: Sequence[str]) -> list[Problem]:
     """Return an error for each path that is unsafe, or in the way of another."""
     problems = []
     folders: set[str] = set()
     seen: dict[str, str] = {}
     for name in names:
-        reason = unsafe_path(name)
+        reason = unsafe_path(name) or ("" if _is_utf8(name) else "is not UTF-8")
         tidied = tidy(name)
         if not reason and not tidied:
             reason = "names no file"
@@ -169,6 +205,14 @@ def _path_problems(names: Sequence[str]) -> list[Problem]:
     if len(seen) > MAX_FILES:
         problems.append(_unsafe("", f"holds more than {MAX_FILES} files"))
     return problems
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unsafe(name: str, reason: str, mend: str = MEND) -> Problem:

@@ -6,6 +6,7 @@ from hashlib import sha256
 import msgspec
 import pytest
 
+from mnedge.bundle.load import BundleUnreadableError
 from mnedge.bundle.problem import BundleInvalidError
 from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs
@@ -82,12 +83,23 @@ async def test_given_inputs_are_held_to_the_rules_of_the_bundle(tmp_path):
 
 
 async def test_every_unsafe_or_clashing_path_is_told_at_once_and_nothing_is_kept(tmp_path):
-    bad = ["../out", "/etc/passwd", "a\\b", "x\x00y", "", "./", "d/" * 70 + "f", "n" * 300]
+    bad = [
+        "../out",
+        "\ud800",
+        "/etc/passwd",
+        "a\\b",
+        "x\x00y",
+        "",
+        "./",
+        "d/" * 70 + "f",
+        "n" * 300,
+    ]
     payloads = dict.fromkeys([*bad, "file", "file/below", "twice", "./twice", "fine.txt"], b"")
     async with a_rig(tmp_path) as rig:
         with pytest.raises(BundleInvalidError) as caught:
             await submitted(rig, payloads)
         problems = caught.value.details["problems"]
+        bad[bad.index("\ud800")] = "\\ud800"  # as it can be shown
         assert {problem["actual"] for problem in problems} == {*bad, "file", "./twice"}
         assert all(problem["rule"] == "B-08" for problem in problems)
         assert await jobs.list_jobs(rig.store) == []
@@ -109,6 +121,28 @@ async def test_a_document_that_is_no_manifest_is_refused(tmp_path, odd):
     async with a_rig(tmp_path) as rig:
         with pytest.raises(BundleInvalidError):
             await submitted(rig, manifest=odd, overrides={})
+
+
+def nested(depth):
+    made = {}
+    for _ in range(depth):
+        made = {"inner": made}
+    return made
+
+
+@pytest.mark.parametrize("odd", ["\ud800", nested(3000), object()])
+async def test_what_json_cannot_say_is_refused_not_broken_on(tmp_path, odd):
+    with pytest.raises(BundleInvalidError, match="cannot be kept as JSON"):
+        async with received(a_config(tmp_path), {"nodes": [], "odd": odd}, {}):
+            pass
+
+
+async def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(BundleUnreadableError, match="cannot be written down") as caught:
+        async with received(a_config(tmp_path), manifest_of(), {}):
+            pass
+    assert str(tmp_path / "gone") in caught.value.hint
 
 
 async def test_an_id_is_kept_when_it_is_free_and_refused_when_it_is_taken(tmp_path):
