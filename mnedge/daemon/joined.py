@@ -27,6 +27,7 @@ from mnedge.gateway.backend import Backend
 from mnedge.gateway.feed import Feed
 from mnedge.gateway.guard import Guarding, guarded
 from mnedge.gateway.llm.accounts import Accounts
+from mnedge.gateway.llm.figures import observer_of, show_states
 from mnedge.gateway.llm.proxy import Proxy
 from mnedge.gateway.operations import Operations
 from mnedge.gateway.server import Bound, Server
@@ -101,7 +102,9 @@ async def serving(
             secret=secrets.resolve,
             now=now,
             environ=config.environ,
+            observer=observer_of(registry),
         )
+        show_states(registry, models)
         alerting = Alerting(
             lambda: current().trace,
             registry,
