@@ -45,10 +45,9 @@ class Call(Struct, frozen=True):
     @property
     def origin(self) -> Origin:
         """Where a job that this call makes comes from."""
-        parent = header(self.scope, b"traceparent") or b""
-        return Origin(
-            trace_parent=parent.decode("ascii", errors="replace"), submitted_by=self.caller
-        )
+        ours = self.scope["state"].get("trace_parent")  # this request's own span
+        theirs = (header(self.scope, b"traceparent") or b"").decode("ascii", errors="replace")
+        return Origin(trace_parent=ours or theirs, submitted_by=self.caller)
 
     def text(self, name: str) -> str:
         """Return a text field."""

@@ -31,6 +31,8 @@ def test_a_call_knows_who_asks_and_in_which_trace():
     call = Call(None, scope, {}, trail)
     assert call.origin.submitted_by == "user:ada"
     assert call.origin.trace_parent == parent.decode()
+    scope["state"]["trace_parent"] = "00-the-request-s-own"
+    assert call.origin.trace_parent == "00-the-request-s-own"
     call.changes("job/1")
     assert trail.object == "job/1"
     Call(None, scope, {}).changes("job/2")
