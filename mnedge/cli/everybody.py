@@ -7,6 +7,7 @@ from rich.text import Text
 
 from mnedge.cli.desk import Desk, Stream, desk
 from mnedge.cli.screen import Screen
+from mnedge.cli.show import middle
 from mnedge.cli.story import OUTPUT_LINES, Wanted, event_line, log_lines
 from mnedge.cli.verbs import Asked
 from mnedge.model.records import JobRecord
@@ -105,6 +106,7 @@ async def _opened(there: Desk, stream: str, record: JobRecord) -> Stream:
 def _print(
     screen: Screen, found: list[tuple[str, Record]], lines_of: Callable[[Record], list[Text]]
 ) -> None:
+    most = 200 if screen.width is None else max(screen.width // 4, 12)
     for job_id, one in found:
         for line in lines_of(one):
-            screen.say(Text.assemble((f"{job_id}  ", "dim"), line))
+            screen.say(Text.assemble((f"{middle(job_id, most)}  ", "dim"), line))

@@ -21,6 +21,7 @@ from mnedge.cli.show import (
     counted,
     duration,
     fields,
+    middle,
     moment,
     one_line,
     reading_width,
@@ -138,7 +139,7 @@ def run_lines(runs: Sequence[Record], now: float, width: int | None) -> list[Tex
     """Return one line per run."""
     rows = [
         [
-            Cell(str(run["run_id"])),
+            Cell(_fitting(str(run["run_id"]), width)),
             Cell(str(run["status"]), STYLES.get(str(run["status"]), "")),
             Cell(_age(run, now), "dim"),
             Cell(_took(run), right=True),
@@ -214,6 +215,10 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
             path = Path(inside, name)
             if name not in PLUMBING and path.is_file() and not path.is_symlink():
                 yield path.relative_to(folder), path.stat().st_size
+
+
+def _fitting(run_id: str, width: int | None) -> str:
+    return run_id if width is None else middle(run_id, max(width - 38, 14))
 
 
 def _took(run: Record) -> str:

@@ -190,7 +190,7 @@ class Link:
             ) from error
 
     def _away(self, error: Exception) -> MnedgeError:
-        said = str(error) or type(error).__name__
+        said = _reason(error)
         if "certificate" in said.lower():
             return DaemonAwayError(
                 f"{self.where} is not trusted: {said}",
@@ -200,6 +200,19 @@ class Link:
             f"{self.where} cannot be reached: {said}",
             hint="is it running there? `mnedge daemon` starts one",
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first of the reasons behind an error that says something."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, ssl.SSLCertVerificationError):
+            return f"its certificate: {told.verify_message}"
+        if str(told) and not isinstance(told, ExceptionGroup):
+            return str(told)
+        inner = told.exceptions[0] if isinstance(told, ExceptionGroup) else None
+        told = inner or told.__cause__ or told.__context__
+    return type(error).__name__
 
 
 def told(response: httpx.Response, where: str) -> MnedgeError:

@@ -13,7 +13,7 @@ from rich.text import Text
 from mnedge.cli.frame import answer_with, brief, frame, trouble_line
 from mnedge.cli.progress import Asked, JobProgress, advance
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns, harmless
+from mnedge.cli.show import NOTE, STYLES, Cell, clock, columns, harmless, middle
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
@@ -246,7 +246,7 @@ class Drawn:
     def _overview(self, width: int) -> list[Text]:
         cells = [
             [
-                Cell(shown.record.job_id),
+                Cell(middle(shown.record.job_id, max(width // 2, 14))),
                 Cell(
                     shown.progress.shown_status.replace("_", " "),
                     STYLES.get(shown.progress.shown_status, ""),

@@ -18,6 +18,7 @@ from mnedge.cli.show import (
     counted,
     duration,
     fields,
+    middle,
     moment,
     one_line,
     status,
@@ -167,7 +168,7 @@ def job_lines(records: Sequence[JobRecord], now: float, width: int | None) -> li
     """Return one line per job."""
     rows = [
         [
-            Cell(record.job_id),
+            Cell(record.job_id if width is None else middle(record.job_id, max(width - 38, 14))),
             Cell(shown_status(record), STYLES.get(shown_status(record), "")),
             Cell(ago(record.submitted_at, now), "dim"),
             Cell(_took(record, now), right=True),

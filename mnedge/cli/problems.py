@@ -18,6 +18,10 @@ MOST_IN_SHORT = 12
 MOST_ALIKE = 10
 """Errors of one rule."""
 VALUE_WIDTH = 100
+FOLD_FROM = 4
+"""So many warnings that matter for publishing only share a line."""
+_PUBLISHING = ("M-1", "MD-")
+_PUBLISHING_RULES = frozenset({"B-03", "N-15"})
 
 
 def report(records: Sequence[Record], *, every_warning: bool = False) -> list[Text]:
@@ -99,10 +103,15 @@ def _entry(record: Record, width: int) -> Iterator[Text]:
 def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
     if not warnings:
         return
+    publishing = [record for record in warnings if _is_for_publishing(record)]
+    if len(publishing) < FOLD_FROM:
+        publishing = []
     by_rule: dict[str, list[Record]] = {}
     for record in warnings:
+        if publishing and _is_for_publishing(record):
+            continue
         by_rule.setdefault(str(record["rule"]), []).append(record)
-    width = max(map(len, by_rule))
+    width = max(map(len, by_rule), default=0)
     yield Text("warnings", "bold")
     for rule, records in list(by_rule.items())[:MOST_IN_SHORT]:
         first = records[0]
@@ -120,6 +129,20 @@ def _in_short(warnings: Sequence[Record]) -> Iterator[Text]:
     hidden = len(by_rule) - MOST_IN_SHORT
     if hidden > 0:
         yield Text(f"  {counted(hidden, 'more rule')}; -v shows every warning", "dim")
+    if publishing:
+        many = counted(len(publishing), "thing")
+        yield Text.assemble(
+            "  ",
+            (NOTE, "bold yellow"),
+            f" {many} that published bundles have are missing",
+            ("; it runs without them; -v lists them", "dim"),
+        )
+
+
+def _is_for_publishing(record: Record) -> bool:
+    """Tell whether it says only what a bundle lacks to be published."""
+    rule = str(record["rule"])
+    return rule.startswith(_PUBLISHING) or rule in _PUBLISHING_RULES
 
 
 def _value(value: Any) -> str:

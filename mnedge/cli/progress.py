@@ -8,8 +8,16 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mnedge.cli.show import one_line
-from mnedge.cli.steps import StepProgress, from_ledger, seconds_of, take_scatter, take_step
+from mnedge.cli.show import duration, one_line
+from mnedge.cli.steps import (
+    StepProgress,
+    from_ledger,
+    seconds_of,
+    stop,
+    take_scatter,
+    take_step,
+    why,
+)
 from mnedge.engine.inspect import AgentView
 from mnedge.model.events import Event
 from mnedge.model.message import Message
@@ -284,6 +292,8 @@ def _take_status(job: JobProgress, event_type: str) -> None:
             agent.stopped = agent.stopped + agent.waiting + agent.running if over else 0
             agent.waiting = agent.running = 0
         job.slots.clear()
+    if over:
+        stop(job.steps.values())
 
 
 def _take_agent(
@@ -370,6 +380,16 @@ def asked_of(payload: Mapping[str, Any], step_id: str | None, at: float) -> Aske
     )
 
 
+def _again(payload: Mapping[str, Any], at: float) -> str:
+    """Return which attempt failed, why, and when the next one begins."""
+    attempt, most = payload.get("attempt"), payload.get("max_attempts")
+    which = f"attempt {attempt} of {most} failed" if attempt and most else "an attempt failed"
+    retry_at = seconds_of(payload.get("retry_at"))
+    again = "again at once" if retry_at is None else f"again in {duration(retry_at - at)}"
+    reason = one_line(why(payload).rstrip("."), 160)
+    return f"{which}: {reason}; {again}" if reason else f"{which}; {again}"
+
+
 def _take_trouble(
     job: JobProgress, event: Event, severity: str, payload: Mapping[str, Any]
 ) -> None:
@@ -379,6 +399,9 @@ def _take_trouble(
         job.warnings += 1
     if event.type == "job_failed":
         return  # how the job ended is told at its end
-    text = f"{event.type.replace('_', ' ')}: {said(payload, 200)}".rstrip(": ")
+    if event.type == "workflow_step_attempt_retry_scheduled":
+        text = _again(payload, event.at)
+    else:
+        text = f"{event.type.replace('_', ' ')}: {said(payload, 200)}".rstrip(": ")
     if len(job.troubles) < MOST_TROUBLES:
         job.troubles.append(Trouble(event.at, severity, text, event.agent_id))

@@ -29,7 +29,7 @@ NOUNS = {
     "resource": ("mnedge.cli.node:resource", "Look at what a node has."),
     "relay": (
         "mnedge.cli.relay:relay",
-        "Look at the upstreams of language models, and what was used of them.",
+        "Look at the upstreams of language models, and at what was used of them.",
     ),
     "context": ("mnedge.cli.context:context", "Name other nodes, and say which one is asked."),
     "completion": (

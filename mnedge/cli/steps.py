@@ -1,6 +1,6 @@
 """How far each step of a workflow is: folded from events, or read from the ledger. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -125,11 +125,36 @@ def _count(step: StepProgress, payload: Mapping[str, Any]) -> None:
 def from_ledger(workflow: Mapping[str, Any]) -> dict[str, StepProgress]:
     """Return the steps of a `workflow_state`, in their order."""
     records = workflow.get("steps", {})
-    steps = {step_id: _step(records[step_id]) for step_id in workflow.get("step_order", ())}
+    order = with_instances(workflow.get("step_order", ()))
+    steps = {step_id: _step(records[step_id]) for step_id in order}
     if workflow.get("status") in _JOB_OVER:
-        for step in steps.values():
-            step.stopped = not step.over and step.status != "pending"
+        stop(steps.values())
     return steps
+
+
+def with_instances(order: Iterable[str]) -> list[str]:
+    """Return the steps with the instances of each behind it: they were added later."""
+    every = list(order)
+    known = set(every)
+    behind: dict[str, list[str]] = {}
+    for step_id in every:
+        stem, bracket, _ = step_id.rpartition("[")
+        if bracket and stem in known:
+            behind.setdefault(stem, []).append(step_id)
+    moved = {one for instances in behind.values() for one in instances}
+    found: list[str] = []
+    waiting = [step_id for step_id in reversed(every) if step_id not in moved]
+    while waiting:
+        step_id = waiting.pop()
+        found.append(step_id)
+        waiting += reversed(behind.get(step_id, []))
+    return found
+
+
+def stop(steps: Iterable[StepProgress]) -> None:
+    """Have those that were under way, or about to be, end with their job."""
+    for step in steps:
+        step.stopped = not step.over and step.status != "pending"
 
 
 def _step(record: Mapping[str, Any]) -> StepProgress:

@@ -14,6 +14,7 @@ from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked
 from mnedge.store.runs.readers import Record
 
+TYPE_CELLS = 37
 PAYLOAD_WIDTH = 160
 OUTPUT_LINES = 5
 OUTPUT_WIDTH = 200
@@ -94,9 +95,9 @@ def event_line(record: Record) -> Text:
     style = STYLES.get(severity) or STYLES.get(kind.removeprefix("job_"), "")
     line = Text.assemble(
         (f"{record.get('seq', ''):>6}  {time_of(record)}  ", "dim"),
-        (kind.ljust(28), style),
+        (kind.ljust(TYPE_CELLS), style),
         " ",
-        _agent_of(record).ljust(18),
+        _who(kind, record).ljust(18),
         " ",
         (told(kind, payload), "dim"),
     )
@@ -159,6 +160,14 @@ def time_of(record: Record) -> str:
         return clock(datetime.fromisoformat(str(text)).timestamp())
     except ValueError:
         return " " * 12
+
+
+def _who(kind: str, record: Record) -> str:
+    """Return the step that an event of the ledger is about, else the agent."""
+    step = record.get("step_id")
+    if kind.startswith("workflow_step_") and isinstance(step, str) and step:
+        return step
+    return _agent_of(record)
 
 
 def _agent_of(record: Record) -> str:
