@@ -12,7 +12,7 @@ from mnedge.gateway.console import (
     work_pages,
 )
 from mnedge.gateway.console.faults import Handler, shown
-from mnedge.gateway.console.statics import static
+from mnedge.gateway.console.statics import alive, static
 
 _PAGES: dict[str, Handler] = {
     "/": node_pages.overview,
@@ -37,6 +37,7 @@ _PAGES: dict[str, Handler] = {
     "/manual/{topic}": manual_pages.manual,
     "/sign-in": identity_pages.sign_in_page,
     "/whoami": identity_pages.who_am_i,
+    "/health": alive,
     "/static/{name}": static,
 }
 _FORMS: dict[str, Handler] = {

@@ -3,7 +3,7 @@
 from functools import cache
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from mnedge.gateway.console.faults import not_here
 from mnedge.gateway.console.rendering import HEADERS, HERE, build
@@ -24,6 +24,12 @@ def files() -> dict[str, bytes]:
         for file in sorted((HERE / "static").iterdir())
         if file.suffix.removeprefix(".") in _KINDS
     }
+
+
+async def alive(request: Request) -> Response:
+    """Tell programs of the product, which look for a Web UI here, that one answers."""
+    del request
+    return JSONResponse({"status": "ok", "component": "web-ui"}, headers=HEADERS)
 
 
 async def static(request: Request) -> Response:

@@ -20,6 +20,14 @@ async def test_files_are_kept_by_browsers_until_they_change(tmp_path, autojump_c
         assert (await browser.http.get("/static/console.js", headers=seen)).status_code == 304
 
 
+@pytest.mark.drives("GET /health")
+async def test_programs_that_look_for_a_web_ui_find_one_without_a_token(tmp_path, autojump_clock):
+    async with a_browser(tmp_path, listener="http") as browser:
+        answer = await browser.http.get("/health")
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "ok", "component": "web-ui"}
+
+
 @pytest.mark.parametrize("name", ["..%2fapi.py", "%2e%2e/api.py", "nothing.js", "console.css%00"])
 async def test_nothing_else_is_served(tmp_path, autojump_clock, name):
     async with a_browser(tmp_path) as browser:
