@@ -17,18 +17,18 @@ def doctor(asked: Asked, security: bool) -> int:
     dangerous; what is merely absent costs nothing.
     """
     from mnedge.cli.checks import examine
+    from mnedge.cli.node_checks import configuration, daemon_findings
     from mnedge.cli.screen import Screen
     from mnedge.cli.verdict import document, lines
-    from mnedge.config.read import read_config
 
     screen = Screen(asked)
-    config = read_config(os.environ, data_dir=asked.data_dir)
+    config, of_config = configuration(os.environ, asked.data_dir)
     if security:
         from mnedge.cli.security import examine as examine_security
 
-        found = examine_security(config)
+        found = [*of_config, *examine_security(config)]
     else:
-        found = awaited(examine, config)
+        found = [*of_config, *daemon_findings(config), *awaited(examine, config)]
     if asked.output == "json":
         screen.document(document(found))
     elif asked.output == "ndjson":

@@ -1,0 +1,73 @@
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mnedge.cli.node_checks import configuration, daemon_findings
+from mnedge.config.read import SettingInvalidError
+from mnedge.daemon.endpoints import OURS, RUNTIME, Address, Listeners, own_document
+
+pytestmark = pytest.mark.live
+
+
+def told(findings):
+    return {finding.name: finding for finding in findings}
+
+
+def test_without_a_file_there_is_nothing_to_mend(tmp_path):
+    _, found = configuration({"HOME": str(tmp_path)}, None)
+    assert [finding.status for finding in found] == ["absent"]
+
+
+def test_a_good_file_is_named_with_its_warnings(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("node: a\ntrace: {otel: {headers: {a: geheim}}}\n")
+    config, found = configuration({"HOME": "/h", "MNEDGE_CONFIG": str(file)}, None)
+    assert config.node == "a"
+    assert [finding.status for finding in found] == ["ok", "warning"]
+    assert "geheim" not in str(found)
+
+
+def test_a_bad_file_is_broken_and_the_rest_is_looked_at_all_the_same(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("".join(f"bad{number}: 1\n" for number in range(8)))
+    config, found = configuration({"HOME": str(tmp_path)}, str(folder))
+    assert config.data_dir == folder
+    assert [finding.status for finding in found] == ["broken"] * 6
+    assert found[-1].found == "3 more errors"
+    assert found[0].found.startswith(f"{folder}/config.yaml:1:1 bad0")
+
+
+def test_a_file_that_is_not_there_is_broken(tmp_path):
+    config, [found] = configuration({"HOME": "/h", "MNEDGE_CONFIG": "/nowhere.yaml"}, str(tmp_path))
+    assert (found.status, config.data_dir) == ("broken", tmp_path)
+
+
+def test_a_variable_that_makes_no_sense_is_an_error(tmp_path):
+    with pytest.raises(SettingInvalidError):
+        configuration({"HOME": str(tmp_path), "MNEDGE_DURABILITY": "x"}, None)
+
+
+def test_no_daemon_is_no_fault(tmp_path):
+    config, _ = configuration({"HOME": str(tmp_path)}, None)
+    assert told(daemon_findings(config))["daemon"].status == "absent"
+
+
+def test_a_daemon_tells_where_it_listens(tmp_path):
+    config, _ = configuration({"HOME": str(tmp_path)}, None)
+    config.data_dir.mkdir(parents=True)
+    listeners = Listeners(socket=str(config.socket), http=Address("127.0.0.1", 80))
+    document = own_document(config, listeners, 1.0)
+    Path(config.data_dir / OURS).write_bytes(msgspec.json.encode(document))
+    (config.home / RUNTIME).write_text("{}")
+    silent = told(daemon_findings(config))
+    assert silent["unix socket"].status == "warning"
+    assert silent["REST, console"].found == "http://127.0.0.1:80"
+    assert silent["gRPC"].status == "absent"
+    assert silent["published client"].status == "ok"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(config.socket))
+        listening.listen()
+        assert told(daemon_findings(config))["unix socket"].status == "ok"
