@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 from mnedge.gateway import problems
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.console.faults import answer_http
+from mnedge.gateway.console.pictures import Plans
 from mnedge.gateway.console.routes import routes
 
 
@@ -20,4 +21,5 @@ def application(backend: Backend, api: ASGIApp) -> Starlette:
     )
     made.state.backend = backend
     made.state.api = api
+    made.state.plans = Plans()
     return made

@@ -1,14 +1,16 @@
 """Jobs as pages: the list, one with its graphs, and what it said, wrote and made."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mnedge.gateway.console import api, words
-from mnedge.gateway.console.pictures import pictures
+from mnedge.gateway.console.pictures import Picture, Plans, pictures
 from mnedge.gateway.console.rendering import backend_of, page
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
@@ -20,6 +22,8 @@ MOST_ROWS = 300
 EVENTS_PAGE = 200
 LOGS_PAGE = 500
 PREVIEW_BYTES = 256 << 10
+_drawing = trio.CapacityLimiter(1)
+"""A large graph takes long to lay out; nobody else is to wait for that."""
 _IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "ico")
 _TEXTS = ("json", "jsonl", "txt", "md", "log", "csv", "tsv", "yaml", "yml", "xml", "html", "py")
 
@@ -118,13 +122,15 @@ def last_mark(recent: Sequence[Mapping[str, Any]]) -> str:
     return "0"
 
 
-async def drawn(request: Request, job_id: str, agents: Any, ledger: Any) -> list[Any]:
+async def drawn(request: Request, job_id: str, agents: Any, ledger: Any) -> list[Picture]:
     """Return the graphs of a job; none if its specification is gone."""
     try:
         spec = await jobs.read_spec(backend_of(request).store, job_id)
     except jobs.JobNotFoundError:
         return []
-    return pictures(spec, agents, ledger)
+    plans: Plans = request.app.state.plans
+    work = partial(pictures, spec, agents, ledger, plans=plans, key=job_id)
+    return await trio.to_thread.run_sync(work, limiter=_drawing)
 
 
 def output_of(record: Mapping[str, Any]) -> Any:

@@ -1,15 +1,17 @@
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 from mnedge.bundle.drawing.graph import Box, Graph
-from mnedge.gateway.console.pictures import Standing, picture, pictures
+from mnedge.bundle.drawing.graphs import agents_graph
+from mnedge.gateway.console.pictures import MOST_CARDS, Plans, Standing, drawn, pictures, planned
 from tests.runtime.rig import a_spec, agent, edge, pipeline, two_steps
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def cards(drawn):
+def cards(shown):
     """Return each card's classes and lines by its id."""
-    tree = ET.fromstring(drawn.svg)
+    tree = ET.fromstring(shown.svg)
     return {
         one.get("data-id"): (
             one.get("class").split(),
@@ -43,11 +45,11 @@ def test_each_card_says_how_it_stands_by_sign_word_and_class():
 
 
 def test_a_picture_keeps_its_size_while_the_job_runs():
-    def drawn(status, handled):
+    def size(status, handled):
         stands = [standing(name, status, handled) for name in ("intake", "worker", "sink")]
         return ET.fromstring(pictures(pipeline(), stands)[0].svg).get("viewBox")
 
-    assert drawn("ready", 0) == drawn("restarting", 99_999) == drawn("completed", 7)
+    assert size("ready", 0) == size("restarting", 99_999) == size("completed", 7)
 
 
 def test_steps_show_their_tries_and_those_made_while_it_ran_are_there():
@@ -83,7 +85,27 @@ def test_many_alike_share_a_card_that_tells_the_most_urgent():
 def test_names_that_are_markup_stay_text():
     name = '"><script>alert(1)</script>'
     graph = Graph(name="agents", boxes=[Box(box_id=name, name=name, kind="router")])
-    drawn = picture(graph, {name: Standing(name)})
-    assert "<script" not in drawn.svg
-    assert list(cards(drawn)) == [name]
-    assert "<style" not in drawn.svg
+    shown = drawn(planned(graph, frozenset({name})), {name: Standing(name)})
+    assert "<script" not in shown.svg
+    assert list(cards(shown)) == [name]
+    assert "<style" not in shown.svg
+
+
+def test_what_takes_long_is_done_once_for_each_shape():
+    plans = Plans(most=2)
+    graph = agents_graph(pipeline())
+    known = frozenset({"intake", "worker", "sink"})
+    first = plans.plan("job-1", graph, known)
+    assert plans.plan("job-1", graph, known) is first
+    assert plans.plan("job-1", graph, frozenset()) is not first
+    assert plans.plan("job-2", graph, known) is not first
+    assert plans.plan("job-1", graph, known) is not first, "the oldest was given up"
+
+
+def test_what_nobody_could_read_is_not_drawn():
+    names = [f"a{chr(97 + n % 26)}{n}" for n in range(MOST_CARDS + 1)]
+    chain = [edge(one, other, f"t{one}") for one, other in pairwise(names)]
+    spec = a_spec([agent(name) for name in names], chain, {names[0]: [{}]})
+    (agents,) = pictures(spec)
+    assert agents.svg == ""
+    assert agents.count == MOST_CARDS + 1
