@@ -42,6 +42,7 @@ from mnedge.observe.jobs import JobWatch
 from mnedge.observe.logs import Log
 from mnedge.observe.machine import measure_pools, measure_process
 from mnedge.observe.metrics import Registry
+from mnedge.observe.otel import Exporter, OtlpSender
 from mnedge.observe.traces import Spans
 from mnedge.observe.work import WatchedWork
 from mnedge.part import Part, running
@@ -114,6 +115,13 @@ async def serving(
             node=config.node,
             tell=log.told_by("alerting"),
         )
+        exporter = Exporter(
+            config.trace.otel,
+            spans,
+            registry,
+            sender=lambda: OtlpSender(config.trace.otel, config.node, secrets.resolve),
+            tell=log.told_by("otel"),
+        )
         watch = JobWatch(store, bus, registry, spans)
         operations = Operations(store, current, host, now=now)
         backend = Backend(
@@ -149,7 +157,7 @@ async def serving(
         server = Server(guarded(application(backend), guarding), current, now)
         measure_process(registry, now=now, node=config.node)
         measure_pools(registry, executor.stats)
-        early: Sequence[Part] = (audit, tokens, accounts, models, feed, watch, alerting)
+        early: Sequence[Part] = (audit, tokens, accounts, models, feed, exporter, watch, alerting)
         for part in (*early, host, operations, server):
             await parts.enter_async_context(running(part))
         reloading.follow(_reconfigured(models, alerting, current))

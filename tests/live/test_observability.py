@@ -1,12 +1,15 @@
 """What a real daemon shows of itself: figures, traces through a crash, goals that burn."""
 
+import gzip
 import json
 import os
 import signal
 import socket
+import time
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mnedge.model.tracing import parsed
@@ -191,3 +194,23 @@ def test_logs_are_json_with_the_level_that_was_asked_for(box):
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert lines
     assert all({"ts", "level", "component", "message"} <= line.keys() for line in lines)
+
+
+def test_spans_reach_a_collector_and_one_that_is_away_holds_nobody_up(box):
+    with Receiver() as receiver:
+        node = Node(box, f"trace: {{otel: {{endpoint: '{receiver.url}'}}}}")
+        job_id = id_of(node.submit("true", traceparent=ASKED))
+        until(lambda: node.job(job_id)["status"] == "completed")
+        until(lambda: receiver.posted)
+        content = gzip.decompress(receiver.posted[0].body)
+        request = ExportTraceServiceRequest.FromString(content)
+        spans = [one for scope in request.resource_spans[0].scope_spans for one in scope.spans]
+        assert {one.trace_id.hex() for one in spans} >= {TRACE}
+        assert {"job", "attempt worker"} <= {one.name for one in spans}
+        receiver.answer = lambda posted: 0
+        job_id = id_of(node.submit("true", "more"))
+        until(lambda: node.job(job_id)["status"] == "completed")
+        began = time.monotonic()
+        node.stop()
+        assert time.monotonic() - began < 8
+        assert node.process.returncode == 0
