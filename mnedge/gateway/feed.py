@@ -44,6 +44,8 @@ BATCH_BYTES = 64 << 10
 ENDINGS = frozenset({"job_completed", "job_failed", "job_cancelled"})
 """Events behind which a job's stream ends, but for what stands there already."""
 _BUS_BATCHES = 10_000
+_OVER = 2000
+"""Jobs that are over and remembered."""
 _LAST = 1 << 40
 """Behind all lines that follow an event."""
 
@@ -292,6 +294,8 @@ class Feed(Part):
         self._all = _Readers()
         self._ring: deque[OfJob] = deque()
         self._ring_bytes = 0
+        self._told_of: dict[str, Mark] = {}
+        """Jobs that are over, and how far those who read all were told of them."""
         self._open = 0
         self._somebody = trio.Event()
 
@@ -434,8 +438,13 @@ class Feed(Part):
         if job is None:
             job = self._jobs[job_id] = _Job(job_id, self.places(job_id))
         job.told_all = True
+        told = self._told_of.pop(job_id, START)
+        place, mark = job.places.find(max(Mark(seq - 1, _LAST), told))
         if job.start is None:
-            job.begin(*job.places.find(Mark(seq - 1, _LAST)))
+            job.begin(place, mark)
+        while place < job.end and (more := job.places.read(place, mark)):
+            place, mark = more[-1].end, more[-1].mark  # its own readers were faster
+            self._tell_all(job_id, [told for told in more if told.end <= job.end])
         return job
 
     async def _look_around(self) -> None:
@@ -489,12 +498,17 @@ class Feed(Part):
             return
         if self._jobs.get(job.job_id) is job:
             del self._jobs[job.job_id]
+            if job.told_all:  # its last batch may have been read before the bus told of it
+                self._told_of[job.job_id] = job.mark
+                while len(self._told_of) > _OVER:
+                    self._told_of.pop(next(iter(self._told_of)))
         self._kept_bytes -= job.kept_bytes
         job.kept.clear()
         job.kept_bytes = 0
 
     def _nobody_watches(self) -> None:
         self._ring.clear()
+        self._told_of.clear()
         self._ring_bytes = 0
         for job in list(self._jobs.values()):
             job.told_all = False

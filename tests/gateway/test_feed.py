@@ -238,6 +238,41 @@ async def test_all_jobs_are_told_as_they_come_and_who_comes_back_soon_misses_not
         assert feed._ring_bytes == 0
 
 
+async def test_what_a_reader_of_the_job_took_first_is_told_to_those_who_read_all_too(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, running(a_feed(rig)) as feed:
+        job = await a_job(rig)
+        with feed.everything() as watcher:
+            async with feed.follow("job-1") as reader:
+                job.write(job.line(), job.line(), publish=False)
+                assert len(await reader.batch()) == 2
+                rig.bus.publish(Published("job-1", [Event(1, 0.0, "tick", None, {})]))
+                await trio.sleep(0.01)
+                job.write(job.line())
+                await trio.sleep(0.01)
+            assert [str(told) for told in await watcher.batch()] == [
+                "job-1:1",
+                "job-1:2",
+                "job-1:3",
+            ]
+
+
+async def test_a_batch_that_was_read_before_the_bus_told_of_it_is_told_once(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, running(a_feed(rig)) as feed:
+        job = await a_job(rig)
+        with feed.everything() as watcher:
+            job.write(job.line())
+            await trio.sleep(0.01)
+            job.write(job.line("job_completed"), publish=False)
+            await trio.sleep(feeds.LOOK_S * 2)
+            rig.bus.publish(Published("job-1", [Event(2, 0.0, "job_completed", None, {})]))
+            await trio.sleep(feeds.LOOK_S * 2)
+            assert [str(told) for told in await watcher.batch()] == ["job-1:1", "job-1:2"]
+
+
 async def test_one_who_watches_all_jobs_and_takes_nothing_is_lagged(tmp_path, autojump_clock):
     settings = {"relay": Relay(limits=GatewayLimits(stream_backlog=3))}
     async with a_rig(tmp_path, settings=settings) as rig, running(a_feed(rig)) as feed:

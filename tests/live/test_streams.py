@@ -60,7 +60,7 @@ class Load:
         """Read all jobs' events until every job has told its last."""
         while stream.over < JOBS:
             assert await stream.read(), stream.last
-            if len(stream.ids) > BACKLOG * 4:
+            if len(stream.ids) > BACKLOG * 3.5:
                 self.many_came.set()
         await stream.close()
 
@@ -122,7 +122,8 @@ async def test_readers_lose_nothing_and_those_who_take_nothing_are_told_and_cut(
                     ]
             for stream in load.of_all:
                 seen = Counter(one.partition(":")[0] for one in stream.ids)
-                assert seen == told_of
+                other = {one: (seen[one], told_of[one]) for one in ids if seen[one] != told_of[one]}
+                assert not other
                 assert len(set(stream.ids)) == len(stream.ids)
             for stream in load.slow:
                 assert stream.last == "lagged"

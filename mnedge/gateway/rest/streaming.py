@@ -18,7 +18,7 @@ from mnedge.store.runs.places import Told
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": heartbeat\n\n"
-GRACE_S = 5.0
+GRACE_S = 10.0
 """How long a lagged reader's socket may take for what was sent to it last."""
 STUCK_S = 60.0
 """How long a socket may take nothing at all, however little comes."""
