@@ -186,6 +186,21 @@ class SafeH2(H2Protocol):
                 await self._flush()
                 await buffer.close()
         await super().stream_send(event)
+        if isinstance(event, StreamClosed):
+            await self._end_upload(event.stream_id)
+
+    async def _send_data(self, stream_id: int) -> None:
+        await super()._send_data(stream_id)
+        await self._end_upload(stream_id)
+
+    async def _end_upload(self, stream_id: int) -> None:
+        """Tell a client that still sends a body which was answered already that it may stop."""
+        if stream_id in self.streams or stream_id in self.stream_buffers:
+            return
+        stream = self.connection.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            self._reset(stream_id, h2.errors.ErrorCodes.NO_ERROR)
+            await self._flush()
 
     async def go_away(self) -> None:
         """Say that no further request is taken, and that all taken ones were answered."""

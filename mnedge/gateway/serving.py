@@ -203,8 +203,9 @@ class Served:
         self._wait_until(trio.current_time() + LINGER_S if linger else -inf)
         if isinstance(self._stream, trio.SocketStream):
             with trio.move_on_after(LINGER_S, shield=True):
-                with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._stream.send_eof()
+                async with self._lock:
+                    with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                        await self._stream.send_eof()
         await self._protocol.end()
 
     def _wait_until(self, deadline: float) -> None:

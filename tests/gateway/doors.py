@@ -1,7 +1,6 @@
 """A server on real sockets, with a small application behind the layers."""
 
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from mnedge.config.settings import Config, GatewayLimits, Listen, Relay
+from mnedge.daemon.clock import wall_clock
 from mnedge.gateway.connection import App
 from mnedge.gateway.guard import Guarding, guarded
 from mnedge.gateway.server import Server
@@ -129,6 +129,6 @@ async def open_doors(
             now=lambda: DATE,
             metrics=metrics,
         )
-        server = Server(guarded(told, by), lambda: config, time.time)
+        server = Server(guarded(told, by), lambda: config, wall_clock)
         async with running(tokens), running(audit), running(server):
             yield Doors(server, tokens, audit, metrics)
