@@ -1,6 +1,8 @@
 """What a daemon takes to start, and what it takes while nothing happens."""
 
+import re
 import select
+import socket
 import sys
 import time
 from pathlib import Path
@@ -8,11 +10,19 @@ from statistics import median
 from typing import NamedTuple
 
 import psutil
-from programs import MNEDGE, Running, environment, program
+import trio
+from programs import MNEDGE, Running, config_of, environment, program
 from rows import Row
-from workloads import scratch, spread
+from workloads import scratch, spread, worker_job
+
+from mnedge.daemon.clock import wall_clock
+from mnedge.part import running
+from mnedge.runtime.submission import submit_spec
+from mnedge.store.sqlite import SqliteStore
 
 STARTS = 7
+JOBS = 100
+KILLS = 5
 SETTLE_S = 3.0
 IDLE_S = 12.0
 FLOOR = """
@@ -31,14 +41,15 @@ class Used(NamedTuple):
 
     at: float
     cpu_s: float
-    wakeups: int
+    wakeups: dict[str, int]
+    """By thread: the counts of those that end go with them."""
     written_bytes: int
     said_bytes: int
 
 
 def main() -> list[Row]:
     """Return the figures of both: the daemon, and the smallest program on the same libraries."""
-    starts: dict[str, list[float]] = {"daemon": [], "floor": []}
+    starts: dict[str, list[float]] = {"daemon": [], "floor": [], "answers": []}
     with scratch() as folder:
         environ = environment(folder)
         programs = {
@@ -49,11 +60,18 @@ def main() -> list[Row]:
             for name, arguments in programs.items():
                 with program(arguments, environ) as started:
                     starts[name].append(started.ready_s * 1e3)
+                    if name == "daemon":
+                        _answered(environ, "/api/v1/health")
+                        took_s = time.perf_counter() - started.began
+                        starts["answers"].append(took_s * 1e3)
         with (
             program(programs["daemon"], environ) as daemon,
             program(programs["floor"], environ) as floor,
         ):
-            return [*_starts(starts), *_idle(daemon, floor)]
+            _answered(environ, "/api/v1/health")
+            _answered(environ, "/api/v1/jobs")
+            idle = _idle(daemon, floor)
+    return [*_starts(starts), *idle, *_adoption(median(starts["answers"]) / 1e3)]
 
 
 def _starts(starts: dict[str, list[float]]) -> list[Row]:
@@ -66,8 +84,68 @@ def _starts(starts: dict[str, list[float]]) -> list[Row]:
             budget=400,
             less_is_better=True,
             note=f"min/median/max {spread(starts['daemon'])}; floor: trio and sqlite alone",
+        ),
+        Row(
+            "daemon: start to health answered",
+            median(starts["answers"]),
+            "ms",
+            median(starts["floor"]),
+            budget=400,
+            less_is_better=True,
+            note=f"min/median/max {spread(starts['answers'])}",
+        ),
+    ]
+
+
+def _adoption(floor_s: float) -> list[Row]:
+    """Kill a daemon with a hundred unfinished jobs, and see how soon the next one carries them."""
+    took = []
+    with scratch() as folder:
+        environ = environment(folder)
+        trio.run(_submit, environ)
+        began = time.perf_counter()
+        for number in range(KILLS + 1):
+            with program([*MNEDGE, "daemon"], environ) as owner:
+                figure = "mnedge_jobs_recovered_total" if number else "mnedge_submissions_total"
+                while _figure(environ, figure) < JOBS:
+                    _pass(0.01)
+                if number:
+                    took.append(time.perf_counter() - began)
+                began = time.perf_counter()
+                owner.kill()
+    return [
+        Row(
+            f"kill -9 → {JOBS} unfinished jobs adopted",
+            median(took),
+            "s",
+            floor_s,
+            budget=2.0,
+            less_is_better=True,
+            note=f"min/median/max {spread(took, 2)}; floor: start to health answered without jobs",
         )
     ]
+
+
+async def _submit(environ: dict[str, str]) -> None:
+    config = config_of(environ)
+    async with running(SqliteStore(config.data_dir)) as store:
+        for number in range(JOBS):
+            spec = worker_job([["sleep", "3600"]])
+            await submit_spec(store, config, spec, job_id=f"job-{number}", now=wall_clock)
+
+
+def _figure(environ: dict[str, str], name: str) -> float:
+    match = re.search(rf"^{name} ([0-9.]+)$", _answered(environ, "/metrics"), re.MULTILINE)
+    return float(match[1]) if match else 0.0
+
+
+def _answered(environ: dict[str, str], path: str) -> str:
+    """Return what the daemon answers on its socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(config_of(environ).socket))
+        request = f"GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n"
+        client.sendall(request.encode())
+        return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
 
 def _idle(daemon: Running, floor: Running) -> list[Row]:
@@ -83,7 +161,7 @@ def _idle(daemon: Running, floor: Running) -> list[Row]:
         for early, late, span in zip(before, after, spans, strict=True)
     ]
     wakeups = [
-        (late.wakeups - early.wakeups) / span
+        sum(late.wakeups[one] - early.wakeups.get(one, 0) for one in late.wakeups) / span
         for early, late, span in zip(before, after, spans, strict=True)
     ]
     written = [
@@ -112,12 +190,12 @@ def _used(pid: int) -> Used:
     """Return what all threads of the process have used so far."""
     times = psutil.Process(pid).cpu_times()
     counts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    switches = sum(
-        int(line.split()[1])
+    switches = {
+        status.parent.name: int(line.split()[1])
         for status in Path(f"/proc/{pid}/task").glob("*/status")
         for line in status.read_text().splitlines()
         if line.startswith("voluntary_ctxt_switches")
-    )
+    }
     return Used(
         time.perf_counter(),
         times.user + times.system,
