@@ -20,7 +20,6 @@ from mnedge.gateway.problems import problem_of
 PREFIX = "/api/v1"
 _NO_BYTES = 416
 """There is not one byte where they were asked for."""
-_NO_ROUTE = "http.not_found"
 _PASSED = ("host", "traceparent", "x-request-id", "user-agent")
 _DROPPED = ("app", "endpoint", "path_params", "router", "route", "extensions")
 
@@ -48,19 +47,6 @@ class Refused(Exception):
 async def get(request: Request, path: str, **query: Any) -> Any:
     """Return what `GET /api/v1/<path>` says. Raises: Refused."""
     return await call(request, "GET", path, query=query)
-
-
-async def get_known(request: Request, path: str, **query: Any) -> Any:
-    """Return what `GET /api/v1/<path>` says; None if this node's API has no such route.
-
-    Raises: Refused.
-    """
-    try:
-        return await get(request, path, **query)
-    except Refused as error:
-        if error.refusal.code != _NO_ROUTE:
-            raise
-        return None
 
 
 async def post(request: Request, path: str, body: Any = None, **query: Any) -> Any:

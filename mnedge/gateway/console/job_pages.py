@@ -229,6 +229,8 @@ async def job_logs(request: Request) -> Response:
     )
 
 
+_HOWS = {"runtime": "for certain", "declared": "a message names it", "time": "by its date"}
+"""How it is known who made a file."""
 _LEVELS = {"ERROR": "bad", "CRITICAL": "bad", "WARN": "warn", "WARNING": "warn"}
 
 
@@ -293,8 +295,15 @@ def _readable(content: bytes, ending: str, *, cut: bool) -> str:
 async def job_lineage(request: Request) -> Response:
     """From which inputs, code and attempts the files of a run came."""
     record = (await api.get(request, _path(request), include="summary"))["job"]
-    lineage = await api.get_known(request, _path(request, "lineage"))
-    return await page(request, "job_lineage.html", **_frame(record, "/lineage"), lineage=lineage)
+    lineage = await api.get(request, _path(request, "lineage"))
+    return await page(
+        request,
+        "job_lineage.html",
+        **_frame(record, "/lineage"),
+        lineage=lineage,
+        most=MOST_ROWS,
+        hows=_HOWS,
+    )
 
 
 def _frame(record: Mapping[str, Any], tab: str) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def figure(metrics: Mapping[str, Any], name: str) -> float | None:
 async def resources(request: Request) -> Response:
     """Slots, leases, memory and disk; with a line for what was seen while somebody looked."""
     answer = await api.get(request, "/resources")
-    metrics = await api.get_known(request, "/metrics") or {}
+    metrics = await api.get(request, "/metrics")
     kept: dict[str, Line] = getattr(request.app.state, "lines", {})
     request.app.state.lines = kept
     now = backend_of(request).now()
@@ -212,44 +212,56 @@ async def resources(request: Request) -> Response:
 
 async def goals(request: Request) -> Response:
     """Goals and alerts."""
-    slos = await api.get_known(request, "/slo")
-    alerts = await api.get_known(request, "/alerts")
+    slos = await api.get(request, "/slo")
+    alerts = await api.get(request, "/alerts")
     return await page(
         request,
         "slo.html",
         place="/slo",
-        slos=[_slo(one) for one in (slos or {"data": ()})["data"]],
-        alerts=[_alert(one) for one in (alerts or {"data": ()})["data"]],
+        slos=[goal_row(one) for one in slos["data"]],
+        alerts=[alert_row(one) for one in alerts["data"]],
+        undelivered=alerts.get("undelivered") or (),
+        problems=alerts.get("problems") or (),
     )
 
 
-def _first(found: Mapping[str, Any], *names: str) -> Any:
-    return next((found[name] for name in names if found.get(name) is not None), "")
-
-
-def _slo(found: Mapping[str, Any]) -> dict[str, str]:
-    told = {
-        "target": _first(found, "target", "objective"),
-        "current": _first(found, "current", "value", "sli_value"),
-        "budget": _first(found, "budget_left", "error_budget_remaining", "budget_remaining"),
-        "burn": _first(found, "burn_rate", "burn"),
-    }
+def goal_row(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a goal as the table shows it."""
+    left = found.get("budget_remaining")
+    burning = [
+        f"{words.number(one['long_rate'])} over {one['long']}"
+        for one in found.get("burn") or ()
+        if isinstance(one.get("long_rate"), int | float)
+    ]
+    counts = (found.get("good") or 0, found.get("bad") or 0)
     return {
-        "name": str(found.get("name")),
-        "sli": str(_first(found, "sli", "description")),
-        "status": str(_first(found, "status", "state") or "ok"),
-        **{name: words.number(value) for name, value in told.items()},
+        **{name: found.get(name, "") for name in ("name", "sli", "window", "state")},
+        "target": _share(found.get("target")),
+        "ratio": _share(found.get("ratio")),
+        "counts": ", ".join(words.number(int(one)) for one in counts),
+        "budget": _share(left) if left is not None else "",
+        "budget_share": None if left is None else max(0.0, min(float(left), 1.0)),
+        "burn": "; ".join(burning),
     }
 
 
-def _alert(found: Mapping[str, Any]) -> dict[str, Any]:
-    state = str(_first(found, "state", "status") or "ok")
+def _share(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return str(value or "")
+    return f"{value * 100:.4g} %"
+
+
+def alert_row(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an alert as the table shows it."""
+    instances = [one for one in found.get("instances") or () if isinstance(one, dict)]
+    state = str(found.get("state"))
     return {
-        "name": str(found.get("name")),
-        "state": {"pending": "pending_alert", "inactive": "ok"}.get(state, state),
-        "severity": str(_first(found, "severity")),
-        "since": found.get("since") or found.get("active_at") or found.get("fired_at"),
-        "told": words.one_line(_first(found, "message", "summary", "expr"), 240),
+        **{name: found.get(name) for name in ("name", "expr", "severity", "silenced_until")},
+        "state": {"pending": "about to fire"}.get(state, state),
+        "instances": [
+            words.one_line(one.get("summary") or one.get("labels") or one.get("value") or "", 200)
+            for one in instances[:10]
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from mnedge.errors import NotFoundError
 from mnedge.gateway.console import api
 
 
@@ -40,16 +41,20 @@ async def test_the_api_is_asked_in_the_name_of_whoever_asks_here():
     assert seen["body"] == b'{"x":1}'
 
 
-async def test_a_route_that_is_not_there_is_told_from_a_thing_that_is_not():
+async def test_what_the_api_refuses_or_raises_is_a_refusal():
     async def answering(scope, receive, send):
         del receive
-        code = b"http.not_found" if scope["path"].endswith("/slo") else b"job.not_found"
+        if scope["path"].endswith("/raised"):
+            raise NotFoundError("gone", hint="look elsewhere")
         await send({"type": "http.response.start", "status": 404, "headers": []})
-        await send({"type": "http.response.body", "body": b'{"code": "' + code + b'"}'})
+        await send({"type": "http.response.body", "body": b'{"code": "job.not_found"}'})
 
-    assert await api.get_known(_request(answering), "/slo") is None
-    with pytest.raises(api.Refused):
-        await api.get_known(_request(answering), "/jobs/x")
+    with pytest.raises(api.Refused) as refused:
+        await api.get(_request(answering), "/jobs/x")
+    assert refused.value.refusal.code == "job.not_found"
+    with pytest.raises(api.Refused) as refused:
+        await api.get(_request(answering), "/raised")
+    assert refused.value.refusal.hint == "look elsewhere"
 
 
 def _request(answering):

@@ -1,6 +1,15 @@
 import pytest
 
-from mnedge.gateway.console.node_pages import SAMPLE_S, SAMPLES, Line, drawn, figure, pools_of
+from mnedge.gateway.console.node_pages import (
+    SAMPLE_S,
+    SAMPLES,
+    Line,
+    alert_row,
+    drawn,
+    figure,
+    goal_row,
+    pools_of,
+)
 from mnedge.model.access import Scope
 from tests.gateway.console.consoles import a_browser, words
 from tests.gateway.console.test_job_pages import over
@@ -74,3 +83,29 @@ def test_pools_and_figures_are_read_from_what_the_api_says():
     assert figure({"m": {"samples": [{"value": 2}, {"value": 3.0}]}}, "m") == 5.0
     assert figure({"m": {"samples": []}}, "m") is None
     assert figure({}, "m") is None
+
+
+def test_a_goal_is_told_in_percent_and_in_counts():
+    burn = [{"long": "1h", "long_rate": 2.5}, {"long": "6h", "long_rate": None}]
+    row = goal_row(
+        {
+            "name": "jobs",
+            "target": 0.995,
+            "ratio": 0.9812,
+            "good": 981,
+            "bad": 19,
+            "budget_remaining": -0.4,
+            "burn": burn,
+            "state": "page",
+        }
+    )
+    assert (row["target"], row["ratio"], row["counts"]) == ("99.5 %", "98.12 %", "981, 19")
+    assert (row["budget"], row["budget_share"]) == ("-40 %", 0.0)
+    assert row["burn"] == "2.5 over 1h"
+    assert goal_row({"name": "new"})["budget_share"] is None
+
+
+def test_an_alert_tells_what_it_looks_at():
+    row = alert_row({"name": "a", "state": "pending", "instances": [{"labels": {"pool": "gpu"}}]})
+    assert row["state"] == "about to fire"
+    assert row["instances"] == ['{"pool": "gpu"}']
