@@ -31,6 +31,8 @@ NOUNS = {
         "mnedge.cli.relay:relay",
         "Look at the upstreams of language models, and at what was used of them.",
     ),
+    "slo": ("mnedge.cli.slo:slo", "Look at goals, and how fast their error budgets burn."),
+    "alert": ("mnedge.cli.slo:alert", "Look at alerts, silence them, try how they are sent."),
     "context": ("mnedge.cli.context:context", "Name other nodes, and say which one is asked."),
     "completion": (
         "mnedge.cli.shells:completion",

@@ -49,6 +49,33 @@ def show(asked: Asked, run_id: str) -> None:
     awaited(tell_run, asked, run_id)
 
 
+@run.command("lineage")
+@click.argument("run_id", metavar="[RUN]", default="last", shell_complete=completion.runs)
+@click.option("--artifact", metavar="PATH", help="Only this file of the run folder.")
+@click.option("--up", is_flag=True, help="What it came from (the default).")
+@click.option("--down", is_flag=True, help="What was done after it.")
+@click.option(
+    "--form",
+    type=click.Choice(["mnedge", "openlineage"]),
+    default="mnedge",
+    show_default=True,
+    help="openlineage: one event for programs that read OpenLineage.",
+)
+@click.pass_obj
+def lineage(
+    asked: Asked, run_id: str, artifact: str | None, up: bool, down: bool, form: str
+) -> None:
+    """Say of every file from which inputs, code and launches it came.
+
+    \b
+    Example:
+      mnedge run lineage last --artifact result.json
+    """
+    from mnedge.cli.lineage import tell_lineage
+
+    awaited(tell_lineage, asked, run_id, artifact, up, down, form)
+
+
 for verb in (
     *(job.status, job.watch, job.steps, job.events, job.logs, job.result),
     *(job.cancel, job.pause, job.resume, job.retry),

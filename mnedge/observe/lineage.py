@@ -199,6 +199,7 @@ def _artifact(story: Story, run_dir: Path, path: str) -> dict[str, Any]:
         "content_type": content_type(path),
         "made_by": known,
         "messages": [] if made is None else chain_up(story, made),
+        "led_to": [] if made is None else chain_down(story, made),
     }
 
 
