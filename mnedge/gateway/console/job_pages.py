@@ -90,7 +90,7 @@ async def job(request: Request) -> Response:
     return await page(
         request,
         "job.html",
-        **_frame(record, ""),
+        **_frame(record, "", can_retry=bool(steps) and bool(ledger.get("controlling"))),
         over=record["status"] in {status.value for status in TERMINAL},
         last_mark=last_mark(recent),
         asks=[with_job(one, record["job_id"]) for one in answer.get("human_requests") or []],
@@ -306,8 +306,8 @@ async def job_lineage(request: Request) -> Response:
     )
 
 
-def _frame(record: Mapping[str, Any], tab: str) -> dict[str, Any]:
-    return {"place": "/jobs", "job": record, "tab": tab}
+def _frame(record: Mapping[str, Any], tab: str, *, can_retry: bool = False) -> dict[str, Any]:
+    return {"place": "/jobs", "job": record, "tab": tab, "can_retry": can_retry}
 
 
 def _path(request: Request, *more: str) -> str:

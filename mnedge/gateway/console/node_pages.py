@@ -231,7 +231,7 @@ def goal_row(found: Mapping[str, Any]) -> dict[str, Any]:
     burning = [
         f"{words.number(one['long_rate'])} over {one['long']}"
         for one in found.get("burn") or ()
-        if isinstance(one.get("long_rate"), int | float)
+        if isinstance(one.get("long_rate"), int | float) and one["long_rate"] > 0
     ]
     counts = (found.get("good") or 0, found.get("bad") or 0)
     return {
@@ -239,7 +239,7 @@ def goal_row(found: Mapping[str, Any]) -> dict[str, Any]:
         "target": _share(found.get("target")),
         "ratio": _share(found.get("ratio")),
         "counts": ", ".join(words.number(int(one)) for one in counts),
-        "budget": _share(left) if left is not None else "",
+        "budget": "" if left is None else _share(left) if left > 0 else "spent",
         "budget_share": None if left is None else max(0.0, min(float(left), 1.0)),
         "burn": "; ".join(burning),
     }

@@ -58,7 +58,7 @@ export class Stream {
       return;
     }
     this.failures += 1;
-    if (this.failures > 1 || error) this.state("lost");
+    if (this.failures > 1 || error) this.state("lost", error && error.why);
     const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** Math.min(this.failures, 6));
     this.timer = setTimeout(() => this.open(), wait * (0.75 + Math.random() / 2));
   }
@@ -72,7 +72,11 @@ export class Stream {
       error.gone = true;
       throw error;
     }
-    if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
+    if (!answer.ok || !answer.body) {
+      const error = new Error(`status ${answer.status}`);
+      if (answer.status === 429 || answer.status === 503) error.why = "the node is busy, retrying";
+      throw error;
+    }
     this.state("live");
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
