@@ -3,13 +3,17 @@
 `broken` here means dangerous: somebody may get in who should not.
 """
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from mnedge.cli.show import counted
 from mnedge.cli.verdict import Finding
-from mnedge.config.settings import Config, Listen
+from mnedge.config.settings import Config, Listen, Tls
 from mnedge.config.written import as_duration, as_size
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
@@ -84,8 +88,7 @@ def _group(config: Config, group: str | None) -> Iterator[Finding]:
 
 def tcp_findings(config: Config) -> Iterator[Finding]:
     """Look at each TCP listener."""
-    listen = config.relay.listen
-    named = [(name, text) for name, text in (("http", listen.http), ("grpc", listen.grpc)) if text]
+    listen, named = listening(config)
     if not named:
         yield _ok("tcp", "listeners", "none: nothing can be reached over the network")
     for name, text in named:
@@ -107,6 +110,30 @@ def tcp_findings(config: Config) -> Iterator[Finding]:
         if proxy in ("0.0.0.0/0", "::/0"):
             found = "everybody may say whose request it is"
             yield _danger("tcp", "trusted proxies", found, "name the proxy's own address")
+
+
+def listening(config: Config) -> tuple[Listen, list[tuple[str, str]]]:
+    """Return what is listened on: by the daemon that runs, else by one that would start now.
+
+    A daemon may have been started with other flags than its configuration says.
+    """
+    listen = config.relay.listen
+    named = {"http": listen.http, "grpc": listen.grpc}
+    if answers(config.socket):
+        try:
+            told = json.loads((config.data_dir / "endpoints.json").read_bytes())
+            named = {name: _place(told.get(name)) for name in named}
+            if told.get("tls") and listen.tls is None:
+                listen = replace(listen, tls=Tls())
+            if not told.get("tls"):
+                listen = replace(listen, tls=None)
+        except (OSError, ValueError, AttributeError):
+            pass  # then what the configuration says is the best that is known
+    return listen, [(name, text) for name, text in named.items() if text]
+
+
+def _place(url: str | None) -> str | None:
+    return None if url is None else url.rpartition("/")[2]
 
 
 def _listener(one: Endpoint, listen: Listen) -> Finding:
@@ -245,7 +272,7 @@ def audit_findings(config: Config) -> Iterator[Finding]:
         return
     verdict = verified(folder)
     if verdict.good:
-        yield _ok("audit", "record", f"{verdict.records} records, as they were written")
+        yield _ok("audit", "record", f"{counted(verdict.records, 'record')}, as they were written")
     else:
         found = f"record {verdict.broken_seq}: {verdict.why}"
         yield _danger("audit", "record", found, "compare it with your last export")
