@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,8 +87,10 @@ class Node:
         self._ended(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it as systemd would."""
+        """End it as systemd would; what the client left about its runs in /tmp goes too."""
         self._ended(signal.SIGTERM)
+        for run in self.config.runs_root.iterdir():
+            shutil.rmtree(f"/tmp/mn_{run.name}", ignore_errors=True)
 
     def _ended(self, number: signal.Signals) -> None:
         process = self._process
