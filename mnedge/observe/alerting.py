@@ -528,7 +528,9 @@ def _within(threshold_s: float, registry: Registry) -> Counts:
 
 
 def span_text(seconds: float) -> str:
-    """Return a duration as people write it: 5m, 1h, 3d."""
+    """Return a duration as people write it: 5m, 1h, 5h36m, 3d."""
+    if seconds > 3600 and seconds % 60 == 0 and seconds % 3600 and seconds < DAY_S:
+        return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60)}m"
     for unit, size_s in (("d", DAY_S), ("h", 3600.0), ("m", 60.0)):
         if seconds >= size_s and seconds % size_s == 0:
             return f"{seconds / size_s:g}{unit}"

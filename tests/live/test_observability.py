@@ -175,7 +175,7 @@ def test_a_goal_burns_and_is_paged_once_and_resolved_once(box):
         until(lambda: "resolved" in told(), within_s=60)
         assert told() == ["firing", "resolved"]
         assert all("x-mnedge-signature" in posted.headers for posted in receiver.posted)
-        sent = node.post("/api/v1/alerts/neuron-job-success-rate/test").json()["data"]
+        sent = box.json("alert", "test", "neuron-job-success-rate")
         assert [one["sent"] for one in sent] == [True, True]
         written = box.home / "mnedge" / "skills" / "alerts.jsonl"
         kinds = [json.loads(line)["kind"] for line in written.read_text().splitlines()]
@@ -184,6 +184,37 @@ def test_a_goal_burns_and_is_paged_once_and_resolved_once(box):
         figures = node.figures()
         labels = (("channel", "pager"), ("result", "sent"))
         assert figures[("mnedge_alert_deliveries_total", labels)] == len(receiver.posted) - 1
+        node.stop()
+
+
+@pytest.mark.drives("mnedge slo list")
+@pytest.mark.drives("mnedge slo show")
+@pytest.mark.drives("mnedge alert list")
+@pytest.mark.drives("mnedge alert silence")
+@pytest.mark.drives("mnedge alert test")
+def test_a_person_sees_goals_and_alerts_and_silences_them(box):
+    name = "neuron-job-success-rate"
+    with Receiver() as receiver:
+        box.environ["PAGER_SECRET"] = "of the pager"
+        receiver.answer = lambda posted: 500
+        node = Node(box, CONFIG.format(url=receiver.url))
+        silenced = box.json("alert", "silence", name, "--for", "2h", "--reason", "works")
+        assert silenced["until"] > 1_700_000_000
+        for number in range(4):
+            node.submit("exit 3", f"bad{number}")
+        until(lambda: node.get("/api/v1/slo").json()["data"][0]["bad"] == 4)
+        assert name in box.call("slo", "list").stdout
+        assert "burning" in box.call("slo", "show", name).stdout
+        assert "silent until" in box.call("alert", "list").stdout
+        assert receiver.posted == []
+        box.call("alert", "silence", name, "--for", "0")
+        until(lambda: receiver.posted)
+        assert "was not sent to pager yet" in box.call("alert", "list").stderr + (
+            box.call("alert", "list").stdout
+        )
+        said = box.call("alert", "test", name, code=1)
+        assert "500" in said.stderr
+        assert node.get("/api/v1/alerts").json()["data"][0]["silenced_until"] is None
         node.stop()
 
 

@@ -246,6 +246,6 @@ async def test_what_makes_no_sense_is_told_and_the_rest_goes_on(store, autojump_
 
 
 def test_durations_are_written_as_people_do():
-    assert [span_text(s) for s in (60, 300, 3600, 86400 * 3, 90, 0.5)] == [
-        "1m", "5m", "1h", "3d", "90s", "0.5s",
+    assert [span_text(s) for s in (60, 300, 3600, 86400 * 3, 90, 0.5, 20160)] == [
+        "1m", "5m", "1h", "3d", "90s", "0.5s", "5h36m",
     ]  # fmt: skip
