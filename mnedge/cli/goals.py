@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mnedge.cli.desk import desk
+from mnedge.cli.models import DaemonNeededError
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, clock, columns, fields, moment
 from mnedge.cli.verbs import Asked, near
@@ -29,12 +30,6 @@ class GoalNotFoundError(NotFoundError):
     """No goal is called so."""
 
     code = "slo.not_found"
-
-
-class WatchNeededError(UnavailableError):
-    """Goals and alerts are looked at by a daemon only, and none runs here."""
-
-    code = "daemon.needed"
 
 
 class AlertUnsentError(UnavailableError):
@@ -215,12 +210,12 @@ def _share(value: float | None) -> str:
 async def _line(asked: Asked) -> AsyncIterator["Link"]:
     """Have a line to the daemon.
 
-    Raises: WatchNeededError.
+    Raises: DaemonNeededError.
     """
     async with desk(asked) as there:
         link = getattr(there, "link", None)
         if link is None:
-            raise WatchNeededError(
+            raise DaemonNeededError(
                 "no daemon runs here, and only a daemon watches goals and alerts",
                 hint="start one with `mnedge daemon`, or name another node with --host",
             )

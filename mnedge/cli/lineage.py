@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from mnedge.cli.desk import desk
+from mnedge.cli.desk import ArtifactUnknownError, desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, size
 from mnedge.cli.verbs import Asked, near
-from mnedge.errors import NotFoundError, UnavailableError
+from mnedge.errors import UnavailableError
 
 _HOW = {
     "declared": "its message names it",
@@ -17,12 +17,6 @@ _HOW = {
     "runtime": "written by mnedge",
     "unknown": "unknown",
 }
-
-
-class ArtifactNotInRunError(NotFoundError):
-    """The run has no file of this path."""
-
-    code = "artifact.not_found"
 
 
 async def tell_lineage(
@@ -34,7 +28,7 @@ async def tell_lineage(
         paths = [one["path"] for one in found["artifacts"]]
         if artifact not in paths:
             meant = near(artifact, paths) or paths[:5]
-            raise ArtifactNotInRunError(
+            raise ArtifactUnknownError(
                 f"run {found['run_id']} has no file {artifact!r}",
                 hint=f"there is {', '.join(meant)}",
             )
