@@ -15,7 +15,7 @@ from mnedge.config.settings import Config
 from mnedge.config.written import seconds
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
-from mnedge.errors import MnedgeError
+from mnedge.errors import UnavailableError
 from mnedge.gateway.unix_socket import address_of, answers
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.audit_file import AuditRecord, as_text, files_of, records_in, verified
@@ -26,7 +26,7 @@ from mnedge.part import running
 _STYLES = {"allow": "green", "deny": "bold red", "error": "yellow"}
 
 
-class RefusedByDaemonError(MnedgeError):
+class RefusedByDaemonError(UnavailableError):
     """The daemon answered that it does not do this; the message says why."""
 
     code = "daemon.refused"

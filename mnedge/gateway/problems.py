@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mnedge.errors import MnedgeError
+from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.gateway.connection import App, Message, Receive, Scope, Send, header, is_grpc
 from mnedge.model.failure import bounded, failure_envelope
 
@@ -138,10 +138,11 @@ class Problems:
         return reference
 
 
-class UnforeseenError(MnedgeError):
+class UnforeseenError(UnavailableError):
     """Something broke that nobody foresaw; the reference leads to the details in the log."""
 
     code = "internal.unforeseen"
+    http_status = 500
 
 
 class BrokenAnswerError(Exception):

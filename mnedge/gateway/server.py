@@ -132,7 +132,7 @@ class Server(Part):
         wanted = endpoints(listen)
         context = self._tls(config) if wanted else None
         made = listening(config.socket, listen.socket_group)
-        path = str(config.socket)
+        path, inode = str(config.socket), config.socket.lstat().st_ino
         doors = [
             _Door(Bound(listener="unix", address=path, url=f"unix:{path}"), _listener(made), None)
         ]
@@ -152,6 +152,7 @@ class Server(Part):
         except BaseException:
             for door in doors:
                 door.listener.socket.close()
+            remove(config.socket, inode)
             raise
         return doors
 

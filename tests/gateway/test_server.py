@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from mnedge.config.settings import Listen, Tls
+from mnedge.gateway.endpoints import ListenFailedError
 from mnedge.gateway.unix_socket import SocketTakenError
 from mnedge.model.access import Scope
 from tests.gateway.doors import open_doors
@@ -96,6 +97,15 @@ async def test_a_second_server_does_not_take_the_socket(tmp_path):
             async with open_doors(tmp_path):
                 pytest.fail("inside")
         assert (tmp_path / "mnedge.sock").exists()
+
+
+async def test_a_door_that_cannot_open_leaves_nothing_behind(tmp_path):
+    async with open_doors(tmp_path / "one") as doors:
+        taken = Listen(http=f"127.0.0.1:{doors.port}")
+        with pytest.RaisesGroup(ListenFailedError, flatten_subgroups=True):
+            async with open_doors(tmp_path / "two", listen=taken):
+                pytest.fail("inside")
+    assert not (tmp_path / "two" / "mnedge.sock").exists()
 
 
 async def test_a_request_is_awaited_so_long_and_no_longer(tmp_path):
