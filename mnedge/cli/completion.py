@@ -14,7 +14,7 @@ from mnedge.cli.verbs import Asked
 from mnedge.errors import MnedgeError
 
 MOST = 50
-PATIENCE_S = 1.5
+PATIENCE_S = 3.0
 SHELLS = ("bash", "zsh", "fish")
 
 

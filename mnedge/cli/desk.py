@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol
 from mnedge.cli.verbs import Asked
 from mnedge.config.read import read_config
 from mnedge.config.settings import Config
-from mnedge.errors import UsageError
+from mnedge.errors import NotFoundError, UsageError
+from mnedge.model.artifacts import find_artifact
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import JobStatus, Verb
 from mnedge.runtime.definitions import Definition
@@ -28,6 +29,12 @@ class LocalOnlyError(UsageError):
     """The verb works on this machine only, and --host names another one."""
 
     code = "option.host_unfit"
+
+
+class ArtifactUnknownError(NotFoundError):
+    """The run left no such file."""
+
+    code = "artifact.unknown"
 
 
 class Look(NamedTuple):
@@ -178,6 +185,20 @@ class Desk(Protocol):
 
     async def resources(self) -> dict[str, Any]:
         """Return what the machine has, and how full its pools are."""
+
+
+def chosen_file(job_id: str, wanted: str, known: Sequence[str]) -> str:
+    """Return the path of the file that is meant, of those that a job left.
+
+    Raises: ArtifactUnknownError.
+    """
+    named = wanted if wanted in known else find_artifact(wanted, known)
+    if named is None:
+        raise ArtifactUnknownError(
+            f"job {job_id} left no file {wanted!r}",
+            hint=f"mnedge job artifacts {job_id} lists them",
+        )
+    return named
 
 
 def config_of(asked: Asked) -> Config:

@@ -9,12 +9,10 @@ from typing import Any
 
 import trio
 
-from mnedge.cli.desk import Answered, Desk, Disposed, Look, Made, Steered, Stream, Take
+from mnedge.cli.desk import Answered, Desk, Disposed, Look, Made, Steered, Stream, Take, chosen_file
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
-from mnedge.errors import NotFoundError
-from mnedge.model.artifacts import find_artifact
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.runtime import answers, jobs
@@ -29,12 +27,6 @@ from mnedge.store.sqlite import SqliteStore
 
 LOOK_S = 0.25
 PIECE_BYTES = 1 << 18
-
-
-class ArtifactUnknownError(NotFoundError):
-    """The run left no such file."""
-
-    code = "artifact.unknown"
 
 
 def who() -> str:
@@ -68,8 +60,8 @@ class _Stream:
         """Return what is there and was not told yet, in the order of time."""
         if self._written is None:
             return list(self._followed.look())
-        found = [written.record() for written in await self._written.look()]
-        found += self._followed.look()
+        found = list(self._followed.look())
+        found += [written.record() for written in await self._written.look()]
         found.sort(key=lambda record: str(record.get("ts") or ""))
         return found
 
@@ -244,13 +236,7 @@ class Embedded:
         """Hand over a file of the run folder. Raises: ArtifactUnknownError."""
         record = await jobs.find_job(self.store, job_id)
         folder = Path(record.run_folder)
-        known = artifact_paths(folder)
-        named = path if path in known else find_artifact(path, known)
-        if named is None:
-            raise ArtifactUnknownError(
-                f"job {record.job_id} left no file {path!r}",
-                hint=f"mnedge job artifacts {record.job_id} lists them",
-            )
+        named = chosen_file(record.job_id, path, artifact_paths(folder))
         with open(folder / named, "rb") as file:
             while piece := file.read(PIECE_BYTES):
                 write(piece)

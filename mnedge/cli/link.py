@@ -1,6 +1,7 @@
 """The line to a daemon: requests, what its refusals mean, streams that survive its restarts."""
 
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
@@ -38,6 +39,10 @@ _FAMILIES: dict[int, type[MnedgeError]] = {
     409: ConflictError,
     503: UnavailableError,
 }
+
+
+# Who leaves in the middle of a stream leaves generators inside httpx that nobody outside can close.
+warnings.filterwarnings("ignore", r"Async generator 'http(x|core)\.", ResourceWarning)
 
 
 class DaemonAwayError(UnavailableError):
@@ -146,6 +151,7 @@ class Link:
         headers = {"accept": "text/event-stream", "last-event-id": mark}
         timeout = httpx.Timeout(CONNECT_S, read=SILENT_S)
         parser = Parser(mark)
+        over = False
         try:
             async with self.client.stream(
                 "GET", BASE + path, params=_kept(params), headers=headers, timeout=timeout
@@ -163,14 +169,13 @@ class Link:
                     if whole:
                         take(whole)
                         mark = whole[-1].mark
-                    if any(one.event == "end" for one in frames):
-                        return mark, True
+                    over = over or any(one.event == "end" for one in frames)
         except httpx.TransportError as error:
             error.mark = mark  # type: ignore[attr-defined]
             raise
-        if parser.mark == "":
-            await trio.sleep(AGAIN_S)
-        return mark, False
+        if not over:
+            await trio.sleep(AGAIN_S)  # it was cut, or its reader was too slow
+        return mark, over
 
     async def _asked(self, method: str, path: str, **more: Any) -> Any:
         try:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import msgspec
 import trio
 
 from mnedge.cli import contexts
-from mnedge.cli.desk import Answered, Desk, Disposed, Look, Made, Steered, Stream, Take
+from mnedge.cli.desk import Answered, Desk, Disposed, Look, Made, Steered, Stream, Take, chosen_file
 from mnedge.cli.link import DaemonStrangeError, Link, over_socket, over_tcp
 from mnedge.cli.sse import Frame
 from mnedge.config.settings import Config
@@ -64,13 +65,14 @@ class _Stream:
         self._job_id = job_id
         self._path = f"/jobs/{quote(job_id)}/{name}"
         self._mark = after
+        self._record = partial(_event, job_id) if name == "events" else _log
 
     async def look(self) -> list[Record]:
         """Return what is there and was not told yet."""
         found: list[Record] = []
         while True:
             page = await self._link.get(self._path, after=self._mark, limit=PAGE)
-            found += [_record(msgspec.json.encode(one), self._job_id) for one in page["data"]]
+            found += [self._record(msgspec.json.encode(one)) for one in page["data"]]
             self._mark = str(page.get("next") or self._mark)
             if len(page["data"]) < PAGE:
                 return found
@@ -80,13 +82,20 @@ class _Stream:
 
         def taken(frames: list[Frame]) -> None:
             self._mark = frames[-1].mark
-            take([_record(frame.data, self._job_id) for frame in frames])
+            take([self._record(frame.data) for frame in frames])
 
         await self._link.stream(f"{self._path}/stream", self._mark, taken)
 
 
-def _record(line: bytes, job_id: str) -> Record:
+def _event(job_id: str, line: bytes) -> Record:
+    """Return an event with what every reader of a run folder adds."""
     return record_of(line, job_id)
+
+
+def _log(line: bytes) -> Record:
+    """Return a log record: the daemon has added that already."""
+    found: Record = msgspec.json.decode(line)
+    return found
 
 
 class Remote:
@@ -238,7 +247,9 @@ class Remote:
 
     async def fetch(self, job_id: str, path: str, write: Callable[[bytes], object]) -> None:
         """Hand over a file that a job left."""
-        await self.link.download(f"{_job(job_id)}/artifacts/{quote(path)}", write)
+        found_id, files = await self.artifacts(job_id)
+        named = chosen_file(found_id, path, [str(one["path"]) for one in files])
+        await self.link.download(f"{_job(found_id)}/artifacts/{quote(named)}", write)
 
     async def definitions(self, include_archived: bool) -> list[Definition]:
         """Return what can be started again."""

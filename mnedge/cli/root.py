@@ -31,7 +31,10 @@ NOUNS = {
         "mnedge.cli.relay:relay",
         "Look at the upstreams of language models, and at what was used of them.",
     ),
-    "slo": ("mnedge.cli.slo:slo", "Look at goals, and how fast their error budgets burn."),
+    "slo": (
+        "mnedge.cli.slo:slo",
+        "Look at goals: what share goes well, and how fast the error budget burns.",
+    ),
     "alert": ("mnedge.cli.slo:alert", "Look at alerts, silence them, try how they are sent."),
     "context": ("mnedge.cli.context:context", "Name other nodes, and say which one is asked."),
     "completion": (
