@@ -61,7 +61,8 @@ def test_a_run_is_shown_with_figures_artifact_and_files(tmp_path):
     run = json.loads((folder / "run.json").read_text())
     summary = {"event_count": 7, "error_count": 1}
     artifact = {"schema_version": "x", "evidence": {"n": 1}, "type": "report", "next_steps": []}
-    told = [line.plain for line in lines(run | {"run_dir": str(folder)}, summary, artifact, files_in(folder))]
+    run["run_dir"] = str(folder)
+    told = [line.plain for line in lines(run, summary, artifact, files_in(folder))]
     assert told[0] == "r  completed"
     assert "  recorded   7 events, 1 error" in told
     assert '  {"type": "report", "evidence": {"n": 1}}' in told
