@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from msgspec import Meta, field
+from msgspec.structs import asdict
 from starlette.responses import Response
 
 from mnedge.errors import ConflictError
@@ -66,7 +67,7 @@ async def listed(call: Call[ListQuery, None]) -> Response:
     """Return definitions, the one that changed last first."""
     every = await call.backend.definitions.every(include_archived=call.query.include_archived)
     found, following = page_of(every, call.query, _place, tuple[float, str])
-    return json_reply(shapes.DefinitionsPage(data=found, next=following))
+    return json_reply({"data": [asdict(one) for one in found], "next": following})
 
 
 def _place(one: Definition) -> tuple[float, str]:
@@ -112,7 +113,7 @@ async def delete(call: Call[DeleteQuery, None]) -> Response:
     """Forget a definition; its runs stay, as history."""
     await _refuse_unless_seen(call)
     gone = await call.backend.definitions.delete(_id(call), confirmed=call.query.confirmed)
-    return json_reply(gone)
+    return json_reply(asdict(gone))
 
 
 async def archive(call: Call[Query, None]) -> Response:
@@ -167,7 +168,7 @@ def _id(call: Call[Any, Any]) -> str:
 
 
 def _reply(one: Definition, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return json_reply(one, status, {"etag": _tag(one), **(headers or {})})
+    return json_reply(asdict(one), status, {"etag": _tag(one), **(headers or {})})
 
 
 def _tag(one: Definition) -> str:
