@@ -6,6 +6,7 @@ Apart from `app`, because a node inside another program loads none of this.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from random import SystemRandom
 
 from msgspec import Struct
@@ -40,7 +41,12 @@ from mnedge.observe.alerting import Alerting
 from mnedge.observe.channels import SkillChannels
 from mnedge.observe.jobs import JobWatch
 from mnedge.observe.logs import Log
-from mnedge.observe.machine import measure_pools, measure_process
+from mnedge.observe.machine import (
+    measure_pools,
+    measure_process,
+    measure_store,
+    measure_streams,
+)
 from mnedge.observe.metrics import Registry
 from mnedge.observe.otel import Exporter, OtlpSender
 from mnedge.observe.traces import Spans
@@ -48,6 +54,7 @@ from mnedge.observe.work import WatchedWork
 from mnedge.part import Part, running
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
+from mnedge.store.schema import database_path
 from mnedge.store.sqlite import SqliteStore
 
 
@@ -157,6 +164,8 @@ async def serving(
         server = Server(guarded(application(backend), guarding), current, now)
         measure_process(registry, now=now, node=config.node)
         measure_pools(registry, executor.stats)
+        measure_store(registry, store.conditions, Path(database_path(str(config.data_dir))))
+        measure_streams(registry, lambda: feed.open_streams)
         early: Sequence[Part] = (audit, tokens, accounts, models, feed, exporter, watch, alerting)
         for part in (*early, host, operations, server):
             await parts.enter_async_context(running(part))

@@ -3,11 +3,13 @@
 import os
 import resource
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from mnedge import __version__
 from mnedge.observe.metrics import Registry
 from mnedge.ports import Clock
+from mnedge.store.condition import Conditions
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -62,6 +64,30 @@ def measure_pools(registry: Registry, pools: Callable[[], Mapping[str, Pool]]) -
     registry.gauge("mnedge_pool_slots", "Slots of execution pools.", ["pool", "state"]).asked(slots)
     registry.gauge("cortex_queue_depth", "Requests that wait for slots.", ["pool"]).asked(
         lambda: {(name,): float(pool.queued) for name, pool in pools().items()}
+    )
+
+
+def measure_store(registry: Registry, conditions: Conditions, database: Path) -> None:
+    """Have the store measured: what is wrong with its disk, and how large its files are."""
+    registry.gauge(
+        "mnedge_store_condition", "1 for the state of the store's disk.", ["condition"]
+    ).asked(lambda: {(conditions.current.name,): 1.0})
+    registry.gauge("mnedge_store_bytes", "Size of the database's files.", ["file"]).asked(
+        lambda: {
+            (kind,): float(file.stat().st_size)
+            for kind, file in (
+                ("database", database),
+                ("log", database.with_name(f"{database.name}-wal")),
+            )
+            if file.exists()
+        }
+    )
+
+
+def measure_streams(registry: Registry, readers: Callable[[], int]) -> None:
+    """Have the gateway's open event streams counted."""
+    registry.gauge("mnedge_streams_open", "Event streams that are open.").asked(
+        lambda: {(): float(readers())}
     )
 
 

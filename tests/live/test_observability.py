@@ -118,6 +118,9 @@ def test_a_trace_goes_through_the_job_into_the_worker_and_is_told(box):
     ] == 1  # fmt: skip
     route = (("method", "POST"), ("route", "/api/v1/jobs"), ("status", "201"))
     assert figures[("http_requests_total", route)] == 1
+    assert figures[("mnedge_store_condition", (("condition", "ok"),))] == 1
+    assert figures[("mnedge_store_bytes", (("file", "database"),))] > 0
+    assert figures[("mnedge_streams_open", ())] == 0
     assert figures[("process_resident_memory_bytes", ())] > 1 << 20
     node.stop()
 

@@ -5,11 +5,26 @@ from mnedge.config.settings import Alert, Notify, Slo, Trace
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.observe.alerting import Alerting, AlertUnknownError, span_text
 from mnedge.observe.channels import SkillChannels
-from mnedge.observe.instruments import HttpFigures
 from mnedge.observe.metrics import Registry
 from mnedge.part import running
 from mnedge.store.memory import MemoryStore
 from tests.runtime.rig import now
+
+
+class Http:
+    """What the gateway counts."""
+
+    def __init__(self, registry):
+        self.requests = registry.counter(
+            "http_requests_total", "Requests.", ["method", "route", "status"]
+        )
+        self.seconds = registry.histogram(
+            "http_request_duration_seconds", "Time.", labels=["route"]
+        )
+
+    def answered(self, method, route, status, took_s):
+        self.requests.add(1, method, route, status)
+        self.seconds.observe(took_s, route)
 
 
 class Pager:
@@ -45,7 +60,7 @@ class Node:
 
     def open(self):
         self.registry = Registry()
-        self.http = HttpFigures(self.registry)
+        self.http = Http(self.registry)
         channels = SkillChannels({"pager": self.pager}, lambda: self.trace.notify, lambda r: "")
         return running(
             Alerting(

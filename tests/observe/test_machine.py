@@ -1,6 +1,7 @@
 from mnedge.execution.pools import PoolStats
-from mnedge.observe.machine import measure_pools, measure_process
+from mnedge.observe.machine import measure_pools, measure_process, measure_store, measure_streams
 from mnedge.observe.metrics import Registry
+from mnedge.store.condition import Conditions
 
 
 def values(registry):
@@ -27,3 +28,20 @@ def test_pools_are_told_by_state():
     assert found[("mnedge_pool_slots", ("default", "in_use"))] == 3
     assert found[("mnedge_pool_slots", ("default", "free"))] == 1
     assert found[("cortex_queue_depth", ("default",))] == 2
+
+
+def test_the_store_tells_its_condition_and_its_size(tmp_path):
+    registry, conditions = Registry(), Conditions(lambda: 0.0)
+    database = tmp_path / "store.db"
+    database.write_bytes(b"x" * 100)
+    measure_store(registry, conditions, database)
+    found = values(registry)
+    assert found[("mnedge_store_condition", ("ok",))] == 1
+    assert found[("mnedge_store_bytes", ("database",))] == 100
+    assert ("mnedge_store_bytes", ("log",)) not in found
+
+
+def test_streams_are_counted():
+    registry = Registry()
+    measure_streams(registry, lambda: 3)
+    assert values(registry)[("mnedge_streams_open", ())] == 3
