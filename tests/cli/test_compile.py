@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 
+@pytest.mark.drives("mnedge blueprint compile")
 def test_a_bundled_blueprint_is_drawn_by_name(mnedge):
     told = mnedge("blueprint", "compile", "prime_range_scan").out
     assert told.startswith("prime_range_scan_v1  generation A, batch, 103 agents, 201 edges\n")

@@ -57,6 +57,7 @@ def lives(pid: int) -> bool:
 # ---- running ----
 
 
+@pytest.mark.drives("mnedge blueprint run")
 def test_a_bundled_blueprint_runs_by_name(box):
     done = box.call("blueprint", "run", "message_routing_trace")
     lines = done.stdout.splitlines()
@@ -117,6 +118,8 @@ def test_verbose_tells_every_event(box):
     assert "agent_message_received reviewer" in done.stdout
 
 
+@pytest.mark.drives("mnedge job status")
+@pytest.mark.drives("mnedge job logs")
 def test_a_failed_run_says_why_and_exits_with_one(box):
     folder = box.bundle("echo half; echo the disk is on fire >&2; exit 3")
     done = box.call("blueprint", "run", "--folder", str(folder), code=1)
@@ -159,6 +162,7 @@ def test_what_only_a_run_cares_about_is_refused_too(box):
     assert box.json("job", "list") == []
 
 
+@pytest.mark.drives("mnedge blueprint validate")
 def test_validate_lists_every_problem_and_exits_with_one(box):
     folder = box.bundle("true")
     assert "is valid." in box.call("blueprint", "validate", str(folder)).stdout
@@ -180,6 +184,7 @@ def test_validate_lists_every_problem_and_exits_with_one(box):
     assert "no blueprint is called" in box.call("blueprint", "validate", "nowhere", code=2).stderr
 
 
+@pytest.mark.drives("mnedge blueprint list")
 def test_the_bundled_blueprints_are_listed(box):
     listed = box.json("blueprint", "list")
     assert "message_routing_trace" in {entry["blueprint_id"] for entry in listed}
@@ -189,6 +194,9 @@ def test_the_bundled_blueprints_are_listed(box):
 # ---- steering ----
 
 
+@pytest.mark.drives("mnedge job pause")
+@pytest.mark.drives("mnedge job resume")
+@pytest.mark.drives("mnedge job cancel")
 def test_a_second_process_pauses_resumes_and_cancels(box, waiting):
     run = box.start("blueprint", "run", "--folder", str(waiting))
     until(lambda: began(box))
@@ -261,6 +269,7 @@ def test_a_shutdown_leaves_the_job_to_be_recovered(box, waiting, gate):
     assert "nothing to recover" in box.call("job", "recover", "last", code=1).stderr
 
 
+@pytest.mark.drives("mnedge job recover")
 def test_a_killed_run_is_found_shown_and_recovered(box, waiting, gate):
     run = box.start("blueprint", "run", "--folder", str(waiting))
     until(lambda: began(box))
@@ -286,6 +295,7 @@ def test_a_job_that_nobody_owns_is_cancelled_at_once(box, waiting):
     until(lambda: not any(map(lives, began(box))))
 
 
+@pytest.mark.drives("mnedge daemon")
 def test_a_daemon_takes_up_what_was_only_submitted(box, waiting, gate):
     done = box.call("blueprint", "run", "--folder", str(waiting), "--detach")
     assert "Job submitted successfully" in done.stdout
@@ -313,19 +323,20 @@ def test_a_service_that_is_only_submitted_is_not_said_to_end_by_a_key(box):
 # ---- looking ----
 
 
-def test_a_run_beside_a_daemon_is_carried_by_who_asked_for_it(box):
+def test_a_run_beside_a_daemon_is_given_to_it(box):
     daemon = box.start("daemon")
     assert "ready" in daemon.stderr.readline()
     for _ in range(3):
         assert box.json("blueprint", "run", "message_routing_trace")["job"]["status"] == "completed"
+    assert "runs in" in box.call("blueprint", "run", "message_routing_trace").stdout
     assert daemon.poll() is None
 
 
 def test_a_daemon_goes_on_with_what_a_killed_run_left(box, waiting, gate):
-    daemon = box.start("daemon")
-    assert "ready" in daemon.stderr.readline()
     run = box.start("blueprint", "run", "--folder", str(waiting))
     until(lambda: began(box))
+    daemon = box.start("daemon")
+    assert "ready" in daemon.stderr.readline()
     run.kill()
     run.wait()
     until(lambda: len(began(box)) == 2)
@@ -335,6 +346,7 @@ def test_a_daemon_goes_on_with_what_a_killed_run_left(box, waiting, gate):
     assert daemon.poll() is None
 
 
+@pytest.mark.drives("mnedge job events")
 def test_events_are_followed_from_another_process_until_the_end(box, waiting, gate):
     run = box.start("blueprint", "run", "--folder", str(waiting), "-q")
     until(lambda: began(box))
@@ -349,6 +361,11 @@ def test_events_are_followed_from_another_process_until_the_end(box, waiting, ga
     run.communicate(timeout=WITHIN_S)
 
 
+@pytest.mark.drives("mnedge job list")
+@pytest.mark.drives("mnedge job show")
+@pytest.mark.drives("mnedge job result")
+@pytest.mark.drives("mnedge run list")
+@pytest.mark.drives("mnedge run show")
 def test_a_finished_job_can_be_looked_at_from_all_sides(box):
     box.call("blueprint", "run", "message_routing_trace", "-q")
     (folder,) = box.runs()
@@ -393,6 +410,7 @@ def test_doctor_exits_with_one_if_the_data_directory_is_none(box):
     assert "broken" in told
 
 
+@pytest.mark.drives("mnedge docs")
 def test_the_manual_is_there(box):
     assert box.call("docs", "recovery").stdout.startswith("# Recovery")
     assert "quickstart" in box.call("docs").stdout

@@ -157,6 +157,8 @@ def asked(box) -> dict:
     return request
 
 
+@pytest.mark.drives("mnedge job approve")
+@pytest.mark.drives("mnedge job requests")
 def test_a_second_process_approves_and_waits_until_it_counts(box):
     run = box.start(*ROLLOUT)
     request = asked(box)
@@ -178,6 +180,8 @@ def test_a_second_process_approves_and_waits_until_it_counts(box):
     assert '"ticket": 7' in text
 
 
+@pytest.mark.drives("mnedge job respond")
+@pytest.mark.drives("mnedge job reject")
 def test_a_decision_that_is_not_allowed_is_refused_with_those_that_are(box):
     run = box.start(*ROLLOUT)
     asked(box)

@@ -18,6 +18,7 @@ def box(tmp_path) -> Iterator[Box]:
     made.close()
 
 
+@pytest.mark.drives("mnedge job steps")
 def test_steps_are_shown_while_and_after_they_run(box):
     box.call("blueprint", "run", "meter_readout", "--quiet")
     lines = box.call("job", "steps").stdout.splitlines()
@@ -41,6 +42,7 @@ def test_a_job_without_steps_has_none(box):
     assert "has no dead letters" in told.stderr
 
 
+@pytest.mark.drives("mnedge job retry")
 def test_a_failed_job_goes_on_from_its_failed_step(box):
     box.call("blueprint", "run", "meter_readout", "--input", "spoiled=9", "--quiet", code=1)
     failed = box.json("job", "show")["job"]["job_id"]
