@@ -320,6 +320,29 @@ def test_who_waits_for_a_form_keeps_what_he_typed(console, page):
     assert before
 
 
+def test_a_flood_of_events_leaves_a_page_small(console, page):
+    console.submit(page, "live_telemetry", "flood")
+    expect(page.locator("[data-wire]").first).to_have_text("live", timeout=10_000)
+    page.evaluate(FLOOD)
+    expect(page.locator("[data-events] li").first).to_contain_text("noise 29999", timeout=20_000)
+    assert page.locator("[data-events] li").count() <= 100
+    assert page.evaluate("document.querySelectorAll('*').length") < 3000, "still bounded"
+    expect(page.locator(".spark-dot")).to_have_count(0)
+    console.cancel("flood")
+
+
+FLOOD = """async () => {
+  const lines = [];
+  for (let n = 0; n < 30000; n += 1) {
+    const record = { seq: 1000000 + n, type: "agent_message_received", agent_id: "board",
+      ts: "2026-01-01T00:00:00Z", payload: { type: "noise " + n, from: "watcher" } };
+    lines.push(`id: ${record.seq}\\nevent: ${record.type}\\ndata: ${JSON.stringify(record)}\\n\\n`);
+  }
+  const { Stream } = await import("/static/stream.js");
+  const live = await import("/static/live.js");
+  const stream = new Stream("", "", { told: live.take, state: () => {} });
+  for (const line of lines) stream.take(line.trimEnd());
+}"""
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event("visibilitychange"));

@@ -24,8 +24,13 @@ LOGS_PAGE = 500
 PREVIEW_BYTES = 256 << 10
 _drawing = trio.CapacityLimiter(1)
 """A large graph takes long to lay out; nobody else is to wait for that."""
-_IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "ico")
-_TEXTS = ("json", "jsonl", "txt", "md", "log", "csv", "tsv", "yaml", "yml", "xml", "html", "py")
+_IMAGES = ("png", "jpg", "jpeg", "gif", "webp")
+_TEXTS = frozenset(
+    (
+        *("json", "jsonl", "txt", "md", "log", "csv", "tsv"),
+        *("yaml", "yml", "xml", "html", "svg", "py"),
+    )
+)
 
 
 async def job_list(request: Request) -> Response:

@@ -4,7 +4,6 @@ import { morph } from "./morph.js";
 import { Stream } from "./stream.js";
 import * as graph from "./graph.js";
 
-const SOONEST_MS = 900; // between two fetches of the page, however much happens
 const MOST_QUEUED = 200; // events that wait to be shown; a flood keeps the newest
 const SHOWN_BESIDE = new Set([
   "agent_id", "lease_id", "attempt_id", "step_id", "sandbox_name", "message_id",
@@ -12,6 +11,7 @@ const SHOWN_BESIDE = new Set([
 ]);
 const body = document.body;
 const job = body.dataset.job || "";
+const SOONEST_MS = job ? 900 : 2000; // between two fetches of the page, however much happens
 const list = document.querySelector("[data-events]");
 const most = list ? Number(list.dataset.most) : 0;
 let newest = Number.parseInt(body.dataset.after || "0", 10);
@@ -162,7 +162,7 @@ function short(text, most = 160) {
   return line.length <= most ? line : `${line.slice(0, most - 1).trimEnd()}…`;
 }
 
-function take(record, type) {
+export function take(record, type) {
   if (type === "lagged") return;
   if (type === "end") {
     refresh();
