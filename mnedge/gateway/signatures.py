@@ -66,8 +66,25 @@ ASKED = (
 """In the path and in what is asked, beside the others."""
 
 
+_TELLING_WORDS = (
+    r"(?!.*(?:/etc/|/proc/|web-inf|schema|master|cmdshell|catalog|\.ini|metadata|169\.))"
+)
+_HARMLESS = re.compile(
+    rf"{_TELLING_WORDS}(?:"
+    r"(?:/[\w-]{1,200}(?:\.[\w-]{1,200}){0,8})*/?"  # a path
+    r"|(?!on)[\w-]{1,40}=(?:[\w-]{0,300}|\d{1,20}(?:\.\d{1,20})?)"  # a part of a query
+    r")",
+    re.IGNORECASE,
+)
+"""What no rule below can match, seen at one look: nearly everything that programs ask."""
+_TELLING = re.compile(r"[<\r\n]|\$\{|\{\{|\(\)|union", re.IGNORECASE)
+"""One of these is in every header value that a rule of `EVERYWHERE` can match."""
+
+
 def hostile(asked: Iterable[str], headers: Iterable[str]) -> str | None:
     """Return the heaviest rule if the texts together are hostile, else None."""
+    asked = [text for text in asked if not _HARMLESS.fullmatch(text)]
+    headers = [text for text in headers if _TELLING.search(text)]
     weights: dict[str, int] = {}
     for texts, rules in ((asked, (*ASKED, *EVERYWHERE)), (headers, EVERYWHERE)):
         for text in texts:

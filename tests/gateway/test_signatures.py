@@ -1,8 +1,10 @@
 """Attacks in paths and queries are seen; honest questions, prompts and headers are not."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mnedge.gateway.signatures import hostile
+from mnedge.gateway.signatures import _HARMLESS, _TELLING, ASKED, EVERYWHERE, hostile
 
 ATTACKS = {
     "traversal": """../../etc/passwd|..\\..\\windows\\win.ini|file=../secret|/x/..;/admin|%2e%2e%2f
@@ -81,3 +83,24 @@ def test_headers_of_honest_programs_pass(value):
 )
 def test_headers_of_attackers_do_not(value):
     assert hostile([], [value]) is not None
+
+
+WORDS = "/ . .. = - _ 1 169 etc on load select union master boot.ini javascript a passwd cmd win"
+PIECES = st.sampled_from([*WORDS.split(), "schema", "1=1", "metadata", "b" * 50])
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_what_is_taken_for_harmless_at_one_look_is_matched_by_no_rule(text):
+    if _HARMLESS.fullmatch(text):
+        assert not [rule for rule in (*ASKED, *EVERYWHERE) if rule.pattern.search(text)]
+
+
+LETTERS = st.sampled_from(
+    ["<", "script", "${", "jndi", ":", "{{", "7*7", "}}", "() {", "}", ";", " "]
+)
+
+
+@given(st.lists(LETTERS | st.text(max_size=3), max_size=10).map("".join))
+def test_a_header_that_a_rule_matches_is_never_passed_over(text):
+    if [rule for rule in EVERYWHERE if rule.pattern.search(text)]:
+        assert _TELLING.search(text)
