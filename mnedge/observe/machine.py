@@ -43,8 +43,8 @@ def measure_process(registry: Registry, *, now: Clock, node: str) -> None:
     registry.gauge("process_resident_memory_bytes", "Memory it holds.").asked(
         lambda: {(): float(_resident_bytes())}
     )
-    registry.gauge("process_cpu_seconds_total", "Processor time it took.").asked(
-        lambda: {(): _cpu_s()}
+    registry.asked_counter(
+        "process_cpu_seconds_total", "Processor time it took.", lambda: {(): _cpu_s()}
     )
     registry.gauge("process_open_fds", "Files and sockets it has open.").asked(
         lambda: {(): float(len(os.listdir("/proc/self/fd")) - 1)}

@@ -135,6 +135,12 @@ class Gauge(Metric):
             yield Sample(self.name, self._named(labels), value)
 
 
+class AskedCounter(Gauge):
+    """Only grows, but somebody else counts it: asked for at each scrape."""
+
+    kind = "counter"
+
+
 class Histogram(Metric):
     """How values are spread over buckets."""
 
@@ -203,6 +209,16 @@ class Registry:
     def gauge(self, name: str, explained: str, labels: Sequence[str] = ()) -> Gauge:
         """Return the gauge of this name, made if it is new."""
         return self._kept(Gauge(name, explained, labels, self._room))
+
+    def asked_counter(
+        self,
+        name: str,
+        explained: str,
+        ask: Callable[[], Mapping[Labels, float]],
+        labels: Sequence[str] = (),
+    ) -> None:
+        """Have a counter read at each scrape from whoever counts."""
+        self._kept(AskedCounter(name, explained, labels, self._room)).asked(ask)
 
     def histogram(
         self,

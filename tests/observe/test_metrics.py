@@ -113,6 +113,14 @@ def test_gauges_can_be_asked_for_and_one_that_breaks_hides_no_other():
     assert set(families) >= {"free", "broken", "later"}
 
 
+def test_a_counter_that_somebody_else_keeps_is_a_counter():
+    registry = Registry()
+    registry.asked_counter("used_total", "Used.", lambda: {(): 7.0})
+    values, families = scraped(registry)
+    assert values[("used_total", ())] == 7
+    assert families["used"][0] == "counter"
+
+
 def test_the_same_name_is_the_same_figure_and_cannot_change_its_kind():
     registry = Registry()
     assert registry.counter("a_total", "A.", ["x"]) is registry.counter("a_total", "A.", ["x"])
