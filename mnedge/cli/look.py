@@ -28,20 +28,14 @@ from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked
 from mnedge.daemon.clock import wall_clock
 from mnedge.engine.inspect import AgentView
-from mnedge.errors import ConflictError, MnedgeError
+from mnedge.errors import MnedgeError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
-from mnedge.runtime.outcome import output_of
+from mnedge.runtime.outcome import NoResultError, output_of
 from mnedge.runtime.view import JobView
 from mnedge.store.claims import process_name
 
 BAD = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAULTED})
-
-
-class NoResultError(ConflictError):
-    """The job has not completed, so there is no result."""
-
-    code = "job.no_result"
 
 
 async def list_jobs(asked: Asked, statuses: Sequence[str], running_only: bool, limit: int) -> None:

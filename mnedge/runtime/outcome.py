@@ -6,10 +6,16 @@ from typing import Any
 
 import msgspec
 
-from mnedge.errors import NotFoundError
+from mnedge.errors import ConflictError, NotFoundError
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 from mnedge.store.runs.files import read_json
+
+
+class NoResultError(ConflictError):
+    """The job has not completed, so there is no result."""
+
+    code = "job.no_result"
 
 
 class ResultGoneError(NotFoundError):

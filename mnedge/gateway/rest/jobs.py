@@ -10,7 +10,6 @@ from mnedge.bundle.drawing.folding import folded
 from mnedge.bundle.drawing.graphs import agents_graph, steps_graph
 from mnedge.bundle.drawing.place import placed
 from mnedge.bundle.drawing.svg import svg
-from mnedge.errors import ConflictError
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.shapes import job_row
@@ -24,16 +23,10 @@ from mnedge.model.body import shown
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
-from mnedge.runtime.outcome import output_of, with_result, with_result_if_kept
+from mnedge.runtime.outcome import NoResultError, output_of, with_result, with_result_if_kept
 from mnedge.runtime.view import JobView
 
 RECENT = 25
-
-
-class NoResultError(ConflictError):
-    """The job has not completed, so there is no result."""
-
-    code = "job.no_result"
 
 
 class JobsQuery(Paged, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 import trio
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from starlette.responses import Response
 
 from mnedge.gateway.grpc.shapes import status_of
@@ -35,9 +35,9 @@ class Progress(Struct, frozen=True, kw_only=True):
 class ProgressQuery(Query, frozen=True, kw_only=True):
     """How often."""
 
-    interval: Annotated[
+    interval_s: Annotated[
         float, Meta(ge=0.2, le=60, description="Seconds between two snapshots at least.")
-    ] = 1.0
+    ] = field(default=1.0, name="interval")
 
 
 async def progress(call: Call[Query, None]) -> Response:
@@ -77,7 +77,7 @@ def _progress(view: JobView) -> Progress:
 
 async def stream(call: Call[ProgressQuery, None]) -> Response:
     """Return how far a job is, again and again until it is over."""
-    backend, interval_s = call.backend, call.query.interval
+    backend, interval_s = call.backend, call.query.interval_s
     record = await found_job(call)
     if backend.feed.is_full:
         raise backend.feed.too_many()

@@ -20,6 +20,7 @@ from mnedge.gateway import audit_trail, auth
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.connection import Receive, Send
 from mnedge.gateway.connection import Scope as AsgiScope
+from mnedge.gateway.llm.refusals import BodyTooLargeError
 from mnedge.gateway.rest import idempotency
 from mnedge.gateway.rest.checking import MediaTypeError, Query, body_of, query_of
 from mnedge.model.access import Principal, Scope
@@ -49,13 +50,6 @@ class MethodNotAllowedError(UsageError):
     def __init__(self, message: str, *, allowed: Sequence[str]) -> None:
         super().__init__(message, hint=f"it takes {', '.join(allowed)}")
         self.headers = {"allow": ", ".join(allowed)}
-
-
-class BodyTooLargeError(UsageError):
-    """The body is larger than this node takes."""
-
-    code = "relay.too_large"
-    http_status = 413
 
 
 class Call(Generic[Q, B]):
