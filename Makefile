@@ -22,9 +22,8 @@ help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: setup ## run a first blueprint and see it complete
-	@$(BIN)/mnedge blueprint run message_routing_trace
-	@echo "every hop, as mnedge job events last shows it:"
-	@$(BIN)/mnedge job events last
+	@run=first-$$(date +%s)-$$$$ && $(BIN)/mnedge blueprint run message_routing_trace --run-id $$run && \
+	  echo "every hop, as mnedge job events $$run shows it:" && $(BIN)/mnedge job events $$run
 
 setup: $(VENV)/.ready ## make .venv with everything in requirements.lock, and mnedge itself
 	@:

@@ -1,6 +1,7 @@
 """`mnedge top`: looks at the node now and then, draws it, and takes keys."""
 
 import os
+import re
 import select
 import sys
 import termios
@@ -43,6 +44,7 @@ KEYS = {
     b"\x03": "quit",
 }
 KEY_LOOK_S = 0.1
+_KEY = re.compile(rb"\x1b\[.|.", re.DOTALL)
 
 
 async def watch_node(asked: Asked, once: bool, every_s: float) -> int:
@@ -134,11 +136,9 @@ class _Top:
     async def _take_keys(self, there: Desk, scope: trio.CancelScope) -> None:
         while True:
             await trio.sleep(KEY_LOOK_S)
-            pressed = _pressed(self.keyboard)
-            if not pressed:
-                continue
-            await self.press(there, KEYS.get(pressed, ""), scope)
-            self.draw(there.where)
+            for pressed in keys_in(_pressed(self.keyboard)):
+                await self.press(there, KEYS.get(pressed, ""), scope)
+                self.draw(there.where)
 
     async def press(self, there: Desk, key: str, scope: trio.CancelScope) -> None:
         """Do what a key means."""
@@ -191,6 +191,11 @@ class _Top:
         self.live.update(Group(*shown), refresh=True)
 
 
+def keys_in(content: bytes) -> list[bytes]:
+    """Return the keys that were pressed; arrows come as three bytes."""
+    return _KEY.findall(content)
+
+
 @contextmanager
 def _keys() -> Iterator[int]:
     """Have keys come one by one and unseen."""
@@ -206,4 +211,4 @@ def _keys() -> Iterator[int]:
 def _pressed(keyboard: int) -> bytes:
     """Return the key that was pressed, if one was."""
     ready, _, _ = select.select([keyboard], [], [], 0)
-    return os.read(keyboard, 8) if ready else b""
+    return os.read(keyboard, 64) if ready else b""

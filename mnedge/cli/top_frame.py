@@ -157,7 +157,7 @@ def _row(
     narrow = width < 60
     return [
         Cell("▸" if marked else " ", "bold cyan"),
-        Cell(middle(job.job_id, 18 if narrow else min(ID_CELLS, width // 2 - 4)),
+        Cell(middle(job.job_id, 18 if narrow else min(ID_CELLS, max(width - 55, 18))),
              "bold" if marked else ""),
         Cell(said.replace("waiting_for_human", "waiting" if narrow else "waits for a person"),
              STYLES.get(said, "")),

@@ -5,7 +5,7 @@ import io
 import trio
 
 from mnedge.cli.screen import Screen
-from mnedge.cli.top import KEYS, _Top, see
+from mnedge.cli.top import KEYS, _Top, keys_in, see
 from mnedge.cli.verbs import Asked
 from tests.cli.test_remote import asking, hang, hanging
 from tests.runtime.rig import pipeline, submitted
@@ -33,3 +33,11 @@ async def test_open_jobs_are_seen_before_those_that_are_over(tmp_path, autojump_
             assert top.inside is None
             await top.press(desk, KEYS[b"q"], scope)
             assert scope.cancel_called
+
+
+def test_keys_that_come_together_are_taken_one_by_one():
+    assert [KEYS.get(key, "") for key in keys_in(b"\x1b[B\x1b[A\rqx")] == [
+        "down", "up", "enter", "quit", "",
+    ]  # fmt: skip
+    assert keys_in(b"") == []
+    assert keys_in(b"\x1b") == [b"\x1b"]
