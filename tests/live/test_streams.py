@@ -135,3 +135,58 @@ async def test_readers_lose_nothing_and_those_who_take_nothing_are_told_and_cut(
             assert grown < GROWTH_BYTES, f"{grown >> 20} MiB"
             answer = await api.get("/metrics")
             assert answer.status_code == 200, json.dumps(answer.json())
+
+
+async def test_clients_that_come_back_after_a_kill_see_each_event_once(box: Box) -> None:
+    data_dir = box.folder / "data"
+    box.environ["MNEDGE_DATA_DIR"] = str(data_dir)
+    socket, endpoints = data_dir / "mnedge.sock", data_dir / "endpoints.json"
+    daemon = box.start("daemon")
+    until(endpoints.exists)
+    ids = [f"job{number}" for number in range(10)]
+    seen: dict[str, list[str]] = {job_id: [] for job_id in ids}
+    came = {job_id: trio.Event() for job_id in ids}
+    dead = trio.Event()
+
+    def api() -> httpx.AsyncClient:
+        transport = httpx.AsyncHTTPTransport(uds=str(socket))
+        return httpx.AsyncClient(transport=transport, base_url="http://node/api/v1", timeout=60)
+
+    async def follow(job_id: str) -> None:
+        """Read until the daemon dies; come back with the last id; read to the end."""
+        while True:
+            last = (seen[job_id] or ["0"])[-1]
+            stream = Stream(f"/api/v1/jobs/{job_id}/events/stream?after={last}")
+            await stream.open(socket)
+            while await stream.read():
+                if len(stream.ids) > 5:
+                    came[job_id].set()
+            await stream.close()
+            seen[job_id] += stream.ids
+            if stream.last == "end":
+                return
+            await dead.wait()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            async with api() as first:
+                for job_id in ids:
+                    sent = {"manifest": working("sleep 1.5"), "run_id": job_id}
+                    assert (await first.post("/jobs", json=sent)).status_code == 201
+                    nursery.start_soon(follow, job_id)
+                for event in came.values():
+                    await event.wait()
+            daemon.kill()
+            daemon.wait()
+            endpoints.unlink()
+            box.start("daemon")
+            while not endpoints.exists():
+                await trio.sleep(0.02)
+            dead.set()
+        async with api() as second:
+            for job_id in ids:
+                page = (await second.get(f"/jobs/{job_id}/events?limit=5000")).json()["data"]
+                numbers = [one["seq"] for one in page if "seq" in one]
+                assert numbers == list(range(1, len(numbers) + 1))
+                assert len(seen[job_id]) == len(page)
+                assert [one for one in seen[job_id] if "." not in one] == [str(n) for n in numbers]
