@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from mnedge.model.facts import Outcome
@@ -242,3 +243,14 @@ async def test_the_graph_of_agents_tells_what_they_did(node):
     graph = await node.get(f"/jobs/{job_id}/agent-graph")
     assert [box["processed_messages"] for box in graph["nodes"]] == [1, 1]
     assert graph["stats"] == {"nodes": 2, "edges": 1}
+
+
+async def test_a_disk_that_refuses_is_told_by_its_name_and_nothing_is_kept(node, tmp_path):
+    (tmp_path / "file").write_text("")
+    roots = {"runs_root": tmp_path / "file" / "runs"}
+    node.rig.config = msgspec.structs.replace(node.rig.config, **roots)
+    answer = await node.api.post("/api/v1/jobs", json=flow())
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "store.io_error"
+    assert int(answer.headers["retry-after"]) > 0
+    assert await jobs.list_jobs(node.rig.store) == []
