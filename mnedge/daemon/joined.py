@@ -121,6 +121,7 @@ async def serving(
             now=now,
             node=config.node,
             tell=log.told_by("alerting"),
+            probe=lambda: store.conditions.current.name == "ok" and not host.stopping,
         )
         exporter = Exporter(
             config.trace.otel,

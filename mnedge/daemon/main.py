@@ -134,6 +134,7 @@ def _line(problem: dict[str, Any]) -> str:
 async def _libraries_heard(log: Log) -> AsyncIterator[None]:
     """Have what libraries say through `logging` written as well."""
     bridge, root = Bridge(log), logging.getLogger()
+    logging.getLogger("mnedge").setLevel(logging.DEBUG)  # the log itself knows what is wanted
     root.addHandler(bridge)
     try:
         yield

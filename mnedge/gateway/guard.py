@@ -3,7 +3,9 @@
 problems → metrics → cross-origin rules → proxies → filter → recognition → rate limit → gate → app.
 """
 
+import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +13,7 @@ from msgspec import Struct
 
 from mnedge.config.settings import Config, RateLimit
 from mnedge.errors import MnedgeError, NotAllowedError
-from mnedge.gateway.auth import Gate, Recognition, Verifying, address_of, known
+from mnedge.gateway.auth import SAFE, Gate, Recognition, Verifying, address_of, known
 from mnedge.gateway.connection import App, Message, Receive, Scope, Send, is_grpc
 from mnedge.gateway.filter import Filter
 from mnedge.gateway.limits import Buckets, Limits
@@ -24,6 +26,7 @@ from mnedge.observe.metrics import Registry
 
 _DENIALS = RateLimit(requests_per_second=0.1, burst=10)
 """How many denials of one address are written down; the rest is counted."""
+_access = logging.getLogger("mnedge.access")
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -112,6 +115,7 @@ class _Counted:
             if message["type"] == "http.response.start":
                 told = True
                 self._figures.answered(scope, int(message["status"]), perf_counter() - began)
+                _tell(scope, int(message["status"]), perf_counter() - began)
             await send(message)
 
         try:
@@ -119,7 +123,29 @@ class _Counted:
         except MnedgeError as error:
             if not told:
                 self._figures.answered(scope, error.http_status, perf_counter() - began)
+                _tell(scope, error.http_status, perf_counter() - began)
             raise
+
+
+def _tell(scope: Scope, status: int, took_s: float) -> None:
+    """Have the log say who asked what: changes and refusals always, looks when it is verbose."""
+    looks = scope["method"] in SAFE and status < HTTPStatus.BAD_REQUEST
+    level = logging.DEBUG if looks else logging.INFO
+    if not _access.isEnabledFor(level):
+        return
+    caller = known(scope)
+    fields = {
+        "method": scope["method"],
+        "route": route_of(scope),
+        "status": status,
+        "took_ms": round(took_s * 1e3, 1),
+        "caller": caller.name if caller is not None else "",
+        "address": address_of(scope),
+        "request_id": scope["state"].get("request_id", ""),
+    }
+    _access.log(
+        level, "%s %s %s", scope["method"], route_of(scope), status, extra={"fields": fields}
+    )
 
 
 class _Carrying:

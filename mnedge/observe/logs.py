@@ -198,7 +198,7 @@ def _short(value: Any) -> str:
 
 
 class Bridge(logging.Handler):
-    """Takes what libraries say through `logging`."""
+    """Takes what is said through `logging`; `extra={"fields": {…}}` becomes members of the line."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -208,9 +208,10 @@ class Bridge(logging.Handler):
         """Write it under the library's name."""
         for name, number in reversed(LEVELS.items()):
             if record.levelno >= number or name == "debug":
-                component, _, _ = record.name.partition(".")
+                component, _, _ = record.name.removeprefix("mnedge.").partition(".")
                 if record.exc_info is not None and record.exc_info[1] is not None:
                     self._log.broke(component, record.getMessage(), record.exc_info[1])
                 else:
-                    self._log.say(name, component, record.getMessage())
+                    fields = getattr(record, "fields", {})
+                    self._log.say(name, component, record.getMessage(), **fields)
                 return

@@ -161,3 +161,21 @@ def test_a_route_is_named_by_its_pattern():
     assert route_of(scope | {"endpoint": app}) == "/api/v1/jobs/{job_id}/events"
     assert route_of(scope | {"state": {"route": "GET /x"}}) == "GET /x"
     assert route_of(scope | {"headers": [(b"content-type", b"application/grpc")]}) == "grpc"
+
+
+async def test_changes_and_refusals_are_told_to_the_log_and_looks_only_when_it_is_verbose(
+    open_gateway, autojump_clock, caplog
+):
+    async with open_gateway() as gateway:
+        token = (await gateway.tokens.issue("ada", Scope.OPERATE)).token
+        with caplog.at_level("INFO", "mnedge.access"):
+            await gateway.get(token=token)
+            assert caplog.records == []
+            await gateway.get()
+        with caplog.at_level("DEBUG", "mnedge.access"):
+            await gateway.get(token=token)
+    refused, looked = (record.fields for record in caplog.records)
+    assert (refused["status"], refused["caller"], refused["method"]) == (401, "", "GET")
+    assert (looked["status"], looked["address"]) == (200, "10.0.0.9")
+    assert looked["request_id"]
+    assert token not in str(looked)

@@ -166,3 +166,11 @@ def test_a_file_takes_all(tmp_path):
             log.say("info", "x", "y" * 1000)
         assert log.dropped == 0
     assert len((tmp_path / "log").read_text().splitlines()) == 1000
+
+
+def test_fields_that_come_through_logging_are_members_of_the_line(pipe):
+    logger = logging.Logger("mnedge.access.requests")
+    logger.addHandler(Bridge(log_to(pipe)))
+    logger.warning("GET %s", "/x", extra={"fields": {"status": 404}})
+    [line] = map(json.loads, pipe.lines())
+    assert (line["component"], line["message"], line["status"]) == ("access", "GET /x", 404)
