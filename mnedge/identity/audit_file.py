@@ -101,6 +101,7 @@ class AuditFile:
         self._path: Path | None = None
         self._size = -1
         self._last: tuple[int, str] = (0, GENESIS)
+        self._began: tuple[Path, float] | None = None
         self.mended_bytes = 0
         """How much of a torn line was cut off."""
 
@@ -179,12 +180,23 @@ class AuditFile:
         return True
 
     def _current(self, now: float) -> Path:
-        """Return the file to write to; begin a new one if the last is full."""
+        """Return the file to write to; begin a new one if the last is full, or old."""
         files = files_of(self.folder)
-        if files and files[-1].stat().st_size < self._file_bytes:
+        if (
+            files
+            and files[-1].stat().st_size < self._file_bytes
+            and now - self._began_at(files[-1], now) < self._keep_s / FILES
+        ):
             return files[-1]
         self._drop(files, now)
         return self.folder / f"audit-{self._last[0] + 1:012d}.jsonl"
+
+    def _began_at(self, path: Path, now: float) -> float:
+        """Return when the file's first record was written; a quiet node's files end by age."""
+        if self._began is None or self._began[0] != path:
+            first = next(records_in([path]), None)
+            self._began = (path, first.at if isinstance(first, AuditRecord) else now)
+        return self._began[1]
 
     def _drop(self, files: list[Path], now: float) -> None:
         """Drop the oldest files if they are too old, or all together too large."""

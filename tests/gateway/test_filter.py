@@ -53,7 +53,8 @@ async def ask(
         "headers": list(headers),
         "state": state_of(Connection(listener="http", address="10.0.0.1")),
     }
-    layer = Filter(app, lambda: relay or Relay(), on_blocked=([] if blocked is None else blocked).append)
+    seen_rules = [] if blocked is None else blocked
+    layer = Filter(app, lambda: relay or Relay(), on_blocked=seen_rules.append)
     try:
         await layer(scope, receive, None)
     except MnedgeError as error:

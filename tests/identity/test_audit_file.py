@@ -151,6 +151,16 @@ def test_old_files_go_by_age(tmp_path):
     assert verified(tmp_path / "audit").good
 
 
+def test_a_quiet_node_s_files_end_by_age_too(tmp_path):
+    file = a_file(tmp_path, keep_days=16)
+    file.append([a_record()], START)
+    file.append([a_record()], START + 86_399)
+    assert len(files_of(tmp_path / "audit")) == 1
+    file.append([a_record()], START + 86_401)
+    assert len(files_of(tmp_path / "audit")) == 2
+    assert verified(tmp_path / "audit").records == 3
+
+
 def test_what_the_disk_does_not_take_leaves_nothing_behind(tmp_path, monkeypatch):
     file = a_file(tmp_path)
     file.append([a_record()], START)
