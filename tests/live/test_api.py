@@ -87,7 +87,7 @@ def test_nothing_that_is_sent_breaks_the_api_or_its_promises(
                 "--max-examples",
                 "500" if soak else "25",
                 "--workers",
-                "2",
+                "1",  # CPython 3.11 loses count when two threads parse Python at once
                 "--exclude-path",
                 "/api/v1/events",
                 "--request-timeout",
