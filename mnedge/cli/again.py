@@ -2,7 +2,7 @@
 
 from mnedge.cli import live, watch
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
-from mnedge.cli.desk import config_of, desk, host_of, lives
+from mnedge.cli.reach import config_of, desk, host_of, lives
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.submit import checked_run_id

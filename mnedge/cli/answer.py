@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from mnedge.cli.desk import desk
 from mnedge.cli.frame import people_lines
 from mnedge.cli.options import given_value
 from mnedge.cli.progress import asked_of
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, one_line
 from mnedge.cli.steps import seconds_of

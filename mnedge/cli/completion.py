@@ -54,7 +54,7 @@ def agents(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     del param
 
     async def known(asked: Asked) -> list[str]:
-        from mnedge.cli.desk import desk
+        from mnedge.cli.reach import desk
 
         async with desk(asked) as there:
             view = (await there.look(str(ctx.params.get("job_id") or "last"))).view
@@ -68,7 +68,7 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     del param
 
     async def known(asked: Asked) -> list[str]:
-        from mnedge.cli.desk import desk
+        from mnedge.cli.reach import desk
 
         async with desk(asked) as there:
             _, found = await there.artifacts(str(ctx.params.get("job_id") or "last"))
@@ -119,7 +119,7 @@ def _asked(ctx: click.Context) -> Asked:
 
 
 def _is_elsewhere(asked: Asked) -> bool:
-    from mnedge.cli.desk import host_of
+    from mnedge.cli.reach import host_of
 
     with suppress(MnedgeError):
         return bool(host_of(asked))
@@ -142,7 +142,7 @@ def _from_desk(asked: Asked, known: Callable[[Asked], Awaitable[list[str]]]) -> 
 
 
 async def _job_ids(asked: Asked) -> list[str]:
-    from mnedge.cli.desk import desk
+    from mnedge.cli.reach import desk
     from mnedge.model.states import JobStatus
 
     async with desk(asked) as there:
@@ -150,7 +150,7 @@ async def _job_ids(asked: Asked) -> list[str]:
 
 
 async def _definition_ids(asked: Asked) -> list[str]:
-    from mnedge.cli.desk import desk
+    from mnedge.cli.reach import desk
 
     async with desk(asked) as there:
         return [one.definition_id for one in await there.definitions(False)]

@@ -106,7 +106,7 @@ def use_(asked: Asked, name: str) -> None:
       mnedge context use here
     """
     from mnedge.cli import contexts
-    from mnedge.cli.desk import HERE
+    from mnedge.cli.contexts import HERE
     from mnedge.cli.screen import Screen
 
     kept = contexts.read(os.environ)
@@ -159,7 +159,7 @@ def show(asked: Asked, name: str | None) -> None:
       mnedge context show edge1
     """
     from mnedge.cli import contexts
-    from mnedge.cli.desk import HERE
+    from mnedge.cli.contexts import HERE
     from mnedge.cli.screen import Screen
     from mnedge.cli.show import fields
 

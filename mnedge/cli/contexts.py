@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from mnedge.cli.desk import HERE
 from mnedge.cli.verbs import near
 from mnedge.errors import ConflictError, NotFoundError, UsageError
 
 FILE = "contexts.yaml"
+HERE = "here"
+"""Names this machine."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[^\s/?#,]+/?")
 _FINGERPRINT = re.compile(r"(sha256:)?([0-9a-f]{2}:?){31}[0-9a-f]{2}", re.IGNORECASE)

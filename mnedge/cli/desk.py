@@ -1,18 +1,12 @@
-"""Where verbs take their requests: to the daemon, if one lives; else to the store, in this process.
+"""What verbs need of a node, whoever answers: a daemon, or the store in this process.
 
 What a verb says is the same for both.
 """
 
-import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
-from mnedge.config.settings import Config
-from mnedge.errors import NotFoundError, UsageError
+from mnedge.errors import NotFoundError
 from mnedge.model.artifacts import find_artifact
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import JobStatus, Verb
@@ -20,15 +14,7 @@ from mnedge.runtime.definitions import Definition
 from mnedge.runtime.view import JobView
 from mnedge.store.runs.readers import Record
 
-HERE = "here"
-"""Names this machine."""
 Take = Callable[[list[Record]], object]
-
-
-class LocalOnlyError(UsageError):
-    """The verb works on this machine only, and --host names another one."""
-
-    code = "option.host_unfit"
 
 
 class ArtifactUnknownError(NotFoundError):
@@ -199,62 +185,3 @@ def chosen_file(job_id: str, wanted: str, known: Sequence[str]) -> str:
             hint=f"mnedge job artifacts {job_id} lists them",
         )
     return named
-
-
-def config_of(asked: Asked) -> Config:
-    """Return the settings of this machine."""
-    return read_config(os.environ, data_dir=asked.data_dir)
-
-
-def host_of(asked: Asked) -> str:
-    """Return the node that was named, or is asked by default; empty: this machine."""
-    named = asked.host if asked.host is not None else os.environ.get("MNEDGE_HOST", "")
-    if not named and asked.data_dir is None and "MNEDGE_DATA_DIR" not in os.environ:
-        from mnedge.cli.contexts import current
-
-        named = current(os.environ)
-    return "" if named == HERE else named
-
-
-def refuse_host(asked: Asked, verb: str) -> None:
-    """Refuse a node's name where it would be passed over in silence.
-
-    Raises: LocalOnlyError.
-    """
-    if host := host_of(asked):
-        raise LocalOnlyError(
-            f"{verb} works on this machine only, not on {host}",
-            hint="leave out --host and MNEDGE_HOST",
-        )
-
-
-def lives(config: Config) -> bool:
-    """Tell whether a daemon answers at the socket of this data directory."""
-    path: Path = config.socket
-    if not path.is_socket():
-        return False
-    from mnedge.gateway.unix_socket import answers
-
-    return answers(path)
-
-
-@asynccontextmanager
-async def desk(asked: Asked) -> AsyncIterator[Desk]:
-    """Have the desk that answers: the node that was named, the daemon here, or the store."""
-    async with _opened(asked) as found:
-        yield found
-
-
-def _opened(asked: Asked) -> AbstractAsyncContextManager[Desk]:
-    if host := host_of(asked):
-        from mnedge.cli.remote import named
-
-        return named(host, asked.token_file)
-    config = config_of(asked)
-    if lives(config):
-        from mnedge.cli.remote import local
-
-        return local(config)
-    from mnedge.cli.embedded import embedded
-
-    return embedded(config)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import trio
 from rich.text import Text
 
-from mnedge.cli.desk import Desk, Stream, desk
+from mnedge.cli.desk import Desk, Stream
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import middle
 from mnedge.cli.story import OUTPUT_LINES, Wanted, event_line, log_lines

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from mnedge.cli.desk import desk
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, size
 from mnedge.cli.verbs import Asked

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
-from mnedge.cli.desk import config_of, desk, host_of
 from mnedge.cli.ending import tilde
+from mnedge.cli.reach import config_of, desk, host_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
     STYLES,

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mnedge.cli.desk import desk
 from mnedge.cli.models import DaemonNeededError
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, clock, columns, fields, moment
 from mnedge.cli.verbs import Asked, near

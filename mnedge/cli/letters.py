@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mnedge.cli.desk import desk
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted, fields, one_line
 from mnedge.cli.verbs import Asked

@@ -6,9 +6,9 @@ from typing import Any
 from rich.text import Text
 
 from mnedge.cli.answer import request_lines
-from mnedge.cli.desk import desk, host_of
 from mnedge.cli.ending import reason_fields, tilde
 from mnedge.cli.frame import grouped, stem_of
+from mnedge.cli.reach import desk, host_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import (
     STYLES,

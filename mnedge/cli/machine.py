@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mnedge.cli.desk import desk
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, fields
 from mnedge.cli.verbs import Asked

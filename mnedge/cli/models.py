@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import trio
 
-from mnedge.cli.desk import desk
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, Cell, columns, counted, fields, one_line
 from mnedge.cli.verbs import Asked, near

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from mnedge.cli import live
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
-from mnedge.cli.desk import config_of, lives, refuse_host
 from mnedge.cli.progress import taken_up
+from mnedge.cli.reach import config_of, lives, refuse_host
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted
 from mnedge.cli.verbs import Asked

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from mnedge.cli.desk import desk
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, status
 from mnedge.cli.verbs import WAIT_S, Asked

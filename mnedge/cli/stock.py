@@ -5,8 +5,8 @@ from typing import Any
 
 from mnedge.bundle import catalogue
 from mnedge.cli import watch
-from mnedge.cli.desk import desk, host_of
 from mnedge.cli.look import job_lines
+from mnedge.cli.reach import desk, host_of
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, Cell, ago, columns, fields, moment
 from mnedge.cli.submit import Wanted, checked_run_id, opened

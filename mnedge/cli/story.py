@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from mnedge.cli.desk import Stream, desk
+from mnedge.cli.desk import Stream
 from mnedge.cli.progress import said, severity_of
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, clock, one_line, shortened, visible
 from mnedge.cli.verbs import Asked

@@ -9,10 +9,11 @@ from mnedge.bundle.config import Setting
 from mnedge.bundle.load import Bundle, open_bundle, require
 from mnedge.cli import live, watch
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
-from mnedge.cli.desk import Desk, config_of, desk, host_of, lives
+from mnedge.cli.desk import Desk
 from mnedge.cli.embedded import who
 from mnedge.cli.ending import tilde
 from mnedge.cli.options import OptionInvalidError, given
+from mnedge.cli.reach import config_of, desk, host_of, lives
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked

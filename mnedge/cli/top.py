@@ -15,8 +15,9 @@ from rich.live import Live
 from rich.text import Text
 
 from mnedge.cli import top_frame
-from mnedge.cli.desk import Desk, desk
+from mnedge.cli.desk import Desk
 from mnedge.cli.look import ledger_lines, view_lines
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import harmless
 from mnedge.cli.steps import WELL, from_ledger

@@ -8,9 +8,10 @@ import trio
 
 from mnedge.cli import live
 from mnedge.cli.carry import INTERRUPTED, LAST_LINES, OVER, Carried, tell_end
-from mnedge.cli.desk import Desk, Look, Stream, desk
+from mnedge.cli.desk import Desk, Look, Stream
 from mnedge.cli.live import Shown, View
 from mnedge.cli.progress import begun, taken_up
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, visible
 from mnedge.cli.steps import StepProgress, from_ledger, seconds_of

@@ -3,7 +3,7 @@
 import pytest
 
 from mnedge.cli import embedded
-from mnedge.cli.desk import config_of
+from mnedge.cli.reach import config_of
 from mnedge.cli.verbs import Asked
 from mnedge.model.states import JobStatus
 from mnedge.runtime.jobs import JobNotFoundError
