@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from mnedge.cli.desk import ArtifactUnknownError, desk
+from mnedge.cli.desk import ArtifactUnknownError
+from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import fields, size
 from mnedge.cli.verbs import Asked, near
