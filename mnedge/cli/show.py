@@ -166,7 +166,7 @@ def _line(row: Sequence[Cell], widths: Sequence[int], gap: int, width: int | Non
         last = index == len(row) - 1
         shown = cell.text
         if last and width is not None and index == len(widths) - 1:
-            shown = shortened(shown, max(width - line.cell_len, 8))
+            shown = shortened(shown, width - line.cell_len)
         padding = " " * (widths[index] - cell_len(shown))
         if cell.right:
             line.append(padding)

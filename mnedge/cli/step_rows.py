@@ -92,7 +92,11 @@ def step_table(
     kept = [step for step in steps if every or step.outcome != "mapped"]
     rows = [_row(fold, now) for fold in ([Fold([step]) for step in kept] if every else folds(kept))]
     head = [Cell(word, "dim") for word in ("", "step", "status", "outcome", "attempts", "")]
-    return columns([head, *rows], width=width)
+    table = [head, *rows]
+    if width is not None and width < NARROW:  # the outcome repeats the status, mostly
+        table = [[*row[:3], row[4], row[5]] for row in table]
+        return columns(table, gap=1, width=width)
+    return columns(table, width=width)
 
 
 def _sign(fold: Fold) -> tuple[str, str]:

@@ -83,3 +83,12 @@ def test_a_file_that_cannot_be_read_has_a_line_and_a_column():
 def test_totals_are_words():
     assert totals([]) == "no problems"
     assert totals([problem(), problem(), problem(severity="warning")]) == "2 errors, 1 warning"
+
+
+def test_what_only_matters_for_publishing_shares_a_line():
+    warnings = [problem(rule, "warning") for rule in ("B-03", "M-10", "MD-02", "MD-20", "C-12")]
+    told = plain(warnings)
+    assert "C-12" in told[1]
+    assert told[2].startswith("  ! 4 things that published bundles have are missing")
+    assert any("MD-20" in line for line in plain(warnings, every_warning=True))
+    assert any("M-10" in line for line in plain(warnings[:2]))

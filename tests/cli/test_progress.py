@@ -249,3 +249,20 @@ def test_only_the_ledger_tells_of_steps():
     assert story.job.steps == {}
     story.tell("workflow_step_scattered", "w", "split", targets=["t"], instance_ids=["t[0]"])
     assert list(story.job.steps) == ["t", "t[0]"]
+
+
+def test_a_retry_says_which_attempt_failed_why_and_when_the_next_begins():
+    job = begun([])
+    payload = {
+        "attempt": 1, "max_attempts": 4, "error": {"desc": "Exit code 1."},
+        "retry_at": "1970-01-01T00:00:10.200Z",
+    }  # fmt: skip
+    kind = "workflow_step_attempt_retry_scheduled"
+    advance(job, Event(1, 10.0, kind, "worker", payload, "work"))
+    assert job.troubles[0].text == "attempt 1 of 4 failed: Exit code 1; again in 0.2 s"
+
+
+def test_in_the_last_picture_nothing_runs_any_more():
+    job = begun([], steps=[StepProgress(step_id="work", status="running")])
+    advance(job, Event(1, 1.0, "job_cancelled", None, {}))
+    assert job.steps["work"].stopped

@@ -131,3 +131,13 @@ def test_a_value_becomes_one_line():
     assert show.one_line({"a": [1]}) == '{"a":[1]}'
     assert show.one_line("x" * 50, 10) == "x" * 9 + "…"
     assert show.shortened("abc", 0) == ""
+
+
+def test_of_an_id_that_does_not_fit_both_ends_are_shown():
+    assert show.middle("message_routing-1795", 9) == "mess…1795"
+    assert show.middle("short", 9) == "short"
+
+
+def test_a_last_cell_without_room_is_left_out():
+    (line,) = show.columns([["abc", "def", "more"]], width=9)
+    assert line.plain == "abc  def"

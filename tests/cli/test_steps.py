@@ -2,7 +2,16 @@
 
 import pytest
 
-from mnedge.cli.steps import StepProgress, from_ledger, seconds_of, take_scatter, take_step, why
+from mnedge.cli.steps import (
+    StepProgress,
+    from_ledger,
+    seconds_of,
+    stop,
+    take_scatter,
+    take_step,
+    why,
+    with_instances,
+)
 from mnedge.model.message import iso_ms
 
 
@@ -141,3 +150,19 @@ def test_steps_of_a_job_that_is_over_have_stopped():
     }
     assert [step.stopped for step in from_ledger(ledger).values()] == [False, True, False]
     assert not any(step.stopped for step in from_ledger(ledger | {"status": "paused"}).values())
+
+
+def test_instances_stand_behind_the_step_that_they_came_from():
+    order = ["a", "work", "end", "work[0]", "work[1]", "work[0][0]", "other[0]"]
+    assert with_instances(order) == [
+        "a", "work", "work[0]", "work[0][0]", "work[1]", "end", "other[0]",
+    ]  # fmt: skip
+
+
+def test_what_was_under_way_stops_with_its_job():
+    steps = [
+        StepProgress(step_id=status, status=status)
+        for status in ("running", "pending", "completed")
+    ]
+    stop(steps)
+    assert [step.stopped for step in steps] == [True, False, False]

@@ -59,3 +59,13 @@ def test_what_a_worker_wrote_stands_line_by_line_the_end_of_it_if_it_is_much():
         ["stderr", "w", "␛[2Jx"],
     ]
     assert len(log_lines(record)) == 10
+
+
+def test_an_event_of_the_ledger_names_its_step():
+    record = {
+        "seq": 9, "ts": "1970-01-01T00:00:01Z", "type": "workflow_step_attempt_retry_scheduled",
+        "agent_id": "worker", "step_id": "work[3]", "payload": {},
+    }  # fmt: skip
+    words = event_line(record).plain.split()
+    assert words[2:] == ["workflow_step_attempt_retry_scheduled", "work[3]"]
+    assert "worker" in event_line(record | {"type": "agent_message_received"}).plain
