@@ -9,7 +9,7 @@ from mnedge.cli.desk import Desk, Stream
 from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import middle
-from mnedge.cli.story import OUTPUT_LINES, Wanted, event_line, log_lines
+from mnedge.cli.story import OUTPUT_LINES, Wanted, event_line, interruptible, log_lines
 from mnedge.cli.verbs import Asked
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
@@ -33,7 +33,7 @@ async def tell_everybody(asked: Asked, stream: str, wanted: Wanted) -> None:
     )
     async with desk(asked) as there:
         if wanted.follow:
-            await _Following(screen, there, stream, wanted, lines_of).run()
+            await interruptible(_Following(screen, there, stream, wanted, lines_of).run)
             return
         found: list[tuple[str, Record]] = []
         for record in await there.jobs(set(JobStatus), MOST_JOBS):

@@ -1,10 +1,12 @@
 """`job events` and `job logs`: what happened, and what workers wrote, from the run folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+import trio
 from rich.text import Text
 
 from mnedge.cli.desk import Stream
@@ -71,9 +73,28 @@ async def _tell(
         return
     _print(screen, found, lines_of)
     if wanted.follow:
-        await stream.follow(
-            lambda more: _print(screen, [one for one in more if wanted.wants(one)], lines_of)
-        )
+
+        def take(more: list[Record]) -> None:
+            _print(screen, [one for one in more if wanted.wants(one)], lines_of)
+
+        await interruptible(lambda: stream.follow(take))
+
+
+async def interruptible(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work until it is done or somebody presses Ctrl-C.
+
+    The signal is waited for: one that is raised inside a library may be swallowed there.
+    """
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_interrupt, signals)
+            await work()
+            nursery.cancel_scope.cancel()
+
+
+async def _interrupt(signals: AsyncIterator[int]) -> None:
+    async for _ in signals:
+        raise KeyboardInterrupt
 
 
 def _print(

@@ -1,6 +1,11 @@
 """Events and logs in lines."""
 
-from mnedge.cli.story import Wanted, event_line, log_lines
+import signal
+
+import pytest
+import trio
+
+from mnedge.cli.story import Wanted, event_line, interruptible, log_lines
 
 EVENT = {
     "seq": 12,
@@ -69,3 +74,18 @@ def test_an_event_of_the_ledger_names_its_step():
     words = event_line(record).plain.split()
     assert words[2:] == ["workflow_step_attempt_retry_scheduled", "work[3]"]
     assert "worker" in event_line(record | {"type": "agent_message_received"}).plain
+
+
+async def test_ctrl_c_ends_what_goes_on(autojump_clock):
+    async def press():
+        await trio.sleep(1)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.RaisesGroup(pytest.RaisesGroup(KeyboardInterrupt)):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(press)
+            await interruptible(trio.sleep_forever)
+
+
+async def test_work_that_is_done_is_not_waited_for(autojump_clock):
+    await interruptible(lambda: trio.sleep(1))
