@@ -4,7 +4,6 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -235,24 +234,24 @@ def told(response: httpx.Response, where: str) -> MnedgeError:
     message, hint = str(problem.get("detail") or ""), str(problem.get("hint") or "")
     details = problem.get("details")
     details = details if isinstance(details, dict) else {}
-    kind = _kind(status, str(problem["code"]))
-    if issubclass(kind, OverloadedError):
+    family = _family(status)
+    if issubclass(family, OverloadedError):
         after = response.headers.get("retry-after", "1")
         after_s = float(after) if after.replace(".", "", 1).isdecimal() else 1.0
-        return kind(message, retry_after_s=after_s, hint=hint, details=details)
-    return kind(message, hint=hint, details=details)
-
-
-@cache
-def _kind(status: int, code: str) -> type[MnedgeError]:
-    """Return an error of the family that a status stands for, with the code that was told."""
-    if status == 429:
-        family: type[MnedgeError] = OverloadedError
-    elif status >= 500:
-        family = _FAMILIES.get(status, MnedgeError)
+        error: MnedgeError = family(message, retry_after_s=after_s, hint=hint, details=details)
     else:
-        family = _FAMILIES.get(status, UsageError)
-    return type("ToldError", (family,), {"code": code, "__doc__": "A daemon said so."})
+        error = family(message, hint=hint, details=details)
+    error.__dict__["code"] = str(problem["code"])  # of the class that it is an instance of there
+    return error
+
+
+def _family(status: int) -> type[MnedgeError]:
+    """Return what a status stands for."""
+    if status == 429:
+        return OverloadedError
+    if status >= 500:
+        return _FAMILIES.get(status, MnedgeError)
+    return _FAMILIES.get(status, UsageError)
 
 
 def _kept(params: Mapping[str, Any]) -> dict[str, Any]:
