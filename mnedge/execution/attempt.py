@@ -93,12 +93,20 @@ class Executor:
 
         To be called before the job's attempts and module agents are started again.
         """
-        killed = await self.equipment.spawner.sweep({f"{job_id}/"})
-        for runner in {id(runner): runner for runner in self.runners.values()}.values():
-            if runner.available() is None:
-                killed += await runner.sweep({f"{job_id}/": job_id})
+        tokens = {f"{job_id}/": job_id}
+        killed: list[int] = []
+
+        async def sweep(sweeper: Spawner | Runner) -> None:
+            killed.append(await sweeper.sweep(tokens))
+
+        runners = {id(runner): runner for runner in self.runners.values()}.values()
+        usable = [runner for runner in runners if runner.available() is None]
+        async with trio.open_nursery() as nursery:  # at once, so that they share a look
+            nursery.start_soon(sweep, self.equipment.spawner)
+            for runner in usable:
+                nursery.start_soon(sweep, runner)
         await self.close(job_id)
-        return killed
+        return sum(killed)
 
     async def close(self, job_id: str) -> None:
         """Remove the job's folder of workspaces; to be called when no attempt of it runs."""
