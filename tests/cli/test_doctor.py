@@ -10,7 +10,15 @@ pytestmark = pytest.mark.live
 @pytest.mark.drives("mnedge doctor")
 def test_a_person_reads_groups_and_a_verdict(mnedge):
     told = mnedge("doctor", code=None).out
-    for word in ("configuration\n", "daemon\n", "mnedge\n", "folders\n", "payloads\n", "runners\n", "neighbours\n"):
+    for word in (
+        "configuration\n",
+        "daemon\n",
+        "mnedge\n",
+        "folders\n",
+        "payloads\n",
+        "runners\n",
+        "neighbours\n",
+    ):
         assert word in told
 
 

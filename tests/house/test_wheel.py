@@ -50,7 +50,8 @@ def test_a_wheel_without_a_compiler_lacks_only_the_compiled_module(tmp_path):
         there = {
             str(path.relative_to(ROOT))
             for path in (ROOT / folder).rglob("*")
-            if path.suffix in {".py", ".md", ".json", ".lua", ".html", ".css", ".js", ".svg"} and "__pycache__" not in path.parts
+            if path.suffix in {".py", ".md", ".json", ".lua", ".html", ".css", ".js", ".svg"}
+            and "__pycache__" not in path.parts
         }
         prefix = {"mnedge": "mnedge/", "plugins": "", "blueprints": "mnedge/_blueprints/"}[folder]
         expected = {prefix + file.partition("/")[2] for file in there}
