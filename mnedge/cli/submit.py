@@ -10,7 +10,6 @@ from mnedge.bundle.load import Bundle, open_bundle, require
 from mnedge.cli import live, watch
 from mnedge.cli.carry import carry, hurry, shown_of, tell_end
 from mnedge.cli.desk import Desk
-from mnedge.cli.embedded import who
 from mnedge.cli.ending import tilde
 from mnedge.cli.options import OptionInvalidError, given
 from mnedge.cli.reach import config_of, desk, host_of, lives
@@ -22,12 +21,10 @@ from mnedge.daemon.app import node, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.execution.processes import Processes
-from mnedge.gateway.eligibility import admit
 from mnedge.model.ids import is_run_id
 from mnedge.model.records import JobRecord
 from mnedge.runtime import submission
 
-DATABASE = "mnedge.db"
 LAST = "last"
 """Means the newest job wherever one is asked for."""
 
@@ -53,8 +50,9 @@ async def run_blueprint(asked: Asked, wanted: Wanted) -> int:
         return await _there(screen, wanted)
     config = config_of(asked)
     place = wanted.folder or str(catalogue.find(wanted.name or "", os.environ))
-    with opened(place, wanted) as bundle:
-        if lives(config):
+    given_to_daemon = lives(config)
+    with opened(Path(place).absolute() if given_to_daemon else place, wanted) as bundle:
+        if given_to_daemon:
             return await _given(screen, config, bundle, wanted)
         return await (_detach if wanted.detach else _run)(screen, config, bundle, wanted)
 
@@ -129,27 +127,23 @@ async def _there(screen: Screen, wanted: Wanted) -> int:
 
 
 async def _given(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -> int:
-    """Have the daemon of this machine run it: who may write its store leaves the job there, with
-    all its files; anybody else sends it."""
+    """Have the daemon of this machine run it: its owner names the place, anybody else sends it."""
     async with desk(screen.asked) as there:
-        if os.access(config.data_dir / DATABASE, os.W_OK):
-            async with opened_store(config) as store:
-                await admit(store)
-                record = await submission.submit(
-                    store,
-                    config,
-                    bundle,
-                    runners=runners_of(config, Processes()),
-                    now=wall_clock,
-                    job_id=wanted.run_id,
-                    origin=submission.Origin(submitted_by=who()),
-                )
+        if _owns(config.socket):
+            place = {"folder": bundle.label, "config": bundle.config, "run_id": wanted.run_id}
+            made = await there.submit({name: value for name, value in place.items() if value})
         else:
             from mnedge.cli.sending import by_files
 
-            record = (await there.submit(by_files(bundle, wanted.run_id))).record
+            made = await there.submit(by_files(bundle, wanted.run_id))
+        record = made.record
         told = (len(bundle.warnings), bundle.label)
         return await _followed(screen, there, record, told, wanted)
+
+
+def _owns(socket: Path) -> bool:
+    """Tell whether the daemon at this socket runs for the same user, and reads the same files."""
+    return socket.stat().st_uid == os.geteuid()
 
 
 async def _followed(

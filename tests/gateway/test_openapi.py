@@ -43,4 +43,4 @@ def test_what_a_body_may_be_is_told_form_by_form():
     post = DOCUMENT["paths"]["/api/v1/jobs"]["post"]
     content = post["requestBody"]["content"]
     assert set(content) == {"application/json", "application/zip"}
-    assert len(content["application/json"]["schema"]["anyOf"]) == 4
+    assert len(content["application/json"]["schema"]["anyOf"]) == 5

@@ -329,6 +329,8 @@ def test_a_run_beside_a_daemon_is_given_to_it(box):
     for _ in range(3):
         assert box.json("blueprint", "run", "message_routing_trace")["job"]["status"] == "completed"
     assert "runs in" in box.call("blueprint", "run", "message_routing_trace").stdout
+    written = box.json("audit", "list")
+    assert [one["action"] for one in written] == ["job.submit"] * 4
     assert daemon.poll() is None
 
 

@@ -17,7 +17,7 @@ from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Query
 from mnedge.gateway.rest.paging import Paged, page_of
 from mnedge.gateway.rest.routing import JSON, ZIP, Answer, Call, Route, json_reply, media_type
-from mnedge.gateway.rest.submitting import SUBMISSION, sent_of, submit_sent
+from mnedge.gateway.rest.submitting import SUBMISSION, is_owner, sent_of, submit_sent
 from mnedge.model.access import Scope
 from mnedge.model.body import shown
 from mnedge.model.records import JobRecord
@@ -59,9 +59,9 @@ async def submit_job(call: Call[Query, bytes]) -> Response:
     """Make a job of what was sent; it begins at once."""
     backend = call.backend
     await admit(backend.store)
-    record = await submit_sent(
-        backend, call.request, sent_of(backend, call.body, media_type(call.request))
-    )
+    request = call.request
+    sent = sent_of(backend, call.body, media_type(request), owner=is_owner(request))
+    record = await submit_sent(backend, request, sent)
     call.concerns(f"job/{record.job_id}")
     place = f"/api/v1/jobs/{record.job_id}"
     links = {name: f"{place}/{name}" for name in ("events", "logs", "artifacts", "result")}

@@ -26,6 +26,7 @@ from mnedge.gateway.backend import Backend
 from mnedge.gateway.rest import idempotency
 from mnedge.gateway.rest.checking import Body, Wrong, fitted, refused, tree_of
 from mnedge.model import tracing
+from mnedge.model.access import Scope
 from mnedge.model.ids import job_id_for
 from mnedge.model.records import JobRecord
 from mnedge.runtime import jobs
@@ -76,9 +77,18 @@ class FromBlueprint(Body, frozen=True, kw_only=True):
     force: bool = False
 
 
-SUBMISSION = (FromManifest, FromText, FromBlueprint, dict[str, Any])
-"""What a body may be; what is none of the first three is a manifest itself."""
+class FromFolder(Body, frozen=True, kw_only=True):
+    """A bundle on this machine, by its path; only for the daemon's owner, at the unix socket."""
+
+    folder: str
+    config: dict[str, Any] | None = None
+    run_id: str | None = None
+
+
+SUBMISSION = (FromManifest, FromText, FromBlueprint, FromFolder, dict[str, Any])
+"""What a body may be; what is none of the structs is a manifest itself."""
 _BLUEPRINT_MEMBERS = frozenset(FromBlueprint.__struct_fields__)
+_FOLDER_MEMBERS = frozenset(FromFolder.__struct_fields__)
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -88,13 +98,15 @@ class Sent(Struct, frozen=True, kw_only=True):
     payloads: Mapping[str, bytes] = field(default_factory=dict)
     blueprint: Entry | None = None
     archive: bytes = b""
+    place: Path | None = None
+    """A bundle of somebody whose code may run here anyway."""
     inputs: Mapping[str, Any] | None = None
     config: Mapping[str, Any] | None = None
     run_id: str | None = None
 
 
-def sent_of(backend: Backend, content: bytes, media: str) -> Sent:
-    """Return what a body says.
+def sent_of(backend: Backend, content: bytes, media: str, *, owner: bool = False) -> Sent:
+    """Return what a body says; only an `owner` may name a place on this machine.
 
     Raises: BodyUnreadableError, RequestInvalidError, BlueprintNotFoundError.
     """
@@ -115,7 +127,17 @@ def sent_of(backend: Backend, content: bytes, media: str) -> Sent:
             config=told.config,
             run_id=told.run_id,
         )
+    if owner and "folder" in tree and tree.keys() <= _FOLDER_MEMBERS:
+        place = fitted(FromFolder, tree)
+        return Sent(place=Path(place.folder), config=place.config, run_id=place.run_id)
     return Sent(manifest=tree)
+
+
+def is_owner(request: Request) -> bool:
+    """Tell whether the daemon's own user asks, or root, on this machine: whatever runs here for
+    them, they could run themselves."""
+    caller = principal_of(request.scope)
+    return caller.kind == "unix" and caller.may(Scope.ADMIN)
 
 
 def blueprint_of(backend: Backend, name: str) -> Entry:
@@ -181,7 +203,7 @@ async def opened(backend: Backend, sent: Sent) -> AsyncIterator[Bundle]:
     Raises: ArchiveInvalidError, ArchiveUnsafeError, BundleInvalidError.
     """
     config = backend.config
-    if sent.manifest or not (sent.archive or sent.blueprint):
+    if sent.manifest or not (sent.archive or sent.blueprint or sent.place):
         async with received(
             config, sent.manifest, sent.payloads, inputs=sent.inputs, overrides=sent.config
         ) as bundle:
@@ -190,8 +212,11 @@ async def opened(backend: Backend, sent: Sent) -> AsyncIterator[Bundle]:
     outer = Path(await trio.to_thread.run_sync(_folder)) if sent.archive else None
 
     def load() -> Bundle:
-        if sent.blueprint is not None:
-            place, expected = sent.blueprint.folder, None
+        expected: str | None = None
+        if sent.place is not None:
+            place = sent.place
+        elif sent.blueprint is not None:
+            place = sent.blueprint.folder
         else:
             place, expected = _unpacked(sent.archive, Path(str(outer)))
         return open_bundle(
@@ -200,12 +225,13 @@ async def opened(backend: Backend, sent: Sent) -> AsyncIterator[Bundle]:
             inputs=sent.inputs,
             environ=config.environ,
             expected_id=expected,
-            run_code=False,
+            run_code=sent.place is not None,
         )
 
     try:
         with await trio.to_thread.run_sync(load) as bundle:
-            bundle.label = sent.blueprint.blueprint_id if sent.blueprint else "archive"
+            if sent.place is None:
+                bundle.label = sent.blueprint.blueprint_id if sent.blueprint else "archive"
             yield bundle
     finally:
         if outer is not None:

@@ -5,8 +5,10 @@ import pytest
 from mnedge.bundle.catalogue import BlueprintNotFoundError
 from mnedge.gateway.rest.checking import BodyUnreadableError, RequestInvalidError
 from mnedge.gateway.rest.submitting import blueprint_of, opened, owned, sent_of
+from mnedge.model.access import Scope
 from mnedge.runtime import jobs
 from mnedge.runtime.jobs import JobExistsError
+from tests.gateway.backends import client
 from tests.gateway.rest.bundles import archive, flow, submitted
 
 
@@ -63,3 +65,20 @@ async def test_a_submission_that_comes_to_nothing_owns_nothing(node):
 
     with pytest.raises(JobExistsError):
         await owned(node.backend, again)
+
+
+async def test_the_owner_names_a_folder_and_nobody_else_does(node, tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "config").mkdir(parents=True)
+    (folder / "config" / "default.json").write_text("{}")
+    (folder / "manifest.json").write_text(json.dumps(flow()))
+    body = {"folder": str(folder), "run_id": "by-place"}
+    made = (await node.post("/jobs", body, status=201))["job"]
+    assert (made["job_id"], made["bundle_source"]) == ("by-place", str(folder))
+    assert (await jobs.read_job(node.rig.store, "by-place")).bundle_source == str(folder)
+    assert sent(node, body).place is None
+    token = (await node.backend.tokens.issue("ada", Scope.ADMIN)).token
+    async with client(node.backend, listener="http", token=token) as over_tcp:
+        refused = await over_tcp.post("/api/v1/jobs", json={**body, "run_id": "over-tcp"})
+    assert refused.status_code == 400
+    assert refused.json()["code"] == "bundle.invalid"
