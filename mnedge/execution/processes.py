@@ -12,6 +12,7 @@ import resource
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from select import select
 from typing import ClassVar
 
@@ -31,6 +32,8 @@ from mnedge.ports import Exit
 
 _KILL_ROUNDS = 200
 _KILL_PAUSE_S = 0.005
+LOOKS_APART_S = 0.05
+"""Looks at all processes of the machine begin so long after each other."""
 _UNKILLABLE_S = 10.0
 """After SIGKILL only the kernel can hold a process: so long is waited, then a later look has it."""
 _ZOMBIE_S = 5.0
@@ -122,6 +125,7 @@ class Processes:
         self._zombies: dict[int, float] = {}
         self._null = -1
         self._next_look: _Look | None = None
+        self._looked_at = -inf
 
     def start(
         self,
@@ -174,15 +178,19 @@ class Processes:
     async def _looked(self) -> Sequence[tuple[int, str]]:
         """Return what runs under tokens, as a look that begins after this call sees it.
 
-        Whoever asks before it begins shares it: a node that starts sweeps for all its jobs at once.
+        Whoever asks before it begins shares it, and the next waits a moment for others: a node that
+        starts sweeps for all its jobs within a second.
         """
         look = self._next_look
         if look is not None:
             await look.done.wait()
             return look.found
         look = self._next_look = _Look()
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        with trio.CancelScope(shield=True):
+            wait_s = self._looked_at + LOOKS_APART_S - trio.current_time()
+            await trio.sleep(min(max(wait_s, 0.0), LOOKS_APART_S))
         self._next_look = None
+        self._looked_at = trio.current_time()
         try:
             look.found = tuple(running_tokens())
         finally:
