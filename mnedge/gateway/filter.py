@@ -18,8 +18,8 @@ from mnedge.errors import NotAllowedError, UsageError
 from mnedge.gateway.connection import App, Message, Receive, Scope, Send, header, is_grpc
 from mnedge.gateway.json_shape import JsonShape
 from mnedge.gateway.llm.refusals import BodyTooLargeError
-from mnedge.gateway.protocols import MOST_HEADERS
 from mnedge.gateway.signatures import hostile
+from mnedge.gateway.strict_http import MOST_HEADERS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LONGEST_PATH_BYTES = 4096

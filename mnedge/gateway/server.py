@@ -17,8 +17,8 @@ from msgspec import Struct
 from mnedge.config.settings import Config
 from mnedge.gateway.connection import App, Connection
 from mnedge.gateway.endpoints import endpoints, has_own_files, opened, tls_context
-from mnedge.gateway.protocols import settings_of
-from mnedge.gateway.serving import Patience, Served
+from mnedge.gateway.served_connection import Patience, ServedConnection
+from mnedge.gateway.strict_http import settings_of
 from mnedge.gateway.unix_socket import listening, peer_of, remove
 from mnedge.identity.certificates import fingerprint_of, own_certificate
 from mnedge.part import Part
@@ -63,7 +63,7 @@ class Server(Part):
         self._now = now
         self._context = WorkerContext(None)
         self._taking = trio.CancelScope()
-        self._serving: set[Served] = set()
+        self._serving: set[ServedConnection] = set()
         self._left = trio.Event()
         self.bound: tuple[Bound, ...] = ()
         """Where it listens; known when the part has started."""
@@ -190,7 +190,7 @@ class Server(Part):
         except OSError:
             await trio.aclose_forcefully(stream)
             return
-        served = Served(
+        served = ServedConnection(
             self._app,
             protocol,  # type: ignore[arg-type]
             self._context,

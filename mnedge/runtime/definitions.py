@@ -21,8 +21,8 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock, Runner
 from mnedge.runtime import jobs
-from mnedge.runtime.exchange import data_folder, shared_storage
 from mnedge.runtime.received import checked_id, received
+from mnedge.runtime.shared_folders import data_folder, shared_storage
 from mnedge.runtime.submission import UNKNOWN, Origin, new_job_id, submit
 from mnedge.runtime.workplace import unpacked
 

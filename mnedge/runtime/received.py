@@ -24,8 +24,8 @@ from mnedge.errors import UsageError
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord
 from mnedge.ports import Clock, Runner
-from mnedge.runtime.exchange import absent_inputs
 from mnedge.runtime.jobs import Stores
+from mnedge.runtime.shared_folders import absent_inputs
 from mnedge.runtime.submission import UNKNOWN, Origin, submit
 
 LABEL = "received"

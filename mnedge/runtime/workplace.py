@@ -20,7 +20,7 @@ from mnedge.model.facts import Outcome
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.ports import Blobs
-from mnedge.runtime import exchange
+from mnedge.runtime import shared_folders
 from mnedge.store.condition import Conditions
 
 BUNDLES = "bundles"
@@ -103,7 +103,7 @@ class Workplace:
             else str(bundle_root(record.bundle_digest, config)),
             body_paths=job.body_paths,
             environ=config.environ,
-            variables=exchange.variables(config, record, spec),
+            variables=shared_folders.variables(config, record, spec),
             trace_parent=record.trace_parent,
             trace_state=record.trace_state,
         )
@@ -116,7 +116,7 @@ class Workplace:
             await unpacked(digest, self._blobs, self._conditions, self._config)
         place = self._record.run_folder
         try:
-            exchange.lay_out(self._config, self._record, self._spec)
+            shared_folders.lay_out(self._config, self._record, self._spec)
         except OSError as error:
             raise self._conditions.failed("runs", place, error) from error
         self._conditions.fine("runs", place)
@@ -153,5 +153,5 @@ class Workplace:
 
     async def clear(self) -> None:
         """Remove the workspaces of a job that is over, and folders that it never used."""
-        exchange.tidy(self._record)
+        shared_folders.tidy(self._record)
         await self._work.close(self._record.job_id)

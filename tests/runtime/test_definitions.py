@@ -17,9 +17,9 @@ from mnedge.runtime.definitions import (
     DefinitionUnconfirmedError,
     DefinitionUnreadableError,
 )
-from mnedge.runtime.exchange import data_folder
 from mnedge.runtime.jobs import JobExistsError
 from mnedge.runtime.received import IdInvalidError
+from mnedge.runtime.shared_folders import data_folder
 from mnedge.runtime.submission import Origin
 from tests.runtime.rig import EPOCH, a_rig
 from tests.runtime.test_received import config_of, manifest_of

@@ -6,7 +6,7 @@ import pytest
 
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
-from mnedge.runtime import exchange
+from mnedge.runtime import shared_folders
 from tests.runtime.rig import a_config, a_rig, pipeline, submitted, succeeded
 
 RUN, SUBMISSION = "demo-1", "job_d-1-def-2"
@@ -53,8 +53,8 @@ def prepared(storage):
 def test_a_job_that_no_client_prepared_has_no_such_folders(tmp_path):
     config = a_config(tmp_path)
     record = a_record(config)
-    assert exchange.variables(config, record, pipeline()) == {}
-    exchange.lay_out(config, record, pipeline())
+    assert shared_folders.variables(config, record, pipeline()) == {}
+    shared_folders.lay_out(config, record, pipeline())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,7 +62,7 @@ def test_the_folders_of_a_prepared_job_are_ours(tmp_path):
     config = a_config(tmp_path)
     record = a_record(config, definition_id="job_d-1")
     spec = prepared(a_submission(tmp_path / "client", tmp_path / "client" / "runs" / RUN))
-    told = exchange.variables(config, record, spec)
+    told = shared_folders.variables(config, record, spec)
     assert told == {
         "MN_JOB_DATA_DIR": str(tmp_path / "data" / "definitions" / "job_d-1"),
         "MN_JOB_OUTPUT_DIR": str(tmp_path / "runs" / RUN / "outputs"),
@@ -70,8 +70,8 @@ def test_the_folders_of_a_prepared_job_are_ours(tmp_path):
         "MN_STORAGE_SUBMISSION_ID": RUN,
         "MN_JOB_INPUT_DIR": spec.metadata["mn_storage"]["inputs"]["root"],
     }
-    exchange.lay_out(config, record, spec)
-    exchange.lay_out(config, record, spec)
+    shared_folders.lay_out(config, record, spec)
+    shared_folders.lay_out(config, record, spec)
     assert all(os.path.isdir(path) for name, path in told.items() if name.endswith(("DIR", "ROOT")))
 
 
@@ -79,12 +79,12 @@ def test_a_client_with_another_home_finds_the_run_folder_where_it_looks(tmp_path
     config = a_config(tmp_path)
     record = a_record(config)
     storage = a_submission(tmp_path / "client", tmp_path / "client" / "runs" / RUN)
-    exchange.lay_out(config, record, prepared(storage))
+    shared_folders.lay_out(config, record, prepared(storage))
     run, user = (spec["source_path"] for spec in storage["output_copy"])
     assert os.path.realpath(run) == record.run_folder
     assert os.path.realpath(user) == f"{record.run_folder}/outputs"
     second = msgspec.structs.replace(record, run_folder=str(config.runs_root / "demo-2"))
-    exchange.lay_out(config, second, prepared(storage))
+    shared_folders.lay_out(config, second, prepared(storage))
     assert os.path.realpath(user) == f"{second.run_folder}/outputs"
 
 
@@ -92,8 +92,8 @@ def test_a_client_whose_runs_are_ours_copies_only_the_events_that_it_doubled(tmp
     config = a_config(tmp_path)
     record = a_record(config)
     storage = a_submission(tmp_path / "client", config.runs_root / RUN)
-    exchange.lay_out(config, record, prepared(storage))
-    exchange.lay_out(config, record, prepared(storage))
+    shared_folders.lay_out(config, record, prepared(storage))
+    shared_folders.lay_out(config, record, prepared(storage))
     place = storage["output_copy"][0]["source_path"]
     assert os.listdir(place) == ["events.jsonl"]
     assert os.readlink(f"{place}/events.jsonl") == str(
@@ -108,7 +108,7 @@ def test_what_lies_in_the_clients_folder_is_not_replaced(tmp_path):
     for place in (run, user):
         os.makedirs(place, exist_ok=True)
         (tmp_path / place / "mine.txt").write_text("kept")
-    exchange.lay_out(config, a_record(config), prepared(storage))
+    shared_folders.lay_out(config, a_record(config), prepared(storage))
     for place in (run, user):
         assert os.listdir(place) == ["mine.txt"]
 
@@ -127,7 +127,7 @@ def test_what_lies_in_the_clients_folder_is_not_replaced(tmp_path):
 def test_no_link_is_made_outside_a_folder_that_a_client_made_for_it(tmp_path, change):
     config = a_config(tmp_path)
     storage = a_submission(tmp_path / "client", tmp_path / "elsewhere") | change
-    exchange.lay_out(config, a_record(config), prepared(storage))
+    shared_folders.lay_out(config, a_record(config), prepared(storage))
     links = [path for path in (tmp_path / "client").rglob("*") if path.is_symlink()]
     assert links == []
 
@@ -135,7 +135,7 @@ def test_no_link_is_made_outside_a_folder_that_a_client_made_for_it(tmp_path, ch
 def test_a_folder_without_the_clients_own_file_gets_no_link(tmp_path):
     config = a_config(tmp_path)
     storage = a_submission(tmp_path / "client", tmp_path / "elsewhere", proof=False)
-    exchange.lay_out(config, a_record(config), prepared(storage))
+    shared_folders.lay_out(config, a_record(config), prepared(storage))
     assert not os.path.lexists(storage["output_copy"][0]["source_path"])
 
 
@@ -144,7 +144,7 @@ def test_a_link_may_not_climb_out_of_the_submission(tmp_path):
     storage = a_submission(tmp_path / "client", tmp_path / "elsewhere")
     runs = storage["outputs"]["runs"]
     storage["output_copy"] = [{"source_path": f"{runs}/../../../../x", "target_path": "/z"}]
-    exchange.lay_out(config, a_record(config), prepared(storage))
+    shared_folders.lay_out(config, a_record(config), prepared(storage))
     assert not any(path.is_symlink() for path in (tmp_path / "client").rglob("*"))
 
 
@@ -174,9 +174,9 @@ async def test_workers_are_told_of_them(tmp_path, autojump_clock):
 def test_what_workers_left_stays_when_the_job_is_over(tmp_path):
     config = a_config(tmp_path)
     record = a_record(config)
-    exchange.lay_out(config, record, prepared({"submission_id": "x"}))
+    shared_folders.lay_out(config, record, prepared({"submission_id": "x"}))
     report = config.runs_root / RUN / "outputs" / "report.txt"
     report.write_text("kept")
-    exchange.tidy(record)
+    shared_folders.tidy(record)
     assert report.exists()
     assert not (config.runs_root / RUN / "shared").exists()

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from mnedge.gateway import serving
+from mnedge.gateway import served_connection
 from tests.gateway.doors import open_doors
 
 pytestmark = pytest.mark.live
@@ -24,7 +24,7 @@ async def until(reached, within_s=5.0):
 
 
 async def test_a_reader_that_never_reads_is_cut_in_time_and_its_handler_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "SEND_S", 0.5)
+    monkeypatch.setattr(served_connection, "SEND_S", 0.5)
     ended = []
     async with open_doors(tmp_path, ended=ended) as doors, await asked(doors, "/flood"):
         await until(lambda: ended == ["/flood"])
@@ -56,7 +56,7 @@ async def test_what_breaks_a_connection_is_logged_and_breaks_no_other(
 
     async with open_doors(tmp_path) as doors:
         with monkeypatch.context() as patch:
-            patch.setattr(serving.Served, "spawn_app", broken)
+            patch.setattr(served_connection.ServedConnection, "spawn_app", broken)
             assert await doors.raw(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
         assert "broke" in caplog.text
         told = await doors.raw(b"GET /api/v1/health HTTP/1.0\r\n\r\n")

@@ -8,7 +8,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnedge.gateway.protocols import StrictBuffer
+from mnedge.gateway.strict_http import StrictBuffer
 from tests.gateway.doors import open_doors
 
 live = pytest.mark.live

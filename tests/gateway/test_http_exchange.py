@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from mnedge.gateway.exchange import QUEUE, Exchange, RequestTooSlowError
+from mnedge.gateway.http_exchange import QUEUE, Exchange, RequestTooSlowError
 from mnedge.gateway.problems import BrokenAnswerError
 
 BODY = {"type": "http.request", "body": b"x", "more_body": True}

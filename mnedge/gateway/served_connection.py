@@ -14,8 +14,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from msgspec import Struct
 
 from mnedge.gateway.connection import App, Connection, state_of
-from mnedge.gateway.exchange import Exchange
-from mnedge.gateway.protocols import Protocol
+from mnedge.gateway.http_exchange import Exchange
+from mnedge.gateway.strict_http import Protocol
 
 MAX_RECV_BYTES = 64 << 10
 SEND_S = 30.0
@@ -36,7 +36,7 @@ class Patience(Struct, frozen=True):
     idle_s: float
 
 
-class Served:
+class ServedConnection:
     """Reads, feeds the protocol, writes what it says."""
 
     def __init__(
