@@ -4,6 +4,7 @@ A write for each fact would cost more than the fact, so the events of a busy job
 """
 
 from collections.abc import Sequence
+from math import inf
 
 import trio
 
@@ -16,6 +17,8 @@ SETTLE_S = 0.005
 """How long the first events wait: what was just started goes before what is told of it."""
 LAG_S = 0.2
 """How long the events of a busy job wait for company at most."""
+CATCH_UP_S = 2.0
+"""Between two looks whether the run folder may show by now what it was spared."""
 AT_ONCE = 500
 """So many waiting events are published by whoever adds them: a flood holds up its own job."""
 RETRY_S = 1.0
@@ -63,7 +66,11 @@ class Publisher:
     async def run(self) -> None:
         """Publish what is added, until cancelled."""
         while True:
-            await self._came.wait()
+            with trio.move_on_after(CATCH_UP_S if self._folder.is_behind else inf) as waiting:
+                await self._came.wait()
+            if waiting.cancelled_caught:
+                self._folder.merge_worker_files()
+                continue
             await trio.sleep(SETTLE_S)
             await self.flush()
             await trio.sleep(LAG_S)

@@ -4,7 +4,7 @@ import trio
 from mnedge.bus import Bus
 from mnedge.errors import UnavailableError
 from mnedge.model.events import Event
-from mnedge.runtime.publisher import AT_ONCE, LAG_S, RETRY_S, SETTLE_S, Publisher
+from mnedge.runtime.publisher import AT_ONCE, CATCH_UP_S, LAG_S, RETRY_S, SETTLE_S, Publisher
 
 
 class Folder:
@@ -13,11 +13,17 @@ class Folder:
     def __init__(self):
         self.written = []
         self.full = False
+        self.is_behind = False
+        self.merged = []
 
     def publish(self, events):
         if self.full:
             raise UnavailableError("the disk is full")
         self.written.append((trio.current_time(), [event.seq for event in events]))
+
+    def merge_worker_files(self):
+        self.merged.append(trio.current_time())
+        self.is_behind = len(self.merged) < 2
 
 
 def events(*numbers):
@@ -109,3 +115,13 @@ async def test_who_hurries_waits_for_no_disk_and_loses_nothing(publisher, folder
     await trio.sleep(RETRY_S * 2)
     assert [len(numbers) for _, numbers in folder.written] == [AT_ONCE]
     assert await publisher.settle()
+
+
+async def test_a_folder_that_was_spared_is_looked_at_until_it_shows_all(
+    publisher, folder, autojump_clock
+):
+    folder.is_behind = True
+    await publisher.add(events(1))
+    await trio.sleep(20 * CATCH_UP_S)
+    began = folder.written[0][0] + LAG_S
+    assert folder.merged == [began + CATCH_UP_S, began + 2 * CATCH_UP_S]

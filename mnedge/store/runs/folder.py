@@ -133,6 +133,7 @@ class RunFolder:
                 trace_id,
                 log_level=_log_level(spec.config),
             ),
+            now=now,
         )
         self._stamps: dict[str, Stamp] = {}
         self._contents: dict[str, bytes] = {}
@@ -147,6 +148,11 @@ class RunFolder:
     def watermark(self) -> int:
         """The highest number of an event that is in our stream."""
         return self._pages.tally.last_seq
+
+    @property
+    def is_behind(self) -> bool:
+        """True if `events.jsonl` does not show all yet, because others keep writing to it."""
+        return self._sound and self._pages.is_behind
 
     def open(self, *, resume: bool = False) -> int:
         """Create the folder or mend it, and return the watermark.

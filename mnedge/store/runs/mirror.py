@@ -72,6 +72,11 @@ class Mirror:
         """True if there is nothing of others to look at."""
         return not self._leftovers and self.undisturbed
 
+    @property
+    def is_behind(self) -> bool:
+        """True if the stream has more than the file shows of it."""
+        return self._shown_bytes != self.stream.size_bytes
+
     def append(self, lines: bytes) -> None:
         """Show lines that were added to the stream, if nobody has come in between.
 
@@ -120,7 +125,8 @@ class Mirror:
         ours = (same or thoroughly) and self._begins_with_ours(file, found.st_size, thoroughly)
         current = _Leftover(file, self._shown_bytes if ours else 0)
         more = _gained(current, thoroughly, halves)
-        if ours and not lines and _is_read(current, found.st_size):
+        in_place = ours and not lines and not self.is_behind
+        if in_place and _is_read(current, found.st_size):
             os.close(file)
             self._stamp = as_stamp(found)
             return Foreign(more, in_place=True)

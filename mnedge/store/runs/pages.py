@@ -14,6 +14,7 @@ import msgspec
 from mnedge import faults
 from mnedge.model.artifacts import artifact_id
 from mnedge.model.redaction import Redactor
+from mnedge.ports import Clock
 from mnedge.store.runs.derived import Derived, Deriver
 from mnedge.store.runs.files import pretty, read_plain, replace_file
 from mnedge.store.runs.foreign import Adopter
@@ -34,6 +35,7 @@ from mnedge.store.runs.mending import (
 )
 from mnedge.store.runs.mirror import Mirror
 from mnedge.store.runs.records import Counts
+from mnedge.store.runs.rewrites import Rewrites
 from mnedge.store.runs.spoken import Spoken, Spool
 from mnedge.store.runs.stream import Stream, segment_name
 from mnedge.store.runs.tally import Tally
@@ -52,11 +54,14 @@ class Pages:
         identity: Identity,
         redactor: Redactor,
         deriver: Deriver,
+        *,
+        now: Clock,
     ) -> None:
         self._run_dir = run_dir
         self._job_id = identity.job_id
         self._deriver = deriver
         self._adopter = Adopter(identity, redactor)
+        self._rewrites = Rewrites(now)
         self.spool = Spool(folder, identity.job_id)
         streams = [
             Stream(folder, name, rotates=name in INDEXED, busy=name == "events")
@@ -68,6 +73,11 @@ class Pages:
         }
         self.events = self.mirrors["events"].stream
         self.tally = Tally()
+
+    @property
+    def is_behind(self) -> bool:
+        """True if `events.jsonl` does not show all yet: `merge` or the next `add` will."""
+        return self.mirrors["events"].is_behind
 
     @property
     def counts(self) -> Counts:
@@ -102,11 +112,16 @@ class Pages:
     def add(self, blocks: Sequence[Block]) -> None:
         """Append events, and all that follows from them, everywhere.
 
+        A file that others write to again and again is left for a while as they left it.
         Raises: OSError; the streams must be loaded again then.
         """
-        if not self.mirrors["events"].undisturbed:
-            self._absorb(self.mirrors["events"], thoroughly=False)
-        self._add(blocks, show=True)
+        mirror = self.mirrors["events"]
+        show = True
+        if not mirror.undisturbed or mirror.is_behind:
+            show = not self._puts_off(mirror, sum(len(block.lines) for block in blocks))
+            if show:
+                self._absorb(mirror, thoroughly=False)
+        self._add(blocks, show=show)
 
     def merge(self, *, thoroughly: bool = False) -> None:
         """Take in what workers wrote into any of the files, and show ours again.
@@ -114,7 +129,7 @@ class Pages:
         Raises: OSError.
         """
         for mirror in self.mirrors.values():
-            if thoroughly or not mirror.quiet:
+            if thoroughly or not (mirror.quiet or self._puts_off(mirror)):
                 self._absorb(mirror, thoroughly=thoroughly)
 
     def listen(self) -> list[Spoken]:
@@ -295,7 +310,15 @@ class Pages:
         if foreign.in_place and stream.segments is segments and lines == foreign.lines:
             mirror.accept(added)
         else:
+            self._rewrites.spend(stream.size_bytes)
             mirror.rebuild()
+
+    def _puts_off(self, mirror: Mirror, added_bytes: int = 0) -> bool:
+        """Tell whether it is too early to write the file anew; before the next begins it is not."""
+        room = mirror.stream.room_bytes
+        if mirror.stream is not self.events or (room is not None and added_bytes > room):
+            return False
+        return not self._rewrites.affords(mirror.stream.size_bytes + added_bytes)
 
     def _foreign_block(self, line: bytes) -> Block:
         noted = kind_of(str(decode_head(line).type)).noted

@@ -18,6 +18,7 @@ from mnedge.faults import InjectedFaultError
 from mnedge.model.events import Event
 from mnedge.model.redaction import REDACTED, Redactor
 from mnedge.model.states import JobStatus
+from mnedge.store.runs import mirror
 from mnedge.store.runs.files import (
     RunExistsError,
     RunIdInvalidError,
@@ -25,6 +26,7 @@ from mnedge.store.runs.files import (
     stamp_of,
 )
 from mnedge.store.runs.folder import RunFolder, forget_run
+from mnedge.store.runs.rewrites import Rewrites
 from tests.store.runs.world import (
     AT,
     JOB,
@@ -652,6 +654,51 @@ def test_lines_that_a_worker_appends_stay_where_they_are(tmp_path):
     assert (tmp_path / "data" / "events" / JOB / "events.jsonl").read_bytes() == (
         run.path / "events.jsonl"
     ).read_bytes()
+
+
+def test_a_client_that_adds_a_line_for_each_of_ours_costs_little_and_loses_nothing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mnedge.store.runs.rewrites.AT_ONCE_BYTES", 20_000)
+    written: list[int] = []
+    replaced = mirror.replace_file
+    monkeypatch.setattr(
+        mirror,
+        "replace_file",
+        lambda path, content: written.append(len(content)) or replaced(path, content),
+    )
+    run = open_run(tmp_path)
+    shown = run.path / "events.jsonl"
+    for number in range(200):
+        with open(shown, "a") as file:
+            file.write(worker_line(number, seq=number))  # it cannot stay: its number is no seq
+        run.publish(middle(6 + number, 1))
+        if number % 20 == 0:
+            run.merge_worker_files()
+    assert run.is_behind
+    spent_bytes = sum(written)
+    closed(run, 206)
+    assert spent_bytes < 2 * 20_000 < shown.stat().st_size
+    assert not run.is_behind
+    assert_whole(run.path, [*beginning(), *middle(6, 200), *ending(206)])
+    assert sorted(mine(run.path)) == sorted(f"evt_w{number}" for number in range(200))
+    assert (tmp_path / "data" / "events" / JOB / "events.jsonl").read_bytes() == shown.read_bytes()
+
+
+def test_what_was_put_off_is_shown_by_the_next_owner(tmp_path, monkeypatch):
+    monkeypatch.setattr("mnedge.store.runs.rewrites.AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(Rewrites, "affords", lambda self, size_bytes: False)
+    run = open_run(tmp_path)
+    with open(run.path / "events.jsonl", "a") as file:
+        file.write(worker_line(1))
+    run.publish(middle(6, 3))
+    assert run.is_behind
+    assert mine(run.path) == ["evt_w1"]
+    again = folder(tmp_path)
+    again.open(resume=True)
+    assert_whole(again.path, [*beginning(), *middle(6, 3)])
+    assert mine(again.path) == ["evt_w1"]
+    again.close()
 
 
 def test_a_worker_that_cuts_the_file_loses_nothing_of_ours(tmp_path):

@@ -19,6 +19,7 @@ from mnedge.store.runs.pages import Pages
 from mnedge.store.runs.readers import read_events
 from mnedge.store.runs.stream import SEGMENTS
 from tests.store.runs.world import (
+    AT,
     JOB,
     assert_whole,
     beginning,
@@ -50,7 +51,7 @@ def pages(tmp_path):
 
 def new_pages(place: Path) -> Pages:
     deriver = Deriver(JOB, "bp", "trc_t", log_level=20)
-    return Pages(place / "data", place / "run", IDENTITY, Redactor(), deriver)
+    return Pages(place / "data", place / "run", IDENTITY, Redactor(), deriver, now=lambda: AT)
 
 
 def add(pages: Pages, events: list[Event]) -> None:
