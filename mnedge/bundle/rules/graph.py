@@ -317,12 +317,13 @@ def agents_are_reached(subject: Subject) -> Iterator[Found]:
             reached.add(name)
             pending.extend(ways.get(name, ()))
     senders = {str(edge.get("to_node")) for _, edge in subject.edges}
+    may_be_written_to = _may_be_written_to(subject)
     for agent in subject.agents:
         if (
             agent.agent_id
             and agent.agent_id not in reached
             and kind_of(agent.rendered) is not AgentKind.SERVICE
-            and (agent.agent_id in senders or not _may_be_written_to(subject))
+            and (agent.agent_id in senders or not may_be_written_to)
         ):
             yield Found(at=agent.at, message=f"{agent.label} cannot be reached from an entrypoint")
 

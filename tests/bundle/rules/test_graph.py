@@ -2,6 +2,7 @@
 
 import pytest
 
+from mnedge.bundle.kinds import kind_of
 from mnedge.bundle.rules import graph
 from tests.bundle.making import Case, Parts, assert_every_rule_has_a_case, check, root
 
@@ -129,3 +130,19 @@ def test_what_a_worker_may_address_is_not_called_unreachable():
         }
     )
     assert parts.opened("strict").problems == []
+
+
+def test_agents_that_nothing_reaches_are_found_in_one_pass(monkeypatch):
+    looks = 0
+
+    def counted(rendered):
+        nonlocal looks
+        looks += 1
+        return kind_of(rendered)
+
+    monkeypatch.setattr(graph, "kind_of", counted)
+    parts = Parts()
+    parts.manifest["nodes"] = [{"node_id": str(n), "agent_type": "router"} for n in range(300)]
+    found = [one for one in parts.opened("strict").problems if one.rule == "E-11"]
+    assert len(found) == 300
+    assert looks < 300 * 10
