@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +29,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DEFAULT = Origin("default")
 CLOSING_S = 15.0
 """How long the parts may take to end, after the grace of attempts."""
+LEAVING_S = 2.0
+"""How long they may take after a second signal."""
 
 
 def serve(load: Callable[[], Loaded]) -> int:
@@ -113,8 +116,10 @@ class _Life:
                 if self._is_up:
                     await self._reloading.reload()
             elif self._told_to_stop.is_set() or not self._is_up:
+                _end_within(LEAVING_S)
                 everything.cancel()
             else:
+                _end_within(self._current().daemon.grace + CLOSING_S)
                 self._told_to_stop.set()
 
     def _reloaded(self, result: Reloaded) -> None:
@@ -122,6 +127,17 @@ class _Life:
         for problem in result.problems:
             self._say("error", _line(problem))
         self._notifier.ready(result.summary)
+
+
+def _end_within(seconds: float) -> None:
+    """End the process after that time, whatever it still waits for.
+
+    A thread cannot be cancelled: one that looks at a huge bundle, or hangs in a disk, would keep
+    the process for as long. Nothing is lost by it: every start is the one after a crash.
+    """
+    end = threading.Timer(seconds, os._exit, (0,))
+    end.daemon = True
+    end.start()
 
 
 def _line(problem: dict[str, Any]) -> str:

@@ -1,11 +1,15 @@
 """A daemon under a service manager: its start, reload, watchdog, end, and next start."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.live.box import Box, until
 from tests.live.service_manager import Manager
 
@@ -181,6 +185,41 @@ def test_a_second_signal_leaves_at_once(box, manage):
     daemon.tell(signal.SIGINT)
     assert daemon.ended() == 0
     assert time.monotonic() - began < 5
+
+
+def test_a_thread_that_does_not_end_does_not_keep_the_daemon(tmp_path):
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", STUCK],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with daemon:
+        try:
+            assert daemon.stderr is not None
+            while "stuck" not in daemon.stderr.readline():
+                assert daemon.poll() is None
+            daemon.send_signal(signal.SIGTERM)  # it stops already: this one means at once
+            assert daemon.wait(timeout=15) == 0
+        finally:
+            daemon.kill()
+
+
+STUCK = """
+import os, sys, threading
+sys.path.append(os.path.join(os.environ["PYTHONPATH"], "plugins"))
+import trio
+from mnedge.config.read import load_config
+from mnedge.daemon import main
+async def stop(self, here):
+    def hang():
+        print("stuck", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    await trio.to_thread.run_sync(hang)
+main._Life._up = lambda self, here: (setattr(self, "_is_up", True), self._told_to_stop.set())
+main._Life._stop = stop
+sys.exit(main.serve(lambda: load_config(os.environ)))
+"""
 
 
 def test_two_daemons_on_one_directory_are_refused(box, manage):
