@@ -22,15 +22,19 @@ _PEAKS = ("cpu_pct", "memory_rss_mb", "queue_depth", "disk_mb")
 
 
 def artifact_paths(run_dir: Path) -> list[str]:
-    """Return the plain files of a run folder as sorted relative paths, at most `ARTIFACTS`."""
+    """Return the plain files of a run folder as sorted relative paths, at most `ARTIFACTS`.
+
+    Loses: files whose names are no UTF-8; no record can name them.
+    """
     found: list[str] = []
     for folder, folders, names in os.walk(run_dir):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
             hidden = name.startswith(".") and name.endswith(TEMPORARY)
-            if not hidden and _is_plain(path):
-                found.append(str(path.relative_to(run_dir)))
+            relative = str(path.relative_to(run_dir))
+            if not hidden and _is_utf8(relative) and _is_plain(path):
+                found.append(relative)
         if len(found) > ARTIFACTS:
             break
     return sorted(found)[:ARTIFACTS]
@@ -60,6 +64,14 @@ def _artifact(run_dir: Path, relative: str, changing: bool) -> dict[str, Any]:
     if content is not None:
         record["sha256"] = sha256(content).hexdigest()
     return record
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_plain(path: Path) -> bool:

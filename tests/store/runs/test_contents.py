@@ -20,6 +20,7 @@ def test_artifacts_are_the_plain_files_by_their_relative_paths(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a.json")
     (tmp_path / "loop").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / os.fsdecode(b"no text \xff")).write_text("JSON cannot say this name")
     assert artifact_paths(tmp_path) == ["a.json", "b/x.md"]
 
 
