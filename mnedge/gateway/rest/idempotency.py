@@ -65,6 +65,7 @@ class Once(Struct, frozen=True):
 
     at: float
     digest: str
+    """Of the key and its caller: no other request has it, however alike it is."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -106,7 +107,7 @@ async def once(
         if kept.status:
             headers = {**dict(kept.headers), "idempotency-replayed": "true"}
             return Response(kept.body, kept.status, headers)
-        request.scope["state"]["once"] = Once(kept.at, digest)
+        request.scope["state"]["once"] = Once(kept.at, sha256(row_key.encode()).hexdigest())
         await _prune(table, now)
         return await _done(table, row_key, kept, act)
     finally:

@@ -43,6 +43,13 @@ async def test_many_at_once_under_one_key_make_one_job(node):
     assert len(await jobs.list_jobs(node.rig.store)) == 1
 
 
+async def test_equal_requests_of_one_moment_under_other_keys_make_jobs_of_their_own(node):
+    answers = [await post(node, flow(), **{"idempotency-key": f"key {n}"}) for n in range(3)]
+    assert [one.status_code for one in answers] == [201] * 3
+    assert len({one.json()["job_id"] for one in answers}) == 3
+    assert len(await jobs.list_jobs(node.rig.store)) == 3
+
+
 async def test_a_refusal_leaves_the_key_free(node):
     assert (await post(node, {"nodes": []})).status_code == 400
     assert (await post(node, flow())).status_code == 201
