@@ -17,7 +17,7 @@ import mnedge
 from mnedge.cli.failure import failure_of
 from mnedge.cli.recover import orphans
 from mnedge.cli.show import counted, size
-from mnedge.cli.verdict import Finding
+from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config
 from mnedge.daemon.app import runners_of
 from mnedge.daemon.clock import wall_clock
@@ -58,15 +58,15 @@ async def examine(config: Config) -> list[Finding]:
 def program_findings() -> Iterator[Finding]:
     """Look at mnedge itself and what it runs on."""
     frozen = ", frozen" if getattr(sys, "frozen", False) else ""
-    yield _ok("mnedge", "version", f"{mnedge.__version__}{frozen}")
+    yield ok("mnedge", "version", f"{mnedge.__version__}{frozen}")
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info[:2] < OLDEST_PYTHON:
-        yield _broken("mnedge", "python", python, "use Python 3.11 or newer")
+        yield broken("mnedge", "python", python, "use Python 3.11 or newer")
     else:
-        yield _ok("mnedge", "python", python)
+        yield ok("mnedge", "python", python)
     compiled, why = native.available()
     if compiled:
-        yield _ok("mnedge", "native helper", "compiled")
+        yield ok("mnedge", "native helper", "compiled")
     else:
         yield Finding(
             group="mnedge",
@@ -77,7 +77,7 @@ def program_findings() -> Iterator[Finding]:
         )
     files = _open_files_limit()
     if files is not None and files < FEW_FILES:
-        yield _warn("mnedge", "open files", f"limit {files}", "ulimit -n 4096, or LimitNOFILE=")
+        yield warning("mnedge", "open files", f"limit {files}", "ulimit -n 4096, or LimitNOFILE=")
 
 
 def folder_findings(config: Config) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def folder_findings(config: Config) -> Iterator[Finding]:
     crashes = sorted((config.data_dir / "crashes").glob("mnedge-crash-*.txt"))
     if crashes:
         newest = max(crashes, key=lambda file: file.stat().st_mtime)
-        yield _warn(
+        yield warning(
             "folders",
             "crash reports",
             f"{counted(len(crashes), 'report')}, the newest is {newest.name}",
@@ -98,11 +98,11 @@ def folder_findings(config: Config) -> Iterator[Finding]:
 async def store_findings(config: Config) -> list[Finding]:
     """Open the store, if there is one, and look at its jobs."""
     version = sqlite3.sqlite_version
-    found = [_ok("store", "sqlite", version)]
+    found = [ok("store", "sqlite", version)]
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        found = [_broken("store", "sqlite", version, "install SQLite 3.35 or newer")]
+        found = [broken("store", "sqlite", version, "install SQLite 3.35 or newer")]
     if not config.data_dir.is_dir():
-        return [*found, _absent("store", "database", "none yet; the first job makes it")]
+        return [*found, absent("store", "database", "none yet; the first job makes it")]
     try:
         async with opened_store(config) as store:
             condition = store.condition
@@ -113,19 +113,19 @@ async def store_findings(config: Config) -> list[Finding]:
             daemon = await store.claims.holder(DAEMON)
     except (MnedgeError, BaseExceptionGroup) as error:
         told = failure_of(error)
-        return [*found, _broken("store", "database", told.message, told.hint)]
+        return [*found, broken("store", "database", told.message, told.hint)]
     if condition.name != "ok":
-        found.append(_broken("store", "disk", condition.message, "free some space, or mend it"))
+        found.append(broken("store", "disk", condition.message, "free some space, or mend it"))
     found.append(
-        _ok("store", "database", f"{counted(len(records), 'job')}, {len(unfinished)} unfinished")
+        ok("store", "database", f"{counted(len(records), 'job')}, {len(unfinished)} unfinished")
     )
     if faulted:
         found.append(
-            _warn("store", "faulted", " ".join(faulted[:3]), "mnedge job show JOB says why")
+            warning("store", "faulted", " ".join(faulted[:3]), "mnedge job show JOB says why")
         )
     if left:
         found.append(
-            _warn(
+            warning(
                 "store",
                 "without owner",
                 counted(len(left), "unfinished job"),
@@ -133,9 +133,9 @@ async def store_findings(config: Config) -> list[Finding]:
             )
         )
     if daemon is not None:
-        found.append(_ok("store", "daemon", process_name(daemon)))
+        found.append(ok("store", "daemon", process_name(daemon)))
     else:
-        found.append(_absent("store", "daemon", "none runs; `mnedge blueprint run` needs none"))
+        found.append(absent("store", "daemon", "none runs; `mnedge blueprint run` needs none"))
     return found
 
 
@@ -144,9 +144,9 @@ def clock_findings(now: float) -> Iterator[Finding]:
     at = datetime.fromtimestamp(now, tz=UTC)
     said = at.strftime("%Y-%m-%d %H:%M UTC")
     if at.year < OLDEST_YEAR:
-        yield _warn("machine", "clock", said, "set the date; jobs run on, calendars do not")
+        yield warning("machine", "clock", said, "set the date; jobs run on, calendars do not")
     else:
-        yield _ok("machine", "clock", said)
+        yield ok("machine", "clock", said)
     yield _cgroup()
 
 
@@ -157,14 +157,16 @@ def interpreter_findings() -> Iterator[Finding]:
         if path is not None:
             yield _python(name, path)
         elif name == "python3":
-            yield _warn("payloads", name, "not on PATH", "install Python 3: most payloads need it")
+            yield warning(
+                "payloads", name, "not on PATH", "install Python 3: most payloads need it"
+            )
         elif name == "python3.11":
-            yield _absent("payloads", name, "not on PATH; another Python 3 takes its place")
+            yield absent("payloads", name, "not on PATH; another Python 3 takes its place")
     bash = shutil.which("bash")
     if bash is not None:
-        yield _ok("payloads", "bash", bash)
+        yield ok("payloads", "bash", bash)
     else:
-        yield _warn(
+        yield warning(
             "payloads", "bash", "not on PATH", "install bash: commands given as text need it"
         )
 
@@ -174,20 +176,20 @@ def runner_findings(config: Config) -> Iterator[Finding]:
     capacities, problems = read_capacities(config.environ)
     slots = ", ".join(f"{pool}={count}" for pool, count in capacities.items())
     if problems:
-        yield _warn("runners", "slots", slots, "; ".join(problems))
+        yield warning("runners", "slots", slots, "; ".join(problems))
     else:
-        yield _ok("runners", "slots", slots)
+        yield ok("runners", "slots", slots)
     try:
         runners = runners_of(config, Processes())
     except MnedgeError as error:
-        yield _broken("runners", "plugins", error.message, error.hint)
+        yield broken("runners", "plugins", error.message, error.hint)
         return
     for runner in {runner.name: runner for runner in runners.values()}.values():
         why_not = runner.available()
         if why_not is None:
-            yield _ok("runners", runner.name, f"available, isolation: {runner.isolation}")
+            yield ok("runners", runner.name, f"available, isolation: {runner.isolation}")
         else:
-            yield _absent("runners", runner.name, why_not)
+            yield absent("runners", runner.name, why_not)
 
 
 def neighbour_findings() -> Iterator[Finding]:
@@ -199,9 +201,9 @@ def neighbour_findings() -> Iterator[Finding]:
     ):
         path = shutil.which(name)
         if path is None:
-            yield _absent("neighbours", name, f"not on PATH: {use}")
+            yield absent("neighbours", name, f"not on PATH: {use}")
         else:
-            yield _ok("neighbours", name, path)
+            yield ok("neighbours", name, path)
 
 
 def _folder(name: str, folder: Path) -> Finding:
@@ -209,9 +211,9 @@ def _folder(name: str, folder: Path) -> Finding:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        return _broken("folders", name, f"{existing} is not a folder", "choose another place")
+        return broken("folders", name, f"{existing} is not a folder", "choose another place")
     if not _writable(existing):
-        return _broken(
+        return broken(
             "folders",
             name,
             f"{existing} cannot be written",
@@ -220,10 +222,10 @@ def _folder(name: str, folder: Path) -> Finding:
     free = shutil.disk_usage(existing).free
     found = f"{folder}, {size(free)} free"
     if free < FULL_BYTES:
-        return _broken("folders", name, found, "make room: new work is refused on a full disk")
+        return broken("folders", name, found, "make room: new work is refused on a full disk")
     if free < LOW_BYTES:
-        return _warn("folders", name, found, "make room soon")
-    return _ok("folders", name, found)
+        return warning("folders", name, found, "make room soon")
+    return ok("folders", name, found)
 
 
 def _writable(folder: Path) -> bool:
@@ -238,17 +240,17 @@ def _cgroup() -> Finding:
     try:
         inside = Path("/proc/self/cgroup").read_text(encoding="utf-8")
     except OSError:
-        return _absent("machine", "control groups", "this system has none")
+        return absent("machine", "control groups", "this system has none")
     match = re.search(r"^0::(/.*)$", inside, re.MULTILINE)
     if match is None:
-        return _absent("machine", "control groups", "version 1 only; limits are not enforced")
+        return absent("machine", "control groups", "version 1 only; limits are not enforced")
     folder = Path("/sys/fs/cgroup") / match[1].lstrip("/")
     try:
         controllers = (folder / "cgroup.controllers").read_text(encoding="utf-8").split()
     except OSError:
         controllers = []
     if controllers and _writable(folder) and os.access(folder / "cgroup.procs", os.W_OK):
-        return _ok("machine", "control groups", f"delegated: {' '.join(controllers)}")
+        return ok("machine", "control groups", f"delegated: {' '.join(controllers)}")
     return Finding(
         group="machine",
         name="control groups",
@@ -269,13 +271,13 @@ def _python(name: str, path: str) -> Finding:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         if name == "python3":
-            return _warn("payloads", name, f"{path} does not run", "mend it or install another")
-        return _absent("payloads", name, f"{path} does not run")
+            return warning("payloads", name, f"{path} does not run", "mend it or install another")
+        return absent("payloads", name, f"{path} does not run")
     version = tuple(int(part) for part in answer.split(".")[:2] if part.isdecimal())
     found = f"{path}, {answer}"
     if name == "python3" and version < OLDEST_PYTHON:
-        return _warn("payloads", name, found, "install Python 3.11: many payloads expect it")
-    return _ok("payloads", name, found)
+        return warning("payloads", name, found, "install Python 3.11: many payloads expect it")
+    return ok("payloads", name, found)
 
 
 def _open_files_limit() -> int | None:
@@ -284,19 +286,3 @@ def _open_files_limit() -> int | None:
     except ImportError:
         return None
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _ok(group: str, name: str, found: str) -> Finding:
-    return Finding(group=group, name=name, status="ok", found=found)
-
-
-def _absent(group: str, name: str, found: str) -> Finding:
-    return Finding(group=group, name=name, status="absent", found=found)
-
-
-def _warn(group: str, name: str, found: str, mend: str) -> Finding:
-    return Finding(group=group, name=name, status="warning", found=found, mend=mend)
-
-
-def _broken(group: str, name: str, found: str, mend: str) -> Finding:
-    return Finding(group=group, name=name, status="broken", found=found, mend=mend)

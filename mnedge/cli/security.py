@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mnedge.cli.show import counted
-from mnedge.cli.verdict import Finding
+from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config, Listen, Tls
 from mnedge.config.written import as_duration, as_size
 from mnedge.daemon.clock import wall_clock
@@ -52,20 +52,20 @@ def socket_findings(config: Config) -> Iterator[Finding]:
     try:
         found = path.lstat()
     except FileNotFoundError:
-        yield _absent("unix socket", str(path), f"not there; a daemon makes it for {who}")
+        yield absent("unix socket", str(path), f"not there; a daemon makes it for {who}")
         return
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISSOCK(found.st_mode):
-        yield _danger("unix socket", str(path), "is no socket", "move it away")
+        yield broken("unix socket", str(path), "is no socket", "move it away")
     elif mode & 0o007:
         mend = f"chmod {wanted:o} {path}; a daemon makes it so when it starts"
-        yield _danger("unix socket", str(path), f"mode {mode:04o}: everybody may connect", mend)
+        yield broken("unix socket", str(path), f"mode {mode:04o}: everybody may connect", mend)
     elif mode & 0o070 and group is None:
         mend = f"chmod 600 {path}, or name the group in relay.listen.socketGroup"
-        yield _danger("unix socket", str(path), f"mode {mode:04o}: a group may connect", mend)
+        yield broken("unix socket", str(path), f"mode {mode:04o}: a group may connect", mend)
     else:
         state = "answers" if answers(path) else "nobody listens"
-        yield _ok("unix socket", str(path), f"mode {mode:04o}, {state}: {who}; no token needed")
+        yield ok("unix socket", str(path), f"mode {mode:04o}, {state}: {who}; no token needed")
     yield from _group(config, group)
 
 
@@ -75,7 +75,7 @@ def _group(config: Config, group: str | None) -> Iterator[Finding]:
     try:
         gid = group_id(group)
     except MnedgeError as error:
-        yield _warn("unix socket", f"group {group}", error.message, error.hint)
+        yield warning("unix socket", f"group {group}", error.message, error.hint)
         return
     folder = config.socket.parent
     if folder.is_dir():
@@ -83,33 +83,33 @@ def _group(config: Config, group: str | None) -> Iterator[Finding]:
         open_to_group = found.st_mode & 0o001 or (found.st_mode & 0o010 and found.st_gid == gid)
         if not open_to_group:
             mend = f"chgrp {group} {folder} && chmod g+x {folder}, or another relay.listen.socket"
-            yield _warn("unix socket", f"group {group}", f"cannot reach into {folder}", mend)
+            yield warning("unix socket", f"group {group}", f"cannot reach into {folder}", mend)
 
 
 def tcp_findings(config: Config) -> Iterator[Finding]:
     """Look at each TCP listener."""
     listen, named = listening(config)
     if not named:
-        yield _ok("tcp", "listeners", "none: nothing can be reached over the network")
+        yield ok("tcp", "listeners", "none: nothing can be reached over the network")
     for name, text in named:
         try:
             one = endpoint(name, text)
         except MnedgeError as error:
-            yield _danger("tcp", name, error.message, error.hint)
+            yield broken("tcp", name, error.message, error.hint)
             continue
         yield _listener(one, listen)
     if config.relay.cors:
         origins = ", ".join(config.relay.cors)
         if "*" in config.relay.cors:
-            yield _danger("tcp", "cross-origin", "pages of any site may call", "name the origins")
+            yield broken("tcp", "cross-origin", "pages of any site may call", "name the origins")
         else:
-            yield _ok("tcp", "cross-origin", f"pages of {origins} may call, with a token")
+            yield ok("tcp", "cross-origin", f"pages of {origins} may call, with a token")
     else:
-        yield _ok("tcp", "cross-origin", "off: pages of other sites cannot call")
+        yield ok("tcp", "cross-origin", "off: pages of other sites cannot call")
     for proxy in config.relay.trusted_proxies:
         if proxy in ("0.0.0.0/0", "::/0"):
             found = "everybody may say whose request it is"
-            yield _danger("tcp", "trusted proxies", found, "name the proxy's own address")
+            yield broken("tcp", "trusted proxies", found, "name the proxy's own address")
 
 
 def listening(config: Config) -> tuple[Listen, list[tuple[str, str]]]:
@@ -141,15 +141,15 @@ def _listener(one: Endpoint, listen: Listen) -> Finding:
     known = "a bearer token says who and with which scope; /api/v1/health is open to all"
     name = f"{one.listener} {one.text}"
     if listen.tls is not None:
-        return _ok("tcp", name, f"{who}; TLS; {known}")
+        return ok("tcp", name, f"{who}; TLS; {known}")
     if one.loopback:
-        return _ok("tcp", name, f"{who}; no TLS, for it never leaves the machine; {known}")
+        return ok("tcp", name, f"{who}; no TLS, for it never leaves the machine; {known}")
     if listen.allow_plain:
         mend = "set relay.listen.tls: {}, or put a proxy with TLS in front and listen on 127.0.0.1"
         found = f"{who}, without TLS (allowPlain): tokens can be read on the way"
-        return _danger("tcp", name, found, mend)
+        return broken("tcp", name, found, mend)
     mend = "set relay.listen.tls: {}; the daemon refuses to start like this"
-    return _danger("tcp", name, f"{who}, without TLS", mend)
+    return broken("tcp", name, f"{who}, without TLS", mend)
 
 
 def _reach(one: Endpoint) -> str:
@@ -171,19 +171,19 @@ def certificate_findings(config: Config) -> Iterator[Finding]:
         folder = config.data_dir / "identity"
         certificate, key = folder / "tls.crt", folder / "tls.key"
     if not certificate.is_file():
-        yield _absent("certificate", str(certificate), "the daemon makes one when it starts")
+        yield absent("certificate", str(certificate), "the daemon makes one when it starts")
         return
     try:
         left_s = ends_at(certificate) - wall_clock()
         print_ = fingerprint_of(certificate)
     except MnedgeError as error:
-        yield _danger("certificate", str(certificate), error.message, error.hint)
+        yield broken("certificate", str(certificate), error.message, error.hint)
         return
     if left_s < 0:
-        yield _warn("certificate", "ends", "it has ended", "renew it, and restart the daemon")
+        yield warning("certificate", "ends", "it has ended", "renew it, and restart the daemon")
     else:
-        yield _ok("certificate", "ends", f"in {left_s / _DAY_S:.0f} days")
-    yield _ok("certificate", "SHA-256", print_)
+        yield ok("certificate", "ends", f"in {left_s / _DAY_S:.0f} days")
+    yield ok("certificate", "SHA-256", print_)
     yield from _private(key, "certificate", "its key")
 
 
@@ -193,28 +193,28 @@ def key_findings(config: Config) -> Iterator[Finding]:
     if folder.is_dir():
         mode = stat.S_IMODE(folder.stat().st_mode)
         if mode & 0o002:
-            yield _danger("keys", str(folder), f"mode {mode:04o}: everybody may write", "chmod 700")
+            yield broken("keys", str(folder), f"mode {mode:04o}: everybody may write", "chmod 700")
         elif mode & 0o005:
             found = f"mode {mode:04o}: others see names of jobs"
-            yield _warn("keys", str(folder), found, f"chmod 700 {folder}")
+            yield warning("keys", str(folder), found, f"chmod 700 {folder}")
         else:
-            yield _ok("keys", str(folder), f"mode {mode:04o}")
+            yield ok("keys", str(folder), f"mode {mode:04o}")
     keys = KeyFile(config.data_dir)
     if keys.path.exists():
         yield from _private(keys.path, "keys", "signing keys")
     else:
-        yield _absent("keys", "signing keys", "none yet; the first token makes them")
+        yield absent("keys", "signing keys", "none yet; the first token makes them")
 
 
 def _private(path: Path, group: str, name: str) -> Iterator[Finding]:
     try:
         refuse_unsafe(path, path.lstat())
     except FileNotFoundError:
-        yield _absent(group, name, f"{path} is not there")
+        yield absent(group, name, f"{path} is not there")
     except MnedgeError as error:
-        yield _danger(group, name, error.message, error.hint)
+        yield broken(group, name, error.message, error.hint)
     else:
-        yield _ok(group, name, f"{path}: only its owner can read it")
+        yield ok(group, name, f"{path}: only its owner can read it")
 
 
 def token_findings(config: Config) -> Iterator[Finding]:
@@ -224,17 +224,17 @@ def token_findings(config: Config) -> Iterator[Finding]:
     told = f"live {as_duration(ttl_s)}, keys rotate every {rotate_h:g} h"
     if ttl_s > _DAY_S:
         mend = "set soul.policies.tokenTTL: 1h; a stolen token is good until it ends"
-        yield _warn("tokens", "lifetime", told, mend)
+        yield warning("tokens", "lifetime", told, mend)
     else:
-        yield _ok("tokens", "lifetime", told)
+        yield ok("tokens", "lifetime", told)
     audience = soul.jwt.audience or f"mnedge:{config.node}"
-    yield _ok("tokens", "for", f"{audience}, issued by {soul.jwt.issuer}")
+    yield ok("tokens", "for", f"{audience}, issued by {soul.jwt.issuer}")
     if wall_clock() < PLAUSIBLE_AT:
-        yield _warn("tokens", "clock", "wrong date: all tokens are refused", "set the clock")
+        yield warning("tokens", "clock", "wrong date: all tokens are refused", "set the clock")
     prometheus = config.trace.metrics.prometheus
     if prometheus.scrape and prometheus.auth == "none" and config.relay.listen.http:
         mend = "set trace.metrics.prometheus.auth: read"
-        yield _warn("tokens", prometheus.path, "may be read without a token", mend)
+        yield warning("tokens", prometheus.path, "may be read without a token", mend)
 
 
 def limit_findings(config: Config) -> Iterator[Finding]:
@@ -242,13 +242,13 @@ def limit_findings(config: Config) -> Iterator[Finding]:
     rate, limits = config.relay.rate_limit, config.relay.limits
     told = f"{rate.requests_per_second:g} requests per second, bursts of {rate.burst}"
     if not 0 < rate.requests_per_second <= _MANY_REQUESTS:
-        yield _warn("limits", "rate", "no real limit", "set relay.rateLimit.requestsPerSecond")
+        yield warning("limits", "rate", "no real limit", "set relay.rateLimit.requestsPerSecond")
     elif {"token", "address", "cookie"} & set(rate.exempt):
         found = f"{told}; but {', '.join(rate.exempt)} have none"
-        yield _warn("limits", "rate", found, "set relay.rateLimit.exempt: [unix]")
+        yield warning("limits", "rate", found, "set relay.rateLimit.exempt: [unix]")
     else:
-        yield _ok("limits", "rate", f"{told}, for each caller; none for: {', '.join(rate.exempt)}")
-    yield _ok(
+        yield ok("limits", "rate", f"{told}, for each caller; none for: {', '.join(rate.exempt)}")
+    yield ok(
         "limits",
         "request",
         f"body {as_size(limits.max_body)}, headers {as_size(limits.header_bytes)}, arrives within"
@@ -256,39 +256,23 @@ def limit_findings(config: Config) -> Iterator[Finding]:
     )
     waf = config.relay.security.waf
     if waf == "enabled":
-        yield _ok("limits", "filter", "malformed requests and signatures of attacks are refused")
+        yield ok("limits", "filter", "malformed requests and signatures of attacks are refused")
     else:
         found = (
             f"signatures of attacks are {'only logged' if waf == 'detect' else 'not looked for'}"
         )
-        yield _warn("limits", "filter", found, "set relay.security.waf: enabled")
+        yield warning("limits", "filter", found, "set relay.security.waf: enabled")
 
 
 def audit_findings(config: Config) -> Iterator[Finding]:
     """Look at the record of changes."""
     folder = config.data_dir / "audit"
     if not os.access(folder, os.R_OK):
-        yield _absent("audit", "record", "none yet" if not folder.exists() else "not readable")
+        yield absent("audit", "record", "none yet" if not folder.exists() else "not readable")
         return
     verdict = verified(folder)
     if verdict.good:
-        yield _ok("audit", "record", f"{counted(verdict.records, 'record')}, as they were written")
+        yield ok("audit", "record", f"{counted(verdict.records, 'record')}, as they were written")
     else:
         found = f"record {verdict.broken_seq}: {verdict.why}"
-        yield _danger("audit", "record", found, "compare it with your last export")
-
-
-def _ok(group: str, name: str, found: str) -> Finding:
-    return Finding(group=group, name=name, status="ok", found=found)
-
-
-def _absent(group: str, name: str, found: str) -> Finding:
-    return Finding(group=group, name=name, status="absent", found=found)
-
-
-def _warn(group: str, name: str, found: str, mend: str) -> Finding:
-    return Finding(group=group, name=name, status="warning", found=found, mend=mend)
-
-
-def _danger(group: str, name: str, found: str, mend: str) -> Finding:
-    return Finding(group=group, name=name, status="broken", found=found, mend=mend)
+        yield broken("audit", "record", found, "compare it with your last export")

@@ -27,6 +27,26 @@ class Finding(Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
+def ok(group: str, name: str, found: str) -> Finding:
+    """Return that it is as it should be."""
+    return Finding(group=group, name=name, status="ok", found=found)
+
+
+def absent(group: str, name: str, found: str) -> Finding:
+    """Return that it is not there, and nothing is lost."""
+    return Finding(group=group, name=name, status="absent", found=found)
+
+
+def warning(group: str, name: str, found: str, mend: str) -> Finding:
+    """Return that something else works less well."""
+    return Finding(group=group, name=name, status="warning", found=found, mend=mend)
+
+
+def broken(group: str, name: str, found: str, mend: str) -> Finding:
+    """Return that it cannot stay so."""
+    return Finding(group=group, name=name, status="broken", found=found, mend=mend)
+
+
 def lines(findings: Sequence[Finding]) -> list[Text]:
     """Return the findings by group, then the verdict."""
     width = max((len(finding.name) for finding in findings), default=0)

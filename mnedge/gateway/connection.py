@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import trio
 from msgspec import Struct
 
 Scope = MutableMapping[str, Any]
@@ -67,6 +68,13 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
+
+
+async def until_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    """Cancel the scope when the client has gone; what it still sends is passed over."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 def is_grpc(scope: Scope) -> bool:

@@ -206,6 +206,11 @@ def iso_ms(at: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
+def iso_ms_or_none(at: float | None) -> str | None:
+    """Return the moment as `iso_ms` has it; None for none."""
+    return None if at is None else iso_ms(at)
+
+
 def envelope_of(message: Message, job_id: str) -> dict[str, Any]:
     """Return the `envelope` member: the fixed vocabulary, absent members left out."""
     members = {

@@ -1,6 +1,6 @@
 """Findings of doctor in words."""
 
-from mnedge.cli.verdict import Finding, document, lines, verdict
+from mnedge.cli.verdict import Finding, absent, broken, document, lines, ok, verdict, warning
 
 
 def finding(status="ok", name="bash", group="payloads", **more):
@@ -34,3 +34,10 @@ def test_what_is_absent_is_no_trouble():
 def test_a_program_is_told_whether_it_is_healthy():
     assert document([finding("warning")])["healthy"] is True
     assert document([finding("broken")])["healthy"] is False
+
+
+def test_each_finding_has_the_status_that_its_name_says():
+    assert ok("node", "a", "there").status == "ok"
+    assert absent("node", "a", "not there").status == "absent"
+    assert warning("node", "a", "old", "renew it").mend == "renew it"
+    assert broken("node", "a", "bad", "mend it").status == "broken"

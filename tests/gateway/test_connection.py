@@ -1,5 +1,7 @@
 """What a request's scope says of its connection."""
 
+import trio
+
 from mnedge.gateway.connection import (
     UNKNOWN,
     Connection,
@@ -8,6 +10,7 @@ from mnedge.gateway.connection import (
     header,
     is_grpc,
     state_of,
+    until_gone,
 )
 
 
@@ -37,3 +40,15 @@ def test_headers_are_found_and_calls_recognised():
     assert header(scope, b"b") is None
     assert is_grpc(scope)
     assert not is_grpc({"headers": []})
+
+
+async def test_a_client_that_goes_ends_the_scope_whatever_it_sends_before():
+    told = iter([{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(told)
+
+    with trio.CancelScope() as scope:
+        await until_gone(receive, scope)
+    assert scope.cancel_called
+    assert list(told) == []

@@ -11,6 +11,7 @@ from mnedge.model.message import (
     MessageInvalidError,
     from_ndjson,
     iso_ms,
+    iso_ms_or_none,
     normalise,
     output_id,
     summary,
@@ -184,3 +185,8 @@ def test_a_line_that_is_no_message_is_named():
         from_ndjson(b'{"a":1}\n{broken\n', at=AT, seed="s")
     with pytest.raises(MessageInvalidError, match="map"):
         from_ndjson(b"[1]\n", at=AT, seed="s")
+
+
+def test_a_moment_that_was_none_is_shown_as_none():
+    assert iso_ms_or_none(None) is None
+    assert iso_ms_or_none(1.5) == iso_ms(1.5)

@@ -21,10 +21,11 @@ from mnedge.engine.ledger import gate
 from mnedge.engine.ledger.graph import remove_edge, remove_step
 from mnedge.engine.ledger.settle import trigger
 from mnedge.engine.ledger.state import HISTORY_BYTES, FanOut, Patch, StepState
-from mnedge.engine.ledger.telling import moment, tell_step
+from mnedge.engine.ledger.telling import tell_step
 from mnedge.engine.ledger.work import NO_AGENT, close, keep_saved
 from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
+from mnedge.model.message import iso_ms
 from mnedge.model.states import TERMINAL_STEP, AttemptStatus, StepStatus
 
 
@@ -140,7 +141,7 @@ def _summary(turn: Turn, patch_id: str, patch: Patch, instances: list[StepState]
         "patch_id": patch_id,
         "region_id": patch.region_id,
         "revision": patch.revision,
-        "retired_at": moment(turn.at),
+        "retired_at": iso_ms(turn.at),
         "count": len(instances),
         "statuses": statuses,
     }

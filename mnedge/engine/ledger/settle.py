@@ -12,7 +12,7 @@ from mnedge.engine.ledger import gate
 from mnedge.engine.ledger.graph import count_ended
 from mnedge.engine.ledger.places import give_places
 from mnedge.engine.ledger.state import StepState
-from mnedge.engine.ledger.telling import agent_id_of, error_of, moment, tell_step
+from mnedge.engine.ledger.telling import agent_id_of, error_of, tell_step
 from mnedge.engine.ledger.triggers import impossible, is_synthetic, satisfied
 from mnedge.engine.ledger.work import NO_AGENT, clear_timers, close, keep_saved, record
 from mnedge.engine.state import Timer
@@ -20,7 +20,7 @@ from mnedge.engine.turn import Turn
 from mnedge.model.body import weight_of
 from mnedge.model.ids import derived_id
 from mnedge.model.manifest import Step
-from mnedge.model.message import Message, weight
+from mnedge.model.message import Message, iso_ms_or_none, weight
 from mnedge.model.states import (
     SUCCESSFUL_STEP,
     TERMINAL,
@@ -238,7 +238,7 @@ def _wait_for_retry(
         step.attempts[-1],
         reason=reason,
         error=error,
-        retry_at=moment(step.retry_at),
+        retry_at=iso_ms_or_none(step.retry_at),
         delay_ms=delay_ms,
         next_attempt=step.attempt_count + 1,
         max_attempts=definition.max_attempts,

@@ -9,7 +9,6 @@ from mnedge.engine.ledger.headers import attempt_id
 from mnedge.engine.ledger.state import Attempt, StepState
 from mnedge.engine.turn import Turn
 from mnedge.model.failure import failure_envelope
-from mnedge.model.message import iso_ms
 
 
 def tell_step(
@@ -62,8 +61,3 @@ def error_of(
         attempt=None if attempt is None else attempt.number,
         max_attempts=turn.definition(step).step.max_attempts,
     )
-
-
-def moment(at: float | None) -> str | None:
-    """Return a moment of job time as people and programs read it."""
-    return None if at is None else iso_ms(at)

@@ -19,7 +19,7 @@ from mnedge.engine.ledger.state import (
 from mnedge.engine.state import JobState
 from mnedge.model.body import shown
 from mnedge.model.manifest import DynamicLimits, Region, Step, Workflow
-from mnedge.model.message import iso_ms
+from mnedge.model.message import iso_ms_or_none
 from mnedge.model.states import JobStatus, StepStatus
 
 SCHEMA_VERSION = 3
@@ -50,7 +50,7 @@ def workflow_state(job: CompiledJob, state: JobState) -> dict[str, Any]:
         "messages": {key: _message(key, record) for key, record in ledger.messages.items()},
         "graph_revision": ledger.revision,
         "complete": ledger.complete,
-        "paused_at": _moment(ledger.paused_at),
+        "paused_at": iso_ms_or_none(ledger.paused_at),
         **_dynamic(compiled, ledger),
     }
 
@@ -63,8 +63,8 @@ def _head(
         "enabled": True,
         "job_id": state.job_id,
         "run_id": state.job_id,
-        "created_at": _moment(created_at),
-        "updated_at": _moment(updated_at),
+        "created_at": iso_ms_or_none(created_at),
+        "updated_at": iso_ms_or_none(updated_at),
         "status": state.status.value,
         "mode": workflow.mode,
         "dynamic_enabled": workflow.mode == "dynamic_dag" and workflow.dynamic is not None,
@@ -205,14 +205,14 @@ def _step(
         "attempt_count": step.attempt_count,
         "attempts": [_attempt(step, attempt, agents) for attempt in step.attempts],
         "current_attempt": None if current is None else f"{step.step_id}:attempt:{current.number}",
-        "deadline_at": None if current is None else _moment(current.deadline_at),
+        "deadline_at": None if current is None else iso_ms_or_none(current.deadline_at),
         "heartbeat_deadline_at": None
         if current is None
-        else _moment(current.heartbeat_deadline_at),
-        "retry_at": _moment(step.retry_at),
-        "started_at": _moment(step.started_at),
-        "ended_at": _moment(step.ended_at),
-        "last_event_at": _moment(step.last_event_at),
+        else iso_ms_or_none(current.heartbeat_deadline_at),
+        "retry_at": iso_ms_or_none(step.retry_at),
+        "started_at": iso_ms_or_none(step.started_at),
+        "ended_at": iso_ms_or_none(step.ended_at),
+        "last_event_at": iso_ms_or_none(step.last_event_at),
         "terminal_reason": step.reason,
         "terminal_error": step.error,
         "last_error": step.last_error,
@@ -272,12 +272,12 @@ def _attempt(step: StepState, attempt: Attempt, agents: list[str]) -> dict[str, 
         "agent_id": agents[attempt.agent],
         "message_id": attempt.message_id,
         "idempotency_key": attempt.idempotency_key,
-        "started_at": _moment(attempt.started_at),
-        "deadline_at": _moment(attempt.deadline_at),
-        "heartbeat_deadline_at": _moment(attempt.heartbeat_deadline_at),
-        "last_beacon_at": _moment(attempt.last_beacon_at),
+        "started_at": iso_ms_or_none(attempt.started_at),
+        "deadline_at": iso_ms_or_none(attempt.deadline_at),
+        "heartbeat_deadline_at": iso_ms_or_none(attempt.heartbeat_deadline_at),
+        "last_beacon_at": iso_ms_or_none(attempt.last_beacon_at),
         "status": attempt.status.value,
-        "ended_at": _moment(attempt.ended_at),
+        "ended_at": iso_ms_or_none(attempt.ended_at),
         "reason": attempt.reason,
         "error": attempt.error,
     }
@@ -301,7 +301,7 @@ def _message(message_id: str, record: MessageRecord) -> dict[str, Any]:
         "message_id": message_id,
         "step_id": record.step,
         "status": record.status,
-        "updated_at": _moment(record.at),
+        "updated_at": iso_ms_or_none(record.at),
         "attempt_id": f"{record.step}:attempt:{record.attempt}" if record.attempt else None,
         "attempt": record.attempt or None,
         "from": record.sender,
@@ -309,7 +309,3 @@ def _message(message_id: str, record: MessageRecord) -> dict[str, Any]:
         "type": record.type,
         "reason": record.reason,
     }
-
-
-def _moment(at: float | None) -> str | None:
-    return None if at is None else iso_ms(at)

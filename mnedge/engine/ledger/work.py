@@ -8,13 +8,13 @@ from itertools import islice
 from msgspec.structs import replace
 
 from mnedge.engine.ledger.state import ATTEMPTS_KEPT, Attempt, MessageRecord, StepState
-from mnedge.engine.ledger.telling import moment, tell_step
+from mnedge.engine.ledger.telling import tell_step
 from mnedge.engine.route import make_ready
 from mnedge.engine.state import PARKED, RUNNING, ModuleMemory, Timer
 from mnedge.engine.turn import Turn
 from mnedge.model.commands import StopAttempt
 from mnedge.model.facts import Note
-from mnedge.model.message import Message
+from mnedge.model.message import Message, iso_ms_or_none
 from mnedge.model.states import AgentKind, AttemptStatus, StepStatus
 
 NO_AGENT = -1
@@ -44,8 +44,8 @@ def begin(turn: Turn, step: StepState, agent: int, message: Message) -> Attempt:
         turn,
         "workflow_step_attempt_started",
         step,
-        deadline_at=moment(attempt.deadline_at),
-        heartbeat_deadline_at=moment(attempt.heartbeat_deadline_at),
+        deadline_at=iso_ms_or_none(attempt.deadline_at),
+        heartbeat_deadline_at=iso_ms_or_none(attempt.heartbeat_deadline_at),
         idempotency_key=key,
         message_id=message.message_id,
     )
@@ -123,7 +123,7 @@ def beacon(turn: Turn, note: Note) -> None:
         step,
         **shown,
         status=status,
-        heartbeat_deadline_at=moment(attempt.heartbeat_deadline_at),
+        heartbeat_deadline_at=iso_ms_or_none(attempt.heartbeat_deadline_at),
     )
 
 

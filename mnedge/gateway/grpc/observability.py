@@ -37,7 +37,7 @@ async def stream_events(call: Call, tell: Tell) -> None:
     limit = min(call.request["limit"], MOST)
 
     async def told(one: Told) -> None:
-        await _send(tell, event_json(one, job_id, config))
+        await tell_event(tell, event_json(one, job_id, config))
 
     after = START
     if limit > 0:
@@ -51,7 +51,7 @@ async def stream_events(call: Call, tell: Tell) -> None:
     every_s = heartbeat_s(call.request["heartbeat_interval_ms"])
 
     async def beat() -> None:
-        await _send(tell, heartbeat(call, job_id=job_id))
+        await tell_event(tell, heartbeat(call, job_id=job_id))
 
     async with feed.follow(job_id, after=after) as reader:
         with trio.CancelScope() as cut:
@@ -104,5 +104,6 @@ def heartbeat(call: Call, **about: Any) -> dict[str, Any]:
     return {"type": "stream_heartbeat", "timestamp": iso_ms(call.backend.now()), **about}
 
 
-async def _send(tell: Tell, event: dict[str, Any]) -> None:
+async def tell_event(tell: Tell, event: dict[str, Any]) -> None:
+    """Send an event as it stands on the wire: JSON, with the version of its shape."""
     await tell({"event_json": json_bytes(event).decode(), "version": 1})

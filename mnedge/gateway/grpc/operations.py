@@ -5,7 +5,7 @@ from typing import Any
 import trio
 
 from mnedge.gateway.grpc.calls import Call, Tell, Values
-from mnedge.gateway.grpc.observability import heartbeat, heartbeat_s
+from mnedge.gateway.grpc.observability import heartbeat, heartbeat_s, tell_event
 from mnedge.gateway.operations import Operation
 from mnedge.model.body import json_bytes
 
@@ -31,14 +31,14 @@ async def stream_operation_events(call: Call, tell: Tell) -> None:
     operations = call.backend.operations
     if not call.request["follow"]:
         for event in await operations.events(operation_id, after=after):
-            await _send(tell, event)
+            await tell_event(tell, event)
         return
     every_s = heartbeat_s(call.request["heartbeat_interval_ms"])
     lock = trio.Lock()
 
     async def told(event: dict[str, Any]) -> None:
         async with lock:
-            await _send(tell, event)
+            await tell_event(tell, event)
 
     async def beat() -> None:
         while True:
@@ -54,7 +54,3 @@ async def stream_operation_events(call: Call, tell: Tell) -> None:
 
 def _shown(one: Operation) -> Values:
     return {"operation_json": json_bytes(one.shown()).decode(), "version": 1}
-
-
-async def _send(tell: Tell, event: dict[str, Any]) -> None:
-    await tell({"event_json": json_bytes(event).decode(), "version": 1})

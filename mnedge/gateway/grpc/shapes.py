@@ -13,7 +13,7 @@ from mnedge.engine.inspect import AgentView
 from mnedge.gateway.operations import node_name
 from mnedge.model.body import json_bytes, shown
 from mnedge.model.manifest import JobSpec
-from mnedge.model.message import iso_ms
+from mnedge.model.message import iso_ms, iso_ms_or_none
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime.definitions import Definition
@@ -49,8 +49,8 @@ def job_row(record: JobRecord, config: Config) -> dict[str, Any]:
         "submitted_at": iso_ms(record.submitted_at),
         "created_at": iso_ms(record.submitted_at),
         "updated_at": iso_ms(record.updated_at),
-        "started_at": _moment(record.started_at),
-        "ended_at": _moment(record.ended_at),
+        "started_at": iso_ms_or_none(record.started_at),
+        "ended_at": iso_ms_or_none(record.ended_at),
         "live?": record.status not in TERMINAL,
         "nodes": [node_name(config)],
         "executor_count": record.agents,
@@ -186,7 +186,7 @@ def definition_json(one: Definition) -> dict[str, Any]:
         "version": one.version,
         "created_at": iso_ms(one.created_at),
         "updated_at": iso_ms(one.updated_at),
-        "archived_at": _moment(one.archived_at),
+        "archived_at": iso_ms_or_none(one.archived_at),
         "created_by": one.created_by,
         "data_generation": one.data_generation,
         "manifest_ref": {"digest": one.bundle_digest},
@@ -206,8 +206,8 @@ def run_row(record: JobRecord) -> dict[str, Any]:
         "status": status_of(record),
         "created_at": iso_ms(record.submitted_at),
         "updated_at": iso_ms(record.updated_at),
-        "started_at": _moment(record.started_at),
-        "ended_at": _moment(record.ended_at),
+        "started_at": iso_ms_or_none(record.started_at),
+        "ended_at": iso_ms_or_none(record.ended_at),
     }
 
 
@@ -264,10 +264,6 @@ def _without(value: Any, path: Sequence[str]) -> Any:
         empty: Any = [] if isinstance(value[path[0]], list) else None
         return {**value, path[0]: {} if isinstance(value[path[0]], dict) else empty}
     return {**value, path[0]: _without(value[path[0]], path[1:])}
-
-
-def _moment(at: float | None) -> str | None:
-    return None if at is None else iso_ms(at)
 
 
 def _plain(value: Any) -> Any:

@@ -1,20 +1,15 @@
 """The proxy as an ASGI application, which notices when its client goes away."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 import trio
 
 from mnedge.errors import MnedgeError
+from mnedge.gateway.connection import Receive, Scope, Send, until_gone
 from mnedge.gateway.llm.proxy import Answer, Asked, Proxy
 from mnedge.gateway.llm.refusals import BodyTooLargeError, error_body, error_headers
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Endpoint:
@@ -45,7 +40,7 @@ class Endpoint:
                 body=body,
             )
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+                nursery.start_soon(until_gone, receive, nursery.cancel_scope)
                 async with self._proxy.answered(asked) as answer:
                     await begun.pass_on(answer)
                 nursery.cancel_scope.cancel()
@@ -98,13 +93,6 @@ class _Begun:
             async for piece in pieces:
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:
-    """Stop everything when the client has gone: its upstream need not go on."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 async def _reply(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -24,7 +24,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.outcome import NoResultError, output_of, with_result, with_result_if_kept
-from mnedge.runtime.view import JobView
+from mnedge.runtime.view import JobView, job_view
 
 RECENT = 25
 
@@ -114,6 +114,14 @@ async def found_job(call: Call[Any, Any]) -> JobRecord:
     record = await jobs.find_job(call.backend.store, call.path["job_id"])
     call.concerns(f"job/{record.job_id}")
     return record
+
+
+async def found_view(call: Call[Any, Any]) -> JobView:
+    """Return the state of the job that the path names.
+
+    Raises: JobNotFoundError.
+    """
+    return await job_view(call.backend.store, (await found_job(call)).job_id)
 
 
 async def look(call: Call[LookQuery, None]) -> Response:

@@ -1,23 +1,20 @@
 """Dead letters: messages that nobody could take."""
 
-from typing import Any
-
 from starlette.responses import Response
 
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Query
-from mnedge.gateway.rest.jobs import found_job, plain
+from mnedge.gateway.rest.jobs import found_view, plain
 from mnedge.gateway.rest.routing import Answer, Call, Route, Work, json_reply
 from mnedge.gateway.rest.steering import Reason, WaitQuery, acted
 from mnedge.model.access import Scope
 from mnedge.model.states import Verb
 from mnedge.runtime import answers
-from mnedge.runtime.view import JobView, job_view
 
 
 async def list_letters(call: Call[Query, None]) -> Response:
     """Return the dead letters of a job, the oldest first."""
-    view = await _view(call)
+    view = await found_view(call)
     return json_reply(plain(shapes.Listed(data=view.dead_letters)))
 
 
@@ -25,7 +22,7 @@ def disposed(verb: Verb) -> Work:
     """Return what does this with one dead letter, or with `all`."""
 
     async def dispose(call: Call[WaitQuery, Reason]) -> Response:
-        view = await _view(call)
+        view = await found_view(call)
         named = call.path["message_id"]
         request, letters = await answers.dispose(
             call.backend.store,
@@ -37,7 +34,7 @@ def disposed(verb: Verb) -> Work:
         )
         _, done = await acted(call, request, call.query.wait if view.holder else 0)
         if done:
-            answers.refuse_letters_left(await _view(call), letters)
+            answers.refuse_letters_left(await found_view(call), letters)
         told = shapes.Disposed(
             job_id=request.job_id,
             verb=str(verb),
@@ -47,10 +44,6 @@ def disposed(verb: Verb) -> Work:
         return json_reply(told, 200 if done else 202)
 
     return dispose
-
-
-async def _view(call: Call[Any, Any]) -> JobView:
-    return await job_view(call.backend.store, (await found_job(call)).job_id)
 
 
 def _route(word: str, verb: Verb, summary: str) -> Route:

@@ -7,13 +7,13 @@ from starlette.responses import Response
 
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Body, Query, Wrong, refused
-from mnedge.gateway.rest.jobs import found_job, plain
+from mnedge.gateway.rest.jobs import found_view, plain
 from mnedge.gateway.rest.routing import Answer, Call, Route, json_reply
 from mnedge.gateway.rest.steering import WaitQuery, acted
 from mnedge.model.access import Scope
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import answers, jobs
-from mnedge.runtime.view import JobView, job_view
+from mnedge.runtime.view import job_view
 
 OPEN = frozenset(JobStatus) - TERMINAL
 
@@ -48,7 +48,7 @@ async def _all(call: Call[Any, Any], what: str) -> list[dict[str, Any]]:
 
 async def list_requests(call: Call[Query, None]) -> Response:
     """Return what waits for a person, in one job."""
-    view = await _view(call)
+    view = await found_view(call)
     return json_reply(plain(shapes.Listed(data=view.human_requests)))
 
 
@@ -58,7 +58,7 @@ async def respond(call: Call[WaitQuery, AnswerBody]) -> Response:
     Raises: RequestNotFoundError, DecisionNotAllowedError, AnswerRefusedError, JobStatusError.
     """
     store, body = call.backend.store, call.body
-    view = await _view(call)
+    view = await found_view(call)
     waiting = answers.chosen_request(view, call.path["request_id"])
     request, waiting = await answers.respond(
         store,
@@ -99,10 +99,6 @@ def _decision(body: AnswerBody, allowed: list[str]) -> str:
             )
         ]
     )
-
-
-async def _view(call: Call[Any, Any]) -> JobView:
-    return await job_view(call.backend.store, (await found_job(call)).job_id)
 
 
 ROUTES = (

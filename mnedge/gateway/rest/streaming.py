@@ -11,7 +11,7 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mnedge.gateway.connection import Receive, Send
+from mnedge.gateway.connection import Receive, Send, until_gone
 from mnedge.gateway.connection import Scope as AsgiScope
 from mnedge.gateway.rest.routing import EVENT_STREAM
 from mnedge.store.runs.places import Told
@@ -99,7 +99,7 @@ class EventStream(Response):
                     nursery.cancel_scope.cancel()
                     await trio.lowlevel.checkpoint()
 
-            nursery.start_soon(self._hung_up, receive, nursery.cancel_scope)
+            nursery.start_soon(until_gone, receive, nursery.cancel_scope)
             nursery.start_soon(self._beat, write)
             await write(RETRY)
             await self._tell(write, Pulse(nursery))
@@ -107,12 +107,6 @@ class EventStream(Response):
             nursery.cancel_scope.cancel()
         if whole:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    @staticmethod
-    async def _hung_up(receive: Receive, scope: trio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
 
     async def _beat(self, write: Write) -> None:
         while True:

@@ -130,14 +130,21 @@ def _move_aside(folder: Path) -> None:
     folder.rename(aside)
 
 
+def open_to_read(path: Path) -> int | None:
+    """Return a descriptor of a file, or None if it cannot be opened; a link is not followed."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
 def read_plain(path: Path, *, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | None:
     """Return what a file holds, or None if it is missing, too large or not a plain file.
 
     Workers write to run folders: a link or a pipe in the place of a file is not followed.
     """
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    file = open_to_read(path)
+    if file is None:
         return None
     try:
         found = os.fstat(file)

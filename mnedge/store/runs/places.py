@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from mnedge.store.runs.files import open_to_read
 from mnedge.store.runs.stream import segment_name
 
 PAGE_BYTES = 64 << 10
@@ -148,14 +149,14 @@ class Places:
     def _open(self, number: int) -> int | None:
         """Return the file with this number, full or not; None if it is gone or was never there."""
         full = self._folder / segment_name(self._name, number)
-        if (file := _opened(full)) is not None or number != self._numbers()[-1]:
+        if (file := open_to_read(full)) is not None or number != self._numbers()[-1]:
             return file
-        file = _opened(self._current)
+        file = open_to_read(self._current)
         if not full.exists():
             return file
         if file is not None:
             os.close(file)  # it became full just now, and this may be the next one
-        return _opened(full)
+        return open_to_read(full)
 
     def _numbers(self) -> list[int]:
         """Return the numbers of the files, the growing one last."""
@@ -184,13 +185,6 @@ class Places:
             return _whole_lines(file, 0, os.fstat(file).st_size)
         finally:
             os.close(file)
-
-
-def _opened(path: Path) -> int | None:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
 
 
 def _whole_lines(file: int, at: int, limit_bytes: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mnedge.errors import NotFoundError
-from mnedge.store.runs.files import as_stamp, read_json, read_plain, stamp_of
+from mnedge.store.runs.files import as_stamp, open_to_read, read_json, read_plain, stamp_of
 from mnedge.store.runs.foreign import UNPARSEABLE_CHARS
 from mnedge.store.runs.stream import segment_name
 
@@ -158,7 +158,7 @@ class Follower:
                 return
             yield from self._full_files_after(ours.inode)
             self.close()
-        self._file = _opened(self._path)
+        self._file = open_to_read(self._path)
         if not self._begun:
             self._begun = True
             yield from self._full_files_before(self._file)
@@ -268,10 +268,3 @@ def _content_of(path: Path) -> bytes:
         except (OSError, EOFError, zlib.error):
             content = b""
     return content
-
-
-def _opened(path: Path) -> int | None:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None

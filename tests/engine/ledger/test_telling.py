@@ -1,6 +1,5 @@
 """Events of the ledger, and their errors."""
 
-from mnedge.engine.ledger.telling import moment
 from tests.engine.ledger.flows import Run, after, flow, said, step
 
 
@@ -28,8 +27,3 @@ def test_an_instance_says_what_it_is_made_from():
     run.finish("a", said(("workflow_step_scatter", {"target": "b", "items": [1]})))
     started = [one for one in run.told("workflow_step_attempt_started") if one["step"] == "b[0]"]
     assert started[0]["attempt_id"] == "b[0]:attempt:1"
-
-
-def test_moments_are_shown_as_dates():
-    assert moment(None) is None
-    assert moment(0.5) == "1970-01-01T00:00:00.500Z"

@@ -8,6 +8,7 @@ from mnedge import faults
 from mnedge.faults import InjectedFaultError
 from mnedge.store.runs.files import (
     RunIdInvalidError,
+    open_to_read,
     pretty,
     read_json,
     read_plain,
@@ -94,3 +95,15 @@ def test_what_is_no_json_reads_as_nothing(tmp_path, content):
 def test_syncing_skips_what_is_gone(tmp_path):
     (tmp_path / "x").write_bytes(b"x")
     sync_paths([tmp_path / "x", tmp_path / "absent", tmp_path])
+
+
+def test_a_file_is_opened_to_read_and_a_link_is_not(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"x")
+    link.symlink_to(file)
+    opened = open_to_read(file)
+    assert opened is not None
+    assert os.read(opened, 2) == b"x"
+    os.close(opened)
+    assert open_to_read(link) is None
+    assert open_to_read(tmp_path / "nothing") is None
