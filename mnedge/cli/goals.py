@@ -2,22 +2,16 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from mnedge.cli.models import DaemonNeededError
-from mnedge.cli.reach import desk
+from mnedge.cli.reach import line
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, clock, columns, fields, moment
 from mnedge.cli.verbs import Asked, near
 from mnedge.config.read import read_config
 from mnedge.config.written import seconds
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
-
-if TYPE_CHECKING:
-    from mnedge.cli.link import Link
 
 _STATES = {
     "fine": "green", "quiet": "green", "ticket": "yellow", "pending": "yellow",
@@ -40,7 +34,7 @@ class AlertUnsentError(UnavailableError):
 
 async def list_goals(asked: Asked) -> None:
     """Print all goals."""
-    async with _line(asked) as link:
+    async with line(asked, "watches goals and alerts") as link:
         found = (await link.get("/slo"))["data"]
     screen = Screen(asked)
     if not asked.human:
@@ -70,7 +64,7 @@ def _goal(one: dict[str, Any]) -> list[Cell]:
 
 async def show_goal(asked: Asked, name: str) -> None:
     """Print one goal."""
-    async with _line(asked) as link:
+    async with line(asked, "watches goals and alerts") as link:
         found = {one["name"]: one for one in (await link.get("/slo"))["data"]}
     if name not in found:
         meant = near(name, found) or list(found)[:5]
@@ -120,7 +114,7 @@ def print_rules(asked: Asked, file: str | None) -> None:
 
 async def list_alerts(asked: Asked) -> None:
     """Print all alerts."""
-    async with _line(asked) as link:
+    async with line(asked, "watches goals and alerts") as link:
         found = await link.get("/alerts")
     screen = Screen(asked)
     if not asked.human:
@@ -166,7 +160,7 @@ async def silence_alert(asked: Asked, name: str, span: str, reason: str) -> None
     if duration_s is None:
         raise UsageError(f"--for {span!r} is no time", hint="write 30m, 2h, 1d, or 0 to end it")
     body = {"duration_s": duration_s, "reason": reason}
-    async with _line(asked) as link:
+    async with line(asked, "watches goals and alerts") as link:
         made = await link.post(f"/alerts/{quote(name, safe='')}/silence", body)
     screen = Screen(asked)
     if not asked.human:
@@ -180,7 +174,7 @@ async def silence_alert(asked: Asked, name: str, span: str, reason: str) -> None
 async def test_alert(asked: Asked, name: str) -> None:
     """Send a trial, and say what became of it."""
     path = f"/alerts/{quote(name, safe='')}/test"
-    async with _line(asked) as link:
+    async with line(asked, "watches goals and alerts") as link:
         sent = (await link.post(path, wait_s=_TEST_S))["data"]
     screen = Screen(asked)
     if not asked.human:
@@ -204,19 +198,3 @@ def _target(one: dict[str, Any]) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.2f}%"
-
-
-@asynccontextmanager
-async def _line(asked: Asked) -> AsyncIterator["Link"]:
-    """Have a line to the daemon.
-
-    Raises: DaemonNeededError.
-    """
-    async with desk(asked) as there:
-        link = getattr(there, "link", None)
-        if link is None:
-            raise DaemonNeededError(
-                "no daemon runs here, and only a daemon watches goals and alerts",
-                hint="start one with `mnedge daemon`, or name another node with --host",
-            )
-        yield link

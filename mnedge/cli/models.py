@@ -1,13 +1,11 @@
 """What `relay` does: it asks the daemon, for nothing of it is kept where no daemon runs."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
-from mnedge.cli.reach import desk
+from mnedge.cli.reach import line
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import STYLES, Cell, columns, counted, fields, one_line
 from mnedge.cli.verbs import Asked, near
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
 ANSWER_S = 120.0
 _STATES = {"closed": ("asked", "green"), "half-open": ("on trial", "yellow")}
 _LEFT_ALONE = ("left alone", "red")
-
-
-class DaemonNeededError(UnavailableError):
-    """Only a daemon passes requests on, and none runs here."""
-
-    code = "daemon.needed"
 
 
 class AdapterNotFoundError(NotFoundError):
@@ -41,7 +33,7 @@ class AdapterFailedError(UnavailableError):
 
 async def list_adapters(asked: Asked) -> None:
     """Print the upstreams."""
-    async with _line(asked) as link:
+    async with line(asked, "passes requests on to models") as link:
         found = (await link.get("/llm/adapters"))["data"]
     screen = Screen(asked)
     if not asked.human:
@@ -69,7 +61,7 @@ def _row(one: dict[str, Any]) -> list[Cell]:
 
 async def tell_usage(asked: Asked, days: int) -> None:
     """Print what was used."""
-    async with _line(asked) as link:
+    async with line(asked, "passes requests on to models") as link:
         found = (await link.get("/llm/usage", days=days))["data"]
     screen = Screen(asked)
     if not asked.human:
@@ -100,7 +92,7 @@ def _used(one: dict[str, Any]) -> list[Cell]:
 
 async def try_adapter(asked: Asked, adapter: str, model: str) -> None:
     """Have one short answer, and print what came."""
-    async with _line(asked) as link:
+    async with line(asked, "passes requests on to models") as link:
         found = {one["name"]: one for one in (await link.get("/llm/adapters"))["data"]}
         if adapter not in found:
             meant = near(adapter, found) or list(found)[:5]
@@ -156,19 +148,3 @@ async def _answer(link: "Link", adapter: str, model: str) -> dict[str, Any]:
         f"{adapter} does not answer: {why or response.status_code}",
         hint="mnedge relay adapters shows how it stands",
     )
-
-
-@asynccontextmanager
-async def _line(asked: Asked) -> AsyncIterator["Link"]:
-    """Have a line to the daemon.
-
-    Raises: DaemonNeededError.
-    """
-    async with desk(asked) as there:
-        link = getattr(there, "link", None)
-        if link is None:
-            raise DaemonNeededError(
-                "no daemon runs here, and only a daemon passes requests on to models",
-                hint="start one with `mnedge daemon`, or name another node with --host",
-            )
-        yield link

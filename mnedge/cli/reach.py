@@ -4,19 +4,29 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnedge.cli.contexts import HERE, current
 from mnedge.cli.desk import Desk
 from mnedge.cli.verbs import Asked
 from mnedge.config.read import read_config
 from mnedge.config.settings import Config
-from mnedge.errors import UsageError
+from mnedge.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from mnedge.cli.link import Link
 
 
 class LocalOnlyError(UsageError):
     """The verb works on this machine only, and --host names another one."""
 
     code = "option.host_unfit"
+
+
+class DaemonNeededError(UnavailableError):
+    """Only a daemon does this, and none runs here."""
+
+    code = "daemon.needed"
 
 
 def config_of(asked: Asked) -> Config:
@@ -59,6 +69,22 @@ async def desk(asked: Asked) -> AsyncIterator[Desk]:
     """Have the desk that answers: the node that was named, the daemon here, or the store."""
     async with _opened(asked) as found:
         yield found
+
+
+@asynccontextmanager
+async def line(asked: Asked, deed: str) -> AsyncIterator["Link"]:
+    """Have a line to a daemon; `deed`: what only a daemon does.
+
+    Raises: DaemonNeededError.
+    """
+    async with desk(asked) as there:
+        link: Link | None = getattr(there, "link", None)
+        if link is None:
+            raise DaemonNeededError(
+                f"no daemon runs here, and only a daemon {deed}",
+                hint="start one with `mnedge daemon`, or name another node with --host",
+            )
+        yield link
 
 
 def _opened(asked: Asked) -> AbstractAsyncContextManager[Desk]:

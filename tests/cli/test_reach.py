@@ -6,7 +6,16 @@ import pytest
 
 from mnedge.cli import contexts
 from mnedge.cli.embedded import Embedded
-from mnedge.cli.reach import LocalOnlyError, config_of, desk, host_of, lives, refuse_host
+from mnedge.cli.reach import (
+    DaemonNeededError,
+    LocalOnlyError,
+    config_of,
+    desk,
+    host_of,
+    line,
+    lives,
+    refuse_host,
+)
 from mnedge.cli.verbs import Asked
 
 
@@ -52,3 +61,10 @@ async def test_without_a_daemon_the_store_answers():
     async with desk(Asked()) as found:
         assert isinstance(found, Embedded)
         assert found.where == ""
+
+
+@pytest.mark.usefixtures("home")
+async def test_what_only_a_daemon_does_is_refused_without_one():
+    with pytest.raises(DaemonNeededError, match="only a daemon counts stars"):
+        async with line(Asked(), "counts stars"):
+            pass
