@@ -299,8 +299,8 @@ class Embedded:
 
     async def nodes(self) -> list[Record]:
         """Return this machine."""
+        from mnedge.gateway import machine
         from mnedge.gateway.eligibility import eligibility
-        from mnedge.gateway.grpc import machine
 
         found = await jobs.open_jobs(self.store)
         decided = await eligibility(self.store)
@@ -310,7 +310,7 @@ class Embedded:
 
     async def resources(self) -> dict[str, Any]:
         """Return what the machine has."""
-        from mnedge.gateway.grpc import machine
+        from mnedge.gateway import machine
 
         return {**await machine.resource_report(self.store, self.config), "pools": {}}
 

@@ -79,12 +79,13 @@ async def line(asked: Asked, deed: str) -> AsyncIterator["Link"]:
     """
     async with desk(asked) as there:
         link: Link | None = getattr(there, "link", None)
-        if link is None:
-            raise DaemonNeededError(
-                f"no daemon runs here, and only a daemon {deed}",
-                hint="start one with `mnedge daemon`, or name another node with --host",
-            )
-        yield link
+        if link is not None:
+            yield link
+            return
+    raise DaemonNeededError(
+        f"no daemon runs here, and only a daemon {deed}",
+        hint="start one with `mnedge daemon`, or name another node with --host",
+    )
 
 
 def _opened(asked: Asked) -> AbstractAsyncContextManager[Desk]:

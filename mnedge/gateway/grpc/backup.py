@@ -21,10 +21,10 @@ from mnedge.bundle.load import Bundle, open_bundle
 from mnedge.config.settings import Config
 from mnedge.engine.compile import compile_job
 from mnedge.errors import UsageError
+from mnedge.gateway.client_shapes import run_row
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import steered, whole_job
-from mnedge.gateway.grpc.shapes import run_row
 from mnedge.gateway.grpc.transport import REPLY_BYTES, ReplyTooLargeError
 from mnedge.gateway.operations import node_name
 from mnedge.model.body import filled, json_bytes, refs_in

@@ -5,11 +5,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from mnedge.errors import ConflictError
+from mnedge.gateway import machine
+from mnedge.gateway.client_shapes import job_row
 from mnedge.gateway.eligibility import Eligibility, decide, eligibility
-from mnedge.gateway.grpc import machine
 from mnedge.gateway.grpc.calls import Call, Values, json_object
 from mnedge.gateway.grpc.declared import Query, declared_services
-from mnedge.gateway.grpc.shapes import job_row
 from mnedge.gateway.operations import Operation, closed, node_name, refuse_other_nodes
 from mnedge.model.body import json_bytes
 from mnedge.model.states import TERMINAL, JobStatus

@@ -1,10 +1,10 @@
 """mirrorneuron.job.v1: jobs, as older clients know them. A job here is a run of `job.v2`."""
 
 from mnedge.errors import UsageError
+from mnedge.gateway.client_shapes import fitted, job_row, status_of
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import steered, whole_job
-from mnedge.gateway.grpc.shapes import fitted, job_row, status_of
 from mnedge.gateway.operations import cancel, forget_job
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from mnedge.errors import ConflictError, UsageError
+from mnedge.gateway.client_shapes import definition_json, run_json, run_row, status_of
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import SETTLE_S, steered, whole_job
-from mnedge.gateway.grpc.shapes import definition_json, run_json, run_row, status_of
 from mnedge.gateway.operations import forget_job
 from mnedge.model.body import json_bytes
 from mnedge.model.states import Verb

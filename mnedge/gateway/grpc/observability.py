@@ -6,9 +6,9 @@ from typing import Any
 import trio
 
 from mnedge.errors import OverloadedError
+from mnedge.gateway.client_shapes import event_json
 from mnedge.gateway.feed import Feed, Reader
 from mnedge.gateway.grpc.calls import Call, Tell
-from mnedge.gateway.grpc.shapes import event_json
 from mnedge.model.body import json_bytes
 from mnedge.model.message import iso_ms
 from mnedge.runtime import jobs

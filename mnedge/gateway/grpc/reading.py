@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from mnedge.gateway.client_shapes import job_json
 from mnedge.gateway.grpc.calls import Call
-from mnedge.gateway.grpc.shapes import job_json
 from mnedge.model.records import JobRecord
 from mnedge.model.states import Verb
 from mnedge.runtime import jobs

@@ -11,8 +11,8 @@ from mnedge.bundle.drawing.graphs import agents_graph, steps_graph
 from mnedge.bundle.drawing.place import placed
 from mnedge.bundle.drawing.svg import svg
 from mnedge.gateway.backend import Backend
+from mnedge.gateway.client_shapes import job_row
 from mnedge.gateway.eligibility import admit
-from mnedge.gateway.grpc.shapes import job_row
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Query
 from mnedge.gateway.rest.paging import Paged, page_of

@@ -7,7 +7,7 @@ import trio
 from msgspec import Meta, Struct, field
 from starlette.responses import Response
 
-from mnedge.gateway.grpc.shapes import status_of
+from mnedge.gateway.client_shapes import status_of
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Query
 from mnedge.gateway.rest.jobs import found_job, plain

@@ -7,12 +7,11 @@ from starlette.responses import Response
 
 import mnedge
 from mnedge.errors import NotFoundError
-from mnedge.gateway import manual
+from mnedge.gateway import machine, manual
 from mnedge.gateway.auth import known, require
 from mnedge.gateway.backend import Backend
+from mnedge.gateway.client_shapes import job_row
 from mnedge.gateway.eligibility import eligibility
-from mnedge.gateway.grpc import machine
-from mnedge.gateway.grpc.shapes import job_row
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Query
 from mnedge.gateway.rest.jobs import plain

@@ -7,7 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from mnedge.gateway.eligibility import eligibility
-from mnedge.gateway.grpc.machine import limits
+from mnedge.gateway.machine import limits
 from mnedge.model.access import Scope
 from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs

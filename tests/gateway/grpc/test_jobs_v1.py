@@ -6,8 +6,8 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from mnedge.gateway.client_shapes import REPLY_BYTES
 from mnedge.gateway.eligibility import Eligibility, decide
-from mnedge.gateway.grpc.shapes import REPLY_BYTES
 from mnedge.model.access import Scope
 from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs

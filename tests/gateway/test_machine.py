@@ -3,7 +3,7 @@ import pytest
 from mnedge.config.settings import Listen, Relay
 from mnedge.execution.pools import Pools
 from mnedge.gateway.eligibility import Eligibility
-from mnedge.gateway.grpc.machine import (
+from mnedge.gateway.machine import (
     LIMITS,
     LimitsInvalidError,
     limits,

@@ -2,7 +2,7 @@ import json
 
 from msgspec.structs import replace
 
-from mnedge.gateway.grpc.shapes import (
+from mnedge.gateway.client_shapes import (
     REPLY_BYTES,
     definition_json,
     event_json,
