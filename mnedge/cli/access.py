@@ -1,22 +1,21 @@
-"""What `token` and `audit` do: through the daemon where one answers, else on the data directory."""
+"""What `token` and `audit` do: a daemon is asked for tokens if one answers; else the files are."""
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
+from mnedge.cli.reach import config_of, daemon_answers, line, refuse_host
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import BAD, Cell, ago, columns, counted, moment
 from mnedge.cli.verbs import Asked
-from mnedge.config.read import read_config
 from mnedge.config.settings import Config
 from mnedge.config.written import seconds
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
-from mnedge.errors import UnavailableError
-from mnedge.gateway.unix_socket import address_of, answers
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.audit_file import AuditRecord, as_text, files_of, records_in, verified
 from mnedge.identity.tokens import Issued, TokenRecord, TokenRequestError, Tokens
@@ -26,23 +25,17 @@ from mnedge.part import running
 _STYLES = {"allow": "green", "deny": "bold red", "error": "yellow"}
 
 
-class RefusedByDaemonError(UnavailableError):
-    """The daemon answered that it does not do this; the message says why."""
-
-    code = "daemon.refused"
-
-
 async def create_token(asked: Asked, name: str, scope: str, ttl: str | None) -> None:
     """Make a token and print it."""
     ttl_s = None if ttl is None else seconds(ttl)
     if ttl is not None and ttl_s is None:
         raise TokenRequestError(f"--ttl is {ttl!r}", hint="write 15m, 1h or a number of seconds")
-    config = _config(asked)
-    if answers(config.socket):
+    if daemon_answers(asked):
         body = {"name": name, "scope": scope} | ({} if ttl_s is None else {"ttl_s": ttl_s})
-        issued = msgspec.convert(await _ask(config, "POST", "tokens", body), Issued)
+        async with line(asked, "makes tokens") as link:
+            issued = msgspec.convert(await link.post("/tokens", body), Issued)
     else:
-        async with _alone(config) as (tokens, audit, who):
+        async with _alone(config_of(asked)) as (tokens, audit, who):
             audit.refuse_unless_writable()
             issued = await tokens.issue(name, Scope(scope), ttl_s, by=who.name)
             await audit.record(who, "token.create", f"token/{issued.token_id}", "allow", scope)
@@ -59,12 +52,11 @@ async def create_token(asked: Asked, name: str, scope: str, ttl: str | None) -> 
 
 async def list_tokens(asked: Asked) -> None:
     """Print the tokens that have not ended."""
-    config = _config(asked)
-    if answers(config.socket):
-        found = await _ask(config, "GET", "tokens?limit=500")
-        records = msgspec.convert(found["data"], list[TokenRecord])
+    if daemon_answers(asked):
+        async with line(asked, "lists tokens") as link:
+            records = msgspec.convert(await link.every("/tokens"), list[TokenRecord])
     else:
-        async with _alone(config) as (tokens, _, _):
+        async with _alone(config_of(asked)) as (tokens, _, _):
             records = list(await tokens.list())
     screen = Screen(asked)
     if not asked.human:
@@ -90,11 +82,12 @@ async def list_tokens(asked: Asked) -> None:
 
 async def revoke_token(asked: Asked, token_id: str) -> None:
     """Take a token back."""
-    config = _config(asked)
-    if answers(config.socket):
-        record = msgspec.convert(await _ask(config, "DELETE", f"tokens/{token_id}"), TokenRecord)
+    if daemon_answers(asked):
+        async with line(asked, "takes tokens back") as link:
+            gone = await link.delete(f"/tokens/{quote(token_id, safe='')}")
+            record = msgspec.convert(gone, TokenRecord)
     else:
-        async with _alone(config) as (tokens, audit, who):
+        async with _alone(config_of(asked)) as (tokens, audit, who):
             audit.refuse_unless_writable()
             record = await tokens.revoke(token_id)
             await audit.record(who, "token.revoke", f"token/{token_id}", "allow")
@@ -108,7 +101,7 @@ async def revoke_token(asked: Asked, token_id: str) -> None:
 def list_records(asked: Asked, limit: int, actor: str | None, action: str | None) -> None:
     """Print the last audit records, the newest first."""
     found: list[AuditRecord] = []
-    for file in reversed(files_of(_config(asked).data_dir / "audit")):
+    for file in reversed(files_of(_folder(asked))):
         kept = [
             record
             for record in records_in([file])
@@ -145,7 +138,7 @@ def list_records(asked: Asked, limit: int, actor: str | None, action: str | None
 
 def verify_records(asked: Asked) -> int:
     """Check the whole record; return the exit code."""
-    verdict = verified(_config(asked).data_dir / "audit")
+    verdict = verified(_folder(asked))
     screen = Screen(asked)
     if not asked.human:
         screen.document(msgspec.to_builtins(verdict) | {"good": verdict.good})
@@ -168,9 +161,14 @@ def verify_records(asked: Asked) -> int:
 def export_records(asked: Asked, after: int) -> None:
     """Print every record as it stands on disk."""
     screen = Screen(asked._replace(output="ndjson"))
-    for record in records_in(files_of(_config(asked).data_dir / "audit")):
+    for record in records_in(files_of(_folder(asked))):
         if isinstance(record, AuditRecord) and record.seq > after:
             screen.document(as_text(record))
+
+
+def _folder(asked: Asked) -> Path:
+    refuse_host(asked, "audit")
+    return config_of(asked).data_dir / "audit"
 
 
 @asynccontextmanager
@@ -182,27 +180,3 @@ async def _alone(config: Config) -> AsyncIterator[tuple[Tokens, AuditLog, Princi
         running(AuditLog(config.data_dir, config.soul.audit, wall_clock)) as audit,
     ):
         yield Tokens(store.table, config.data_dir, config.soul, config.node, wall_clock), audit, who
-
-
-async def _ask(config: Config, method: str, path: str, body: Any = None) -> Any:
-    """Ask the daemon over its socket.
-
-    Raises: RefusedByDaemonError with the daemon's own words.
-    """
-    import httpx
-
-    with address_of(config.socket) as address:
-        transport = httpx.AsyncHTTPTransport(uds=address)
-        async with httpx.AsyncClient(transport=transport, timeout=30) as client:
-            reply = await client.request(method, f"http://mnedge/api/v1/{path}", json=body)
-    told = reply.json()
-    if reply.is_success:
-        return told
-    error = RefusedByDaemonError(told.get("detail", reply.reason_phrase), hint=told.get("hint", ""))
-    error.exit_code = 13 if reply.status_code in (401, 403) else 2  # type: ignore[misc]
-    error.code = told.get("code", error.code)  # type: ignore[misc]
-    raise error
-
-
-def _config(asked: Asked) -> Config:
-    return read_config(os.environ, data_dir=asked.data_dir)

@@ -50,7 +50,7 @@ def refuse_host(asked: Asked, verb: str) -> None:
     if host := host_of(asked):
         raise LocalOnlyError(
             f"{verb} works on this machine only, not on {host}",
-            hint="leave out --host and MNEDGE_HOST",
+            hint="say --host here, or leave out --host and MNEDGE_HOST",
         )
 
 
@@ -62,6 +62,11 @@ def lives(config: Config) -> bool:
     from mnedge.gateway.unix_socket import answers
 
     return answers(path)
+
+
+def daemon_answers(asked: Asked) -> bool:
+    """Tell whether a daemon is asked: the node that was named, or the one here, if it lives."""
+    return bool(host_of(asked)) or lives(config_of(asked))
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnedge.cli.access import RefusedByDaemonError, list_records
+from mnedge.cli.access import list_records
 from mnedge.cli.verbs import Asked
 
 
@@ -22,6 +22,6 @@ def test_no_records_are_no_error(capsys):
     assert capsys.readouterr().out == "[]\n"
 
 
-def test_a_refusal_of_the_daemon_is_told_in_its_own_words():
-    error = RefusedByDaemonError("not you", hint="ask ada")
-    assert (error.message, error.hint, error.exit_code) == ("not you", "ask ada", 1)
+def test_the_record_of_another_node_is_not_mistaken_for_ours(mnedge):
+    told = mnedge("--host", "edge", "audit", "list", code=2).err
+    assert "this machine only, not on edge" in told
