@@ -25,6 +25,7 @@ def daemon(asked: Asked, file: str | None, http: str | None, grpc: str | None) -
     """
     import gc
 
+    gc.set_threshold(700)
     gc.disable()  # what is made while a node starts stays; `serve` switches it on again
     from mnedge.config.read import Flags, load_config
     from mnedge.daemon.main import serve

@@ -4,15 +4,17 @@ What a verb says is the same for both.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mnedge.errors import NotFoundError
 from mnedge.model.artifacts import find_artifact
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import JobStatus, Verb
-from mnedge.runtime.definitions import Definition
 from mnedge.runtime.view import JobView
 from mnedge.store.runs.readers import Record
+
+if TYPE_CHECKING:
+    from mnedge.runtime.definitions import Definition
 
 Take = Callable[[list[Record]], object]
 
@@ -137,16 +139,16 @@ class Desk(Protocol):
     async def fetch(self, job_id: str, path: str, write: Callable[[bytes], object]) -> None:
         """Hand over a file that a job left."""
 
-    async def definitions(self, include_archived: bool) -> list[Definition]:
+    async def definitions(self, include_archived: bool) -> "list[Definition]":
         """Return what can be started again."""
 
-    async def definition(self, definition_id: str) -> Definition:
+    async def definition(self, definition_id: str) -> "Definition":
         """Return one of them."""
 
     async def define(
         self, manifest: dict[str, Any], payloads: Mapping[str, bytes], definition_id: str | None,
         configuration: Mapping[str, Any] | None,
-    ) -> Definition:  # fmt: skip
+    ) -> "Definition":  # fmt: skip
         """Keep a bundle to be started later."""
 
     async def start(
@@ -154,10 +156,10 @@ class Desk(Protocol):
     ) -> Made:
         """Start a definition once more."""
 
-    async def archive(self, definition_id: str) -> Definition:
+    async def archive(self, definition_id: str) -> "Definition":
         """Take no more runs of a definition."""
 
-    async def undefine(self, definition_id: str) -> Definition:
+    async def undefine(self, definition_id: str) -> "Definition":
         """Forget a definition."""
 
     async def runs_of(self, definition_id: str) -> list[JobRecord]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,9 +20,11 @@ from mnedge.engine.inspect import AgentView
 from mnedge.model.records import JobRecord, OperatorRequest
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.runtime import answers, jobs
-from mnedge.runtime.definitions import Definition
 from mnedge.runtime.view import JobView
 from mnedge.store.runs.readers import Record, record_of
+
+if TYPE_CHECKING:
+    from mnedge.runtime.definitions import Definition
 
 T = TypeVar("T")
 
@@ -251,19 +253,19 @@ class Remote:
         named = chosen_file(found_id, path, [str(one["path"]) for one in files])
         await self.link.download(f"{_job(found_id)}/artifacts/{quote(named)}", write)
 
-    async def definitions(self, include_archived: bool) -> list[Definition]:
+    async def definitions(self, include_archived: bool) -> "list[Definition]":
         """Return what can be started again."""
         found = await self.link.every("/definitions", include_archived=include_archived)
-        return _as(list[Definition], found)
+        return [_defined(one) for one in found]
 
-    async def definition(self, definition_id: str) -> Definition:
+    async def definition(self, definition_id: str) -> "Definition":
         """Return one of them."""
-        return _as(Definition, await self.link.get(_definition(definition_id)))
+        return _defined(await self.link.get(_definition(definition_id)))
 
     async def define(
         self, manifest: dict[str, Any], payloads: Mapping[str, bytes], definition_id: str | None,
         configuration: Mapping[str, Any] | None,
-    ) -> Definition:  # fmt: skip
+    ) -> "Definition":  # fmt: skip
         """Keep a bundle to be started later."""
         body = {
             "manifest": manifest,
@@ -271,7 +273,7 @@ class Remote:
             "definition_id": definition_id,
             "configuration": configuration,
         }
-        return _as(Definition, await self.link.post("/definitions", body))
+        return _defined(await self.link.post("/definitions", body))
 
     async def start(
         self, definition_id: str, run_id: str | None, inputs: Mapping[str, Any] | None
@@ -281,13 +283,13 @@ class Remote:
         told = await self.link.post(f"{_definition(definition_id)}/runs", body)
         return Made(_as(JobRecord, told["job"]), [], self.where)
 
-    async def archive(self, definition_id: str) -> Definition:
+    async def archive(self, definition_id: str) -> "Definition":
         """Take no more runs of a definition."""
-        return _as(Definition, await self.link.post(f"{_definition(definition_id)}/archive"))
+        return _defined(await self.link.post(f"{_definition(definition_id)}/archive"))
 
-    async def undefine(self, definition_id: str) -> Definition:
+    async def undefine(self, definition_id: str) -> "Definition":
         """Forget a definition."""
-        return _as(Definition, await self.link.delete(_definition(definition_id), confirmed=True))
+        return _defined(await self.link.delete(_definition(definition_id), confirmed=True))
 
     async def runs_of(self, definition_id: str) -> list[JobRecord]:
         """Return the jobs of a definition."""
@@ -354,6 +356,12 @@ def _job(job_id: str) -> str:
 
 def _definition(definition_id: str) -> str:
     return f"/definitions/{quote(definition_id, safe='')}"
+
+
+def _defined(value: Any) -> "Definition":
+    from mnedge.runtime.definitions import Definition  # it loads all that reads bundles
+
+    return _as(Definition, value)
 
 
 def _as(kind: type[T], value: Any) -> T:

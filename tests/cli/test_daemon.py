@@ -6,8 +6,8 @@ from mnedge.daemon import main
 def test_the_daemon_serves_the_configured_data_directory(mnedge, home, monkeypatch):
     served = []
 
-    def serve(config):
-        served.append(config)
+    def serve(load):
+        served.append(load().config)
         return 0
 
     monkeypatch.setattr(main, "serve", serve)
