@@ -16,7 +16,6 @@ from typing import NamedTuple
 from mnedge.errors import ConflictError, UsageError
 
 LONGEST_PATH_BYTES = 107
-OWNER_ONLY = 0o600
 WITH_GROUP = 0o660
 BACKLOG = 256
 _ANSWER_S = 1.0

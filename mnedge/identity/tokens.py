@@ -123,11 +123,6 @@ class Tokens(Part):
         """Whom tokens of this node are for."""
         return self._soul().jwt.audience or f"mnedge:{self.node}"
 
-    @property
-    def key_path(self) -> Path:
-        """Where the signing keys are kept."""
-        return self._keys.path
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow revocations and renew keys; a node that never issued a token writes nothing."""
         async with trio.open_nursery() as nursery:

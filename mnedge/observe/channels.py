@@ -9,7 +9,6 @@ from mnedge.config.settings import Notify, SecretRef
 from mnedge.errors import MnedgeError, NotFoundError, UnavailableError, UsageError
 from mnedge.ports import Delivery, Skill
 
-REFERENCE = "secretRef"
 ResolveSecret = Callable[[SecretRef], str]
 
 

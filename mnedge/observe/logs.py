@@ -19,7 +19,6 @@ import msgspec
 import trio
 
 from mnedge.config.settings import Logs
-from mnedge.model import tracing
 from mnedge.model.redaction import REDACTED, is_secret_name
 from mnedge.part import Part
 from mnedge.ports import Clock
@@ -78,16 +77,6 @@ class Log(Part):
         """Write a line; `fields` with None are left out."""
         if self.enabled(level):
             self._put(level, component, message, fields)
-
-    def of_job(
-        self, level: str, component: str, message: str, job_id: str, trace_parent: str = "",
-        **fields: Any,
-    ) -> None:  # fmt: skip
-        """Write a line about a job, with its trace."""
-        if self.enabled(level):
-            context = tracing.job_context(job_id, trace_parent)
-            ids = {"job_id": job_id, "trace_id": context.trace_id, "span_id": context.span_id}
-            self._put(level, component, message, ids | fields)
 
     def broke(self, component: str, message: str, error: BaseException, **fields: Any) -> None:
         """Write that something broke unexpectedly, with the traceback."""

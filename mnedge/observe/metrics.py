@@ -194,7 +194,6 @@ class Registry:
     def __init__(self, *, most_series: int = MOST_SERIES) -> None:
         self._metrics: dict[str, Metric] = {}
         self._room = Room(most_series)
-        self._said_full = False
         self.before_scrape: list[Callable[[], None]] = []
         """Called before the figures are read: for what is gathered in one go."""
         self._overflown = self.gauge(
@@ -258,12 +257,6 @@ class Registry:
             }
             for metric in self._gathered()
         }
-
-    def overflowed(self) -> bool:
-        """Tell, once only, that there are too many series: worth one warning."""
-        news = self._room.full and not self._said_full
-        self._said_full = self._room.full
-        return news
 
     def _gathered(self) -> list[Metric]:
         for gather in self.before_scrape:

@@ -64,13 +64,6 @@ class Story(Struct, kw_only=True):
     complete: bool = True
     """False: the journal's beginning is no longer kept."""
 
-    def launch_of(self, work_id: str, launch: int | None = None) -> Launched | None:
-        """Return a launch; without a number the last one."""
-        for launched in reversed(self.launches):
-            if launched.work_id == work_id and launch in (None, launched.launch):
-                return launched
-        return None
-
 
 async def replayed(stores: jobs.Stores, job_id: str) -> Story:
     """Return what happened in a job so far.

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from mnedge.config.settings import Jwt, Policies, Soul
 from mnedge.errors import MnedgeError
+from mnedge.identity.keyfile import KeyFile
 from mnedge.identity.keys import private_key
 from mnedge.identity.refusals import (
     ClockImplausibleError,
@@ -271,7 +272,7 @@ async def test_no_token_is_judged_by_a_clock_that_is_wrong(tmp_path):
 async def test_keys_that_others_can_read_deny_everybody(tmp_path):
     async with a_node(tmp_path) as (tokens, _):
         issued = await tokens.issue("ci", Scope.READ)
-        tokens.key_path.chmod(0o644)
+        KeyFile(tmp_path).path.chmod(0o644)
         with pytest.raises(KeyFileUnsafeError) as caught:
             await tokens.verify(issued.token)
         assert isinstance(caught.value, MnedgeError)
@@ -299,7 +300,7 @@ async def test_a_running_node_rotates_by_itself_and_an_unused_one_writes_nothing
         tokens = Tokens(store.table, tmp_path, Soul(), "edge", date)
         async with running(tokens):
             await trio.sleep(3 * 86_400)
-            assert not tokens.key_path.exists()
+            assert not KeyFile(tmp_path).path.exists()
             first = await tokens.issue("ci", Scope.READ)
             await trio.sleep(86_400 - 1800)
             assert len(tokens.jwks()["keys"]) == 2

@@ -8,7 +8,6 @@ import pytest
 import trio
 
 from mnedge.config.settings import Logs
-from mnedge.model.tracing import job_context
 from mnedge.observe.logs import MOST_BYTES, Bridge, Log
 from mnedge.part import running
 
@@ -50,14 +49,12 @@ def log_to(pipe, settings=None, **more):
 
 def test_a_line_is_one_json_object_with_what_a_program_asks_for(pipe):
     log = log_to(pipe)
-    log.of_job("info", "runtime", "started\nwith two lines", "job-1", "", agent="a", missing=None)
+    log.say("info", "runtime", "started\nwith two lines", job_id="job-1", agent="a", missing=None)
     (line,) = pipe.lines()
     record = json.loads(line)
-    context = job_context("job-1")
     assert record == {
         "ts": "2023-11-14T22:13:20.250Z", "level": "info", "component": "runtime",
-        "message": "started\nwith two lines", "job_id": "job-1", "trace_id": context.trace_id,
-        "span_id": context.span_id, "agent": "a",
+        "message": "started\nwith two lines", "job_id": "job-1", "agent": "a",
     }  # fmt: skip
 
 

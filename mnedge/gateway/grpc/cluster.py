@@ -16,7 +16,6 @@ from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 
 MOST_JOBS = 100
-_LIVE = frozenset(JobStatus) - TERMINAL
 
 
 class AloneError(ConflictError):

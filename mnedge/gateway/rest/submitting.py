@@ -351,11 +351,6 @@ def origin_of(request: Request) -> Origin:
     )
 
 
-def problems_of(bundle: Bundle) -> list[dict[str, Any]]:
-    """Return everything the rules find, as records for programs."""
-    return [problem.record() for problem in bundle.problems]
-
-
 def problems_in(error: BundleInvalidError) -> list[dict[str, Any]]:
     """Return the problems of a bundle that could not even be opened."""
     found = error.details.get("problems")
