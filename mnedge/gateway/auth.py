@@ -20,12 +20,14 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
+import trio
 from msgspec.structs import replace
 
 from mnedge.errors import MnedgeError, NotAllowedError
 from mnedge.gateway.connection import (
     App,
     Connection,
+    Message,
     Receive,
     Send,
     connection_of,
@@ -49,6 +51,8 @@ HOST_COOKIE = "__Host-mnedge_session"
 CSRF_FIELD = "csrf"
 SIGN_IN = "/sign-in"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOK_AGAIN_S = 10.0
+"""How long a token is believed while an answer goes on: streams outlive tokens."""
 _OPEN = {
     ("GET", "/api/v1/health"),
     ("GET", "/health"),
@@ -90,7 +94,27 @@ class Recognition:
                 state["principal"] = await self._principal(scope, connection_of(scope))
             except MnedgeError as error:
                 state["refusal"] = error
+            if scope["type"] == "http" and _holds_token(state["principal"]):
+                send = self._as_long_as_good(scope, send)
         await self._app(scope, receive, send)
+
+    def _as_long_as_good(self, scope: AsgiScope, send: Send) -> Send:
+        """Return `send` that breaks the answer off once the token ended or was taken back."""
+        looked_at = trio.current_time()
+
+        async def sending(message: Message) -> None:
+            nonlocal looked_at
+            if trio.current_time() - looked_at >= LOOK_AGAIN_S:
+                looked_at = trio.current_time()
+                token = bearer(scope) or cookie_of(scope) or ""
+                try:
+                    await self._tokens.verify(token)
+                except MnedgeError:
+                    scope["state"]["told"] = True  # nothing unforeseen: no trace in the log
+                    raise
+            await send(message)
+
+        return sending
 
     async def _principal(self, scope: AsgiScope, connection: Connection) -> Principal:
         token = bearer(scope)
@@ -128,6 +152,10 @@ class Recognition:
                 "a change that is asked for by cookie needs the header X-Requested-With: mnedge"
             )
         scope["state"]["form_unproved"] = True
+
+
+def _holds_token(principal: Principal | None) -> bool:
+    return principal is not None and principal.kind != "unix"
 
 
 class Gate:

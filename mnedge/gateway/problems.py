@@ -78,7 +78,7 @@ class Problems:
                 if not state.get("told"):
                     self._reference(error, scope)
                 raise BrokenAnswerError from error
-            if is_grpc(scope):
+            if is_grpc(scope) and scope.get("http_version") == "2":  # else there are no trailers
                 await self._refuse_call(error, scope, sending)
                 return
             status, headers, body = self.tell(error, scope)

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import trio
 
 from mnedge.gateway import auth
 from mnedge.gateway.auth import (
@@ -26,8 +27,10 @@ OWN_UID = 4242
 class Known:
     """Knows one token."""
 
+    taken_back = False
+
     async def verify(self, text):
-        if text != GOOD:
+        if text != GOOD or self.taken_back:
             raise TokenInvalidError("no")
         return Principal(name="token:ci", scope=Scope.OPERATE, kind="token", token_id="tok_1")
 
@@ -79,6 +82,27 @@ async def test_the_kernel_says_who_is_at_the_unix_socket():
         who = principal_of(asked)
         assert (who.name, who.scope, who.kind) == (f"uid:{uid}", scope, "unix")
         assert who.address == "unix:pid=1"
+
+
+@pytest.mark.parametrize(
+    "shown", [{"authorization": f"Bearer {GOOD}"}, {"cookie": f"{COOKIE}={GOOD}"}]
+)
+async def test_a_long_answer_ends_soon_after_its_token(autojump_clock, shown):
+    known, sent = Known(), []
+
+    async def app(scope, receive, send):
+        for second in range(60):
+            await send(second)
+            await trio.sleep(1)
+            if second == 20:
+                known.taken_back = True
+
+    async def sending(message):
+        sent.append(message)
+
+    with pytest.raises(TokenInvalidError):
+        await Recognition(app, known, own_uid=OWN_UID)(a_scope(**shown), None, sending)
+    assert 20 < len(sent) <= 20 + auth.LOOK_AGAIN_S
 
 
 async def test_a_token_counts_more_than_the_socket():

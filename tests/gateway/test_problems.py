@@ -124,10 +124,18 @@ async def test_a_call_is_refused_in_trailers():
     async def app(scope, receive, send):
         raise TokenMissingError("who?")
 
-    await Problems(app, lambda: NOW)(a_scope(content_type="application/grpc"), None, sending)
+    call = a_scope(content_type="application/grpc") | {"http_version": "2"}
+    await Problems(app, lambda: NOW)(call, None, sending)
     trailers = dict(sent[-1]["headers"])
     assert sent[0]["status"] == 200
     assert trailers[b"grpc-status"] == b"16"
+
+
+async def test_a_call_over_http_1_is_refused_as_any_request_because_it_has_no_trailers():
+    call = a_scope(content_type="application/grpc-web") | {"http_version": "1.1"}
+    status, headers, told = await answer(TokenMissingError("who?"), scope=call)
+    assert (status, told["code"]) == (401, "auth.missing")
+    assert headers[b"content-type"] == b"application/problem+json"
 
 
 async def test_denials_are_seen_and_secrets_are_not():
