@@ -5,7 +5,9 @@ never takes another with it.
 """
 
 import logging
+import resource
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +28,9 @@ from mnedge.part import Part
 STREAMS_PER_CONNECTION = 128
 RESERVED = 64
 """Connections of the unix socket beyond all others, so that its owner always gets in."""
+FILES_FOR_WORK = 256
+"""Open files that connections leave to jobs, streams and the store."""
+FEWEST = 8
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\n"
     b"connection: close\r\n\r\n"
@@ -170,19 +175,22 @@ class Server(Part):
         return context
 
     async def _accept(self, door: _Door, nursery: trio.Nursery, protocol: object) -> None:
+        failing = False
         while True:
             try:
                 stream = await door.listener.accept()
             except OSError as error:  # too many open files, or a peer that left at once
-                _log.warning("cannot accept on %s: %s", door.bound.address, error.strerror)
+                if not failing:
+                    _log.warning("cannot accept on %s: %s", door.bound.address, error.strerror)
+                failing = True
                 await trio.sleep(_ACCEPT_AGAIN_S)
                 continue
+            failing = False
             nursery.start_soon(self._serve, stream, door, protocol)
 
     async def _serve(self, stream: trio.SocketStream, door: _Door, protocol: object) -> None:
         local = door.bound.listener == "unix"
-        most = self._settings().relay.limits.max_connections
-        if len(self._serving) >= most + (RESERVED if local else 0):
+        if len(self._serving) >= most_connections(self._settings(), local=local):
             await self._turn_away(stream, plain=door.tls is None)
             return
         try:
@@ -219,6 +227,18 @@ class Server(Part):
             except trio.BrokenResourceError:
                 pass
         await trio.aclose_forcefully(stream)
+
+
+def most_connections(config: Config, *, local: bool) -> int:
+    """Return how many connections are served at once: as set, and as open files allow.
+
+    Files that the process may open beyond those are for the work itself.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        files = sys.maxsize
+    most = min(config.relay.limits.max_connections, max(FEWEST, files - FILES_FOR_WORK))
+    return most + (min(RESERVED, files // 16) if local else 0)
 
 
 def _listener(made: object) -> trio.SocketListener:

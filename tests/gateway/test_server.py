@@ -2,15 +2,18 @@
 
 import json
 import os
+import resource
 import subprocess
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 import trio
 
-from mnedge.config.settings import Listen, Tls
+from mnedge.config.settings import Config, GatewayLimits, Listen, Relay, Tls
 from mnedge.gateway.endpoints import ListenFailedError
+from mnedge.gateway.server import most_connections
 from mnedge.gateway.unix_socket import SocketTakenError
 from mnedge.model.access import Scope
 from tests.gateway.doors import open_doors
@@ -144,6 +147,23 @@ async def test_an_idle_connection_is_closed(tmp_path):
         with trio.fail_after(2):
             while doors.server.connections:
                 await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "files, everybody, owner",
+    [(resource.RLIM_INFINITY, 900, 964), (4096, 900, 964), (1024, 768, 832), (64, 8, 12)],
+)
+def test_connections_leave_open_files_for_the_work(monkeypatch, files, everybody, owner):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    config = Config(
+        data_dir=Path("d"),
+        runs_root=Path("r"),
+        home=Path("h"),
+        environ={},
+        relay=Relay(limits=GatewayLimits(max_connections=900)),
+    )
+    assert most_connections(config, local=False) == everybody
+    assert most_connections(config, local=True) == owner
 
 
 async def test_too_many_connections_are_turned_away_but_the_owner_gets_in(tmp_path):
