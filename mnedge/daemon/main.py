@@ -18,6 +18,7 @@ from mnedge.config.read import Loaded, Origin
 from mnedge.config.settings import Logs
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.joined import Serving, serving
+from mnedge.daemon.memory import share_one_heap
 from mnedge.daemon.notify import Notifier, without_ours
 from mnedge.daemon.reloading import Reloaded, Reloading
 from mnedge.daemon.watchdog import Watchdog
@@ -38,6 +39,7 @@ def serve(load: Callable[[], Loaded]) -> int:
 
     Raises: DaemonRunningError; ConfigInvalidError.
     """
+    share_one_heap()
     notifier = Notifier(os.environ)
     for name in list(os.environ):
         if name not in without_ours(os.environ):
