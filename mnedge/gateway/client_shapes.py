@@ -10,7 +10,7 @@ import msgspec
 
 from mnedge.config.settings import Config
 from mnedge.engine.inspect import AgentView
-from mnedge.gateway.operations import node_name
+from mnedge.gateway.nodes import node_name
 from mnedge.model.body import json_bytes, shown
 from mnedge.model.manifest import JobSpec
 from mnedge.model.message import iso_ms, iso_ms_or_none

@@ -5,6 +5,7 @@ Key `node/eligibility`. What runs goes on; only what is new is refused.
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mnedge.errors import UnavailableError
 from mnedge.runtime.jobs import Stores
@@ -53,6 +54,11 @@ async def eligibility(stores: Stores) -> Eligibility:
 async def decide(stores: Stores, decided: Eligibility) -> None:
     """Have it so from now on."""
     await stores.table.put(KEY, _encode(decided))
+
+
+def undrained(decided: Eligibility) -> Eligibility:
+    """Return what operators decided, without an emptying that is under way."""
+    return replace(decided, draining=False, drain_status="", operation_id="")
 
 
 async def admit(stores: Stores) -> None:

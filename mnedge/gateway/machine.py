@@ -16,7 +16,7 @@ from mnedge.config.settings import Config
 from mnedge.errors import ConflictError, UsageError
 from mnedge.execution.pools import PoolStats
 from mnedge.gateway.eligibility import Eligibility
-from mnedge.gateway.operations import node_name
+from mnedge.gateway.nodes import node_name
 from mnedge.runtime.jobs import Stores
 
 LIMITS = "node/limits"

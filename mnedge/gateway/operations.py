@@ -24,22 +24,20 @@ from mnedge.errors import (
     UnavailableError,
     UsageError,
 )
-from mnedge.gateway.eligibility import Eligibility, decide, eligibility
+from mnedge.gateway.eligibility import decide, eligibility
+from mnedge.gateway.nodes import refuse_other_nodes
 from mnedge.model.message import iso_ms
-from mnedge.model.records import JobRecord
-from mnedge.model.states import TERMINAL, JobStatus, Verb
+from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.part import Part
 from mnedge.ports import Clock
 from mnedge.runtime import jobs
+from mnedge.runtime.clearing import cancel, forget_job
 from mnedge.runtime.host import Host
-from mnedge.store.runs.folder import forget_run
 
 OPERATIONS = "operation/"
 EVENTS = "operation_event/"
 KEPT = 200
 """Operations that are remembered; the oldest finished ones go first."""
-CANCEL_S = 30.0
-"""A job that has not acted on its cancellation within this counts as about to."""
 DRAIN_S = 1800.0
 ENDED = frozenset({"completed", "completed_with_failures", "failed"})
 _RETRY_S = 1.0
@@ -56,12 +54,6 @@ class OperationUnknownError(UsageError):
     """There is no such kind of operation."""
 
     code = "operation.unknown"
-
-
-class NodeNotFoundError(NotFoundError):
-    """No node is called so."""
-
-    code = "node.not_found"
 
 
 class Counters(Struct, frozen=True, kw_only=True):
@@ -428,74 +420,6 @@ class _Work:
         self.one = replace(self.one, updated_at=self._now(), **changes)
         key = OPERATIONS + self.one.operation_id
         await self._stores.table.put(key, _encode(self.one), sync="status" in changes)
-
-
-def refuse_other_nodes(name: str, config: Config) -> None:
-    """Refuse what is meant for another node: there is only this one.
-
-    Raises: NodeNotFoundError.
-    """
-    if name not in (config.node, node_name(config)):
-        raise NodeNotFoundError(
-            f"no node is called {name[:80]!r}", hint=f"this one is {node_name(config)}"
-        )
-
-
-def node_name(config: Config) -> str:
-    """Return how clients call this node: their routes want an `@` in it."""
-    return config.node if "@" in config.node else f"mnedge@{config.node}"
-
-
-async def cancel(
-    stores: jobs.Stores,
-    host: Host,
-    job_id: str,
-    *,
-    now: Clock,
-    by: str = "",
-    timeout_s: float = CANCEL_S,
-) -> str:
-    """Cancel a job and wait for it; return `cancelled`, how it ended meanwhile, or
-    `cancellation_pending`.
-
-    Raises: JobNotFoundError; JobStatusError if it was over before.
-    """
-    request = await jobs.ask(stores, job_id, Verb.CANCEL, now=now, by=by)
-    record = await jobs.read_job(stores, job_id)
-    if record.status is JobStatus.FAULTED and not host.owns(job_id):
-        await host.start_job(job_id)
-    try:
-        return (await jobs.settled(stores, request, timeout_s=timeout_s)).status.value
-    except jobs.JobUnsettledError:
-        return "cancellation_pending"
-
-
-async def forget_job(stores: jobs.Stores, config: Config, host: Host, job_id: str) -> JobRecord:
-    """Forget a job that is over: its record, journal and event stream. Its run folder stays.
-
-    Raises: JobNotFoundError; JobStatusError if it is not over.
-    """
-    record = await jobs.read_job(stores, job_id)
-    if record.status not in TERMINAL:
-        raise jobs.JobStatusError(
-            f"job is not over: {job_id} is {record.status}",
-            hint="cancel it first",
-            details={"status": record.status},
-        )
-    await host.finished(job_id)
-    await stores.journal.forget(job_id)
-    forget_run(config.data_dir, job_id)
-    for prefix in (jobs.OPEN, jobs.CARRIED, jobs.SPECS):
-        await stores.table.delete(prefix + job_id, sync=False)
-    for row in await stores.table.scan(f"{jobs.ASKS}{job_id}/"):
-        await stores.table.delete(row.key, sync=False)
-    await stores.table.delete(jobs.JOBS + job_id)
-    return record
-
-
-def closed(decided: Eligibility) -> Eligibility:
-    """Return what operators decided, without an emptying that is under way."""
-    return replace(decided, draining=False, drain_status="", operation_id="")
 
 
 def _events_of(operation_id: str) -> str:

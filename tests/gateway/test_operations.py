@@ -2,27 +2,23 @@
 
 import pytest
 import trio
-from msgspec.structs import replace
 
 from mnedge.engine.apply import apply
 from mnedge.errors import UnavailableError
-from mnedge.gateway.eligibility import decide, eligibility
+from mnedge.gateway.eligibility import decide, eligibility, undrained
+from mnedge.gateway.nodes import NodeNotFoundError, node_name
 from mnedge.gateway.operations import (
     EVENTS,
     KEPT,
-    NodeNotFoundError,
     OperationNotFoundError,
     Operations,
     OperationUnknownError,
-    cancel,
-    closed,
-    forget_job,
-    node_name,
 )
 from mnedge.model.facts import OperatorAsked
 from mnedge.model.states import JobStatus, Verb
 from mnedge.part import running
 from mnedge.runtime import jobs
+from mnedge.runtime.clearing import cancel
 from tests.gateway.backends import a_backend
 from tests.runtime.rig import gated, pipeline, submitted
 
@@ -67,17 +63,6 @@ async def test_what_a_restart_cut_goes_on_with_the_items_that_are_left(tmp_path,
         assert await fresh.events(one.operation_id) == events
 
 
-async def test_a_job_that_does_not_act_is_about_to_be_cancelled(tmp_path, autojump_clock):
-    async with a_backend(tmp_path) as (backend, rig):
-        await submitted(rig, gated())
-        await trio.sleep(1)
-        found = await cancel(backend.store, backend.host, "job-1", now=rig.now, timeout_s=0)
-        assert found in ("cancelled", "cancellation_pending")
-        await trio.sleep(1)
-        record = await jobs.read_job(backend.store, "job-1")
-        assert record.status is JobStatus.CANCELLED
-
-
 async def test_a_faulted_job_can_be_cancelled(tmp_path, autojump_clock):
     bad = [True]
 
@@ -99,15 +84,6 @@ async def test_a_faulted_job_can_be_cancelled(tmp_path, autojump_clock):
             ("job-1", "cancelled")
         ]
         assert over.status == "completed"
-
-
-async def test_only_what_is_over_is_forgotten(tmp_path, autojump_clock):
-    async with a_backend(tmp_path) as (backend, rig):
-        await submitted(rig, gated())
-        await trio.sleep(1)
-        with pytest.raises(jobs.JobStatusError, match="not over"):
-            await forget_job(backend.store, rig.config, backend.host, "job-1")
-        assert (await jobs.read_job(backend.store, "job-1")).status is JobStatus.RUNNING
 
 
 async def test_a_dry_run_changes_nothing(tmp_path, autojump_clock):
@@ -132,7 +108,7 @@ async def test_a_drain_that_was_called_off_leaves_its_jobs_alone(tmp_path, autoj
         types = [event["type"] for event in await backend.operations.events(one.operation_id)]
         assert types == ["item_deferred", "operation_deferred"]
         assert (await backend.operations.get(one.operation_id)).status == "deferred"
-        await decide(backend.store, closed(await eligibility(backend.store)))
+        await decide(backend.store, undrained(await eligibility(backend.store)))
         over = await ended(backend.operations, one.operation_id)
         assert (over.status, over.counters.deferred) == ("completed", 0)
         assert (await eligibility(backend.store)).open
@@ -169,7 +145,7 @@ async def test_a_disk_that_refuses_is_tried_again(tmp_path, autojump_clock, monk
             await forget(job_id)
 
         monkeypatch.setattr(backend.store.journal, "forget", moody)
-        monkeypatch.setattr("mnedge.gateway.operations.forget_run", lambda data_dir, job_id: None)
+        monkeypatch.setattr("mnedge.runtime.clearing.forget_run", lambda data_dir, job_id: None)
         one = await backend.operations.start("clear_jobs", {})
         with trio.fail_after(60):
             over = await ended(backend.operations, one.operation_id)
@@ -178,14 +154,13 @@ async def test_a_disk_that_refuses_is_tried_again(tmp_path, autojump_clock, monk
 
 
 async def test_odd_requests_are_refused(tmp_path, autojump_clock):
-    async with a_backend(tmp_path) as (backend, rig):
+    async with a_backend(tmp_path) as (backend, _):
         with pytest.raises(OperationUnknownError, match="no operation 'dance'"):
             await backend.operations.start("dance", {})
         with pytest.raises(NodeNotFoundError):
             await backend.operations.start("drain_node", {})
         with pytest.raises(OperationNotFoundError):
             await backend.operations.events("op-1")
-        assert node_name(replace(rig.config, node="a@b")) == "a@b"
 
 
 async def test_old_operations_are_forgotten(tmp_path, autojump_clock):

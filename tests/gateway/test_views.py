@@ -3,10 +3,10 @@ import trio
 
 from mnedge.engine import apply as engine
 from mnedge.gateway import views
-from mnedge.gateway.operations import forget_job
 from mnedge.gateway.views import IDLE_S, KEPT, Views
 from mnedge.model.states import Verb
 from mnedge.runtime import jobs
+from mnedge.runtime.clearing import forget_job
 from mnedge.runtime.view import job_view
 from tests.gateway.backends import a_backend
 from tests.runtime.rig import gated, pipeline, submitted

@@ -26,7 +26,7 @@ from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import steered, whole_job
 from mnedge.gateway.grpc.transport import REPLY_BYTES, ReplyTooLargeError
-from mnedge.gateway.operations import node_name
+from mnedge.gateway.nodes import node_name
 from mnedge.model.body import filled, json_bytes, refs_in
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb

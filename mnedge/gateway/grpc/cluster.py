@@ -7,10 +7,11 @@ from msgspec.structs import replace
 from mnedge.errors import ConflictError
 from mnedge.gateway import machine
 from mnedge.gateway.client_shapes import job_row
-from mnedge.gateway.eligibility import Eligibility, decide, eligibility
+from mnedge.gateway.eligibility import Eligibility, decide, eligibility, undrained
 from mnedge.gateway.grpc.calls import Call, Values, json_object
 from mnedge.gateway.grpc.declared import Query, declared_services
-from mnedge.gateway.operations import Operation, closed, node_name, refuse_other_nodes
+from mnedge.gateway.nodes import node_name, refuse_other_nodes
+from mnedge.gateway.operations import Operation
 from mnedge.model.body import json_bytes
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
@@ -96,7 +97,7 @@ async def cancel_node_drain(call: Call) -> Values:
     """Empty the node no longer; `mark_eligible` opens it for new work altogether."""
     config = _this_node(call)
     decided = replace(
-        closed(await eligibility(call.backend.store)),
+        undrained(await eligibility(call.backend.store)),
         reason=call.text("reason"),
         by=call.caller,
         since=call.backend.now(),

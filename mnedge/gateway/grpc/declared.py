@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from mnedge.config.settings import Config
-from mnedge.gateway.operations import node_name
+from mnedge.gateway.nodes import node_name
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 

@@ -5,11 +5,11 @@ from mnedge.gateway.client_shapes import fitted, job_row, status_of
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import steered, whole_job
-from mnedge.gateway.operations import cancel, forget_job
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.runtime import jobs
+from mnedge.runtime.clearing import cancel, forget_job
 from mnedge.runtime.received import submit_received
 
 MOST_JOBS = 100

@@ -11,11 +11,11 @@ from mnedge.gateway.client_shapes import definition_json, run_json, run_row, sta
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.grpc.calls import Call, Values
 from mnedge.gateway.grpc.reading import SETTLE_S, steered, whole_job
-from mnedge.gateway.operations import forget_job
 from mnedge.model.body import json_bytes
 from mnedge.model.states import Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.answers import chosen_request, decisions_of, respond
+from mnedge.runtime.clearing import forget_job
 from mnedge.runtime.view import job_view
 
 INPUTS = "run_input/"
