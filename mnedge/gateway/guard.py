@@ -22,6 +22,7 @@ from mnedge.gateway.proxies import Forwarded
 from mnedge.identity.audit import AuditLog
 from mnedge.model.access import Principal
 from mnedge.model.access import Scope as Allowed
+from mnedge.model.tracing import parsed
 from mnedge.observe.metrics import Registry
 
 _DENIALS = RateLimit(requests_per_second=0.1, burst=10)
@@ -134,6 +135,7 @@ def _tell(scope: Scope, status: int, took_s: float) -> None:
     if not _access.isEnabledFor(level):
         return
     caller = known(scope)
+    place = parsed(scope["state"].get("trace_parent", ""))
     fields = {
         "method": scope["method"],
         "route": route_of(scope),
@@ -142,6 +144,8 @@ def _tell(scope: Scope, status: int, took_s: float) -> None:
         "caller": caller.name if caller is not None else "",
         "address": address_of(scope),
         "request_id": scope["state"].get("request_id", ""),
+        "trace_id": None if place is None else place.trace_id,
+        "span_id": None if place is None else place.span_id,
     }
     _access.log(
         level, "%s %s %s", scope["method"], route_of(scope), status, extra={"fields": fields}

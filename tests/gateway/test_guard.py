@@ -49,7 +49,7 @@ def open_gateway(tmp_path):
     from contextlib import asynccontextmanager
 
     @asynccontextmanager
-    async def opened(relay=None, **more):
+    async def opened(relay=None, inner=app, **more):
         config = Config(
             data_dir=tmp_path,
             runs_root=tmp_path,
@@ -69,7 +69,7 @@ def open_gateway(tmp_path):
                     now=lambda: DATE,
                     metrics=registry,
                 )
-                tcp = connected(guarded(app, by), Connection(listener="http", address="10.0.0.9"))
+                tcp = connected(guarded(inner, by), Connection(listener="http", address="10.0.0.9"))
                 transport = httpx.ASGITransport(tcp)
                 async with httpx.AsyncClient(transport=transport, base_url="http://edge") as asked:
                     yield Gateway(asked, tokens, audit, registry)
@@ -179,3 +179,18 @@ async def test_changes_and_refusals_are_told_to_the_log_and_looks_only_when_it_i
     assert (looked["status"], looked["address"]) == (200, "10.0.0.9")
     assert looked["request_id"]
     assert token not in str(looked)
+
+
+async def test_the_log_says_where_in_a_trace_a_change_stands(open_gateway, autojump_clock, caplog):
+    trace_id, span_id = "ab" * 16, "cd" * 8
+
+    async def traced(scope, receive, send):
+        scope["state"]["trace_parent"] = f"00-{trace_id}-{span_id}-01"
+        await app(scope, receive, send)
+
+    async with open_gateway(inner=traced) as gateway:
+        token = (await gateway.tokens.issue("ada", Scope.OPERATE)).token
+        with caplog.at_level("DEBUG", "mnedge.access"):
+            await gateway.get(token=token)
+    [told] = (record.fields for record in caplog.records)
+    assert (told["trace_id"], told["span_id"]) == (trace_id, span_id)
