@@ -12,6 +12,7 @@ import socket
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 import mnedge
 from mnedge.config.settings import Config
+from mnedge.errors import MnedgeError
 from mnedge.part import Part
 from mnedge.ports import Clock
 from mnedge.store.claims import lives, this_process
@@ -32,6 +34,8 @@ GRPC_TOKEN = "grpc_auth.token"  # noqa: S105  (names of files)
 API_TOKEN = "api.token"  # noqa: S105
 ASIDE = ".before-mnedge"
 ANSWER_S = 0.5
+TRY_AGAIN_S = 60.0
+"""Until files that could not be written are tried again."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  (not bound here)
 
 
@@ -136,30 +140,59 @@ class EndpointFiles(Part):
         self._now = now
         self._say = say
         self._written: dict[Path, bytes] = {}
+        self._started_at = now()
+        self._complaint = ""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write the files, renew the tokens at half of their life, remove what is ours."""
-        config, home = self._config, self._config.home
         try:
-            own = own_document(config, self._listeners, self._now())
-            self._write(config.data_dir / OURS, msgspec.json.encode(own))
-            advertises = config.daemon.endpoint_files and (
-                self._listeners.http or self._listeners.grpc
-            )
-            if not advertises or await self._taken(home / RUNTIME):
-                task_status.started()
-                await trio.sleep_forever()
-            expires_at = await self._renewed()
-            document = runtime_document(config, self._listeners)
-            self._write(home / RUNTIME, msgspec.json.format(msgspec.json.encode(document)))
+            wait_s = await self._kept()
             task_status.started()
-            while expires_at is not None:
-                await trio.sleep(max((expires_at - self._now()) / 2, 1.0))
-                expires_at = await self._renewed()
-            await trio.sleep_forever()
+            while True:
+                await trio.sleep(wait_s)
+                wait_s = await self._kept()
         finally:
             for path, content in self._written.items():
                 _remove_if(path, content)
+
+    async def _kept(self) -> float:
+        """Write what is due; return in how many seconds to look again.
+
+        A node whose files cannot be written works all the same: that is said, and tried again.
+        """
+        try:
+            wait_s = await self._all_written()
+        except OSError as error:
+            self._complain(f"{error.strerror} in {Path(str(error.filename)).parent}")
+            return TRY_AGAIN_S
+        except MnedgeError as error:
+            self._complain(str(error))
+            return TRY_AGAIN_S
+        self._complaint = ""
+        return wait_s
+
+    async def _all_written(self) -> float:
+        """Raises: OSError; MnedgeError where a token cannot be had."""
+        config, home = self._config, self._config.home
+        if config.data_dir / OURS not in self._written:
+            own = own_document(config, self._listeners, self._started_at)
+            self._write(config.data_dir / OURS, msgspec.json.encode(own))
+        advertises = config.daemon.endpoint_files and (self._listeners.http or self._listeners.grpc)
+        if not advertises:
+            return inf
+        if home / RUNTIME not in self._written:  # first: where it fails, no token is made
+            if await self._taken(home / RUNTIME):
+                return inf
+            document = runtime_document(config, self._listeners)
+            self._write(home / RUNTIME, msgspec.json.format(msgspec.json.encode(document)))
+        expires_at = await self._renewed()
+        return inf if expires_at is None else max((expires_at - self._now()) / 2, 1.0)
+
+    def _complain(self, why: str) -> None:
+        """Say it, but not again and again."""
+        if why != self._complaint:
+            self._say(f"others cannot find this node by its files: {why}")
+        self._complaint = why
 
     async def _renewed(self) -> float | None:
         """Put new tokens into the files; return when the first of them ends."""

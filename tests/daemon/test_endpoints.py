@@ -15,12 +15,14 @@ from mnedge.daemon.endpoints import (
     GRPC_TOKEN,
     OURS,
     RUNTIME,
+    TRY_AGAIN_S,
     Address,
     EndpointFiles,
     Given,
     Listeners,
     read_own,
 )
+from mnedge.errors import UnavailableError
 from mnedge.part import running
 
 pytestmark = pytest.mark.live
@@ -115,6 +117,45 @@ async def test_tokens_are_renewed_at_half_of_their_life(tmp_path, autojump_clock
         assert (bench.home / GRPC_TOKEN).read_text() == first
         await trio.sleep(200)
         assert (bench.home / GRPC_TOKEN).read_text() != first
+
+
+@pytest.mark.parametrize("in_the_way", ["", RUNTIME])
+async def test_where_files_cannot_be_written_the_node_works_and_tries_again(
+    tmp_path, autojump_clock, in_the_way
+):
+    bench = Bench(tmp_path)
+    home = bench.home / "elsewhere"
+    obstacle = home / in_the_way if in_the_way else home
+    if in_the_way:
+        obstacle.mkdir(parents=True)
+    else:
+        obstacle.write_text("no folder")
+    async with running(bench.files(home=home)):
+        await trio.sleep(2.5 * TRY_AGAIN_S)
+        [complaint] = bench.said
+        assert complaint.startswith("others cannot find this node by its files: ")
+        assert bench.issued == 0
+        assert read_own(bench.config)["grpc"] == "127.0.0.1:50051"
+        obstacle.rmdir() if in_the_way else obstacle.unlink()
+        await trio.sleep(TRY_AGAIN_S)
+        assert json.loads((home / RUNTIME).read_text())["grpc"]["port"] == 50051
+        assert (home / GRPC_TOKEN).exists()
+
+
+async def test_tokens_that_cannot_be_had_are_asked_for_again(tmp_path, autojump_clock):
+    bench = Bench(tmp_path)
+    good = bench.issue
+
+    async def full(holder):
+        raise UnavailableError("the disk is full")
+
+    async with running(bench.files()) as files:
+        files._issue = full
+        await trio.sleep(1800 + TRY_AGAIN_S)
+        assert bench.said == ["others cannot find this node by its files: the disk is full"]
+        files._issue = good
+        await trio.sleep(TRY_AGAIN_S)
+        assert bench.issued == 4
 
 
 async def test_the_file_of_a_runtime_that_answers_stays_and_that_is_said(bench, nursery):
