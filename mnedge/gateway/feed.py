@@ -43,6 +43,8 @@ RING_BYTES = 4 << 20
 BATCH_BYTES = 64 << 10
 ENDINGS = frozenset({"job_completed", "job_failed", "job_cancelled"})
 """Events behind which a job's stream ends, but for what stands there already."""
+END_AMONG = 8
+"""So many records at the end of a stream are looked at to see whether the job is over."""
 _BUS_BATCHES = 10_000
 _OVER = 2000
 """Jobs that are over and remembered."""
@@ -60,6 +62,10 @@ class StreamsError(OverloadedError):
     """As many streams are open as this node serves at once."""
 
     code = "stream.too_many"
+
+
+def _ends(told: Told) -> bool:
+    return told.head.type in ENDINGS
 
 
 def place_after(text: str) -> Mark:
@@ -228,7 +234,7 @@ class Reader(_Pace):
             self._place, self._mark = found[-1].end, found[-1].mark
             if start is None and sum(len(told.line) for told in found) < PAGE_BYTES // 2:
                 self._job.begin(self._place, self._mark)  # the end is near
-            self.ending = self.ending or any(told.head.type in ENDINGS for told in found)
+            self.ending = self.ending or any(map(_ends, found))
             if fresh := [told for told in found if told.mark > self._after]:
                 return fresh
 
@@ -346,6 +352,8 @@ class Feed(Part):
             reader = Reader(job, after)
             if record.status in TERMINAL and after.seq >= record.events:
                 reader.ending = True
+            elif any(told.mark <= after for told in job.places.newest(END_AMONG) if _ends(told)):
+                reader.ending = True  # the record, which says so too, follows the stream
             job.readers.add(reader)
             self._somebody.set()
             try:
@@ -402,7 +410,7 @@ class Feed(Part):
         fresh = job.places.read(job.end, job.mark)
         while fresh:
             job.end, job.mark = fresh[-1].end, fresh[-1].mark
-            job.over = job.over or any(told.head.type in ENDINGS for told in fresh)
+            job.over = job.over or any(map(_ends, fresh))
             self._keep(job, fresh)
             if job.told_all:
                 self._tell_all(job.job_id, fresh)

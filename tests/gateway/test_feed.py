@@ -211,6 +211,20 @@ async def test_a_job_that_was_given_up_without_an_event_ends_its_stream(tmp_path
             assert not reader.lagged.is_set()
 
 
+async def test_who_begins_behind_the_end_is_let_go_at_once_though_the_record_is_late(
+    tmp_path, autojump_clock
+):
+    async with a_rig(tmp_path) as rig, running(a_feed(rig)) as feed:
+        job = await a_job(rig)
+        job.write(job.line(), job.line("job_failed"), job.line("run", numbered=False))
+        for mark in ("2", "2.1"):
+            async with feed.follow("job-1", after=place_after(mark)) as reader:
+                with trio.fail_after(feeds.LOOK_S / 2):
+                    assert await marks(reader) == ["2.1"] * (mark == "2")
+        async with feed.follow("job-1", after=place_after("1")) as reader:
+            assert await marks(reader) == ["2", "2.1"]
+
+
 async def test_all_jobs_are_told_as_they_come_and_who_comes_back_soon_misses_nothing(
     tmp_path, autojump_clock
 ):
