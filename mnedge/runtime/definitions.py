@@ -3,7 +3,9 @@
 Key `definition/<id>`; the bundle lies packed among the blobs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -105,6 +107,8 @@ class Definitions:
         self._settings = settings
         self._runners = runners
         self._now = now
+        self._starting: Counter[str] = Counter()
+        self._closed: set[str] = set()
 
     async def create(
         self,
@@ -216,9 +220,10 @@ class Definitions:
         Raises: DefinitionNotFoundError; DefinitionBusyError while a run is not over.
         """
         before = await self.get(definition_id)
-        await self._refuse_busy(before)
-        await self._without_data(definition_id)
-        return await self._changed(definition_id, data_generation=before.data_generation + 1)
+        with self._without_starts(definition_id):
+            await self._refuse_busy(before)
+            await self._without_data(definition_id)
+            return await self._changed(definition_id, data_generation=before.data_generation + 1)
 
     async def delete(self, definition_id: str, *, confirmed: bool) -> Definition:
         """Forget the definition and what its runs shared; the runs stay, as history.
@@ -232,9 +237,10 @@ class Definitions:
                 f"deleting definition {definition_id!r} needs a confirmation",
                 hint="send `confirmed: true`",
             )
-        await self._refuse_busy(before)
-        await self._stores.table.delete(_key(definition_id))
-        await self._without_data(definition_id)
+        with self._without_starts(definition_id):
+            await self._refuse_busy(before)
+            await self._stores.table.delete(_key(definition_id))
+            await self._without_data(definition_id)
         return before
 
     async def start_run(
@@ -252,6 +258,17 @@ class Definitions:
         whatever `submit` raises.
         """
         checked_id(run_id)
+        with self._start(definition_id):
+            return await self._started(definition_id, run_id, inputs, own, origin)
+
+    async def _started(
+        self,
+        definition_id: str,
+        run_id: str | None,
+        inputs: Mapping[str, Any] | None,
+        own: Callable[[str], Awaitable[None]] | None,
+        origin: Origin,
+    ) -> JobRecord:
         one = await self.get(definition_id)
         self._refuse_archived(one)
         config = self._settings()
@@ -311,7 +328,7 @@ class Definitions:
         if row is None:
             raise DefinitionNotFoundError(
                 f"no definition is called {definition_id!r}",
-                hint="list the definitions to see what there is",
+                hint="mnedge definition list shows them; a definition is named by its whole id",
             )
         try:
             return _decode(row.value), row.version
@@ -340,6 +357,34 @@ class Definitions:
                 f"definition {one.definition_id!r} is archived",
                 hint="create another definition of the same bundle",
             )
+
+    @contextmanager
+    def _start(self, definition_id: str) -> Iterator[None]:
+        """Have nobody remove it, or its data, while a run of it begins."""
+        if definition_id in self._closed:
+            raise DefinitionBusyError(
+                f"definition {definition_id!r} is being removed, or its data", hint="ask again"
+            )
+        self._starting[definition_id] += 1
+        try:
+            yield
+        finally:
+            self._starting[definition_id] -= 1
+            if not self._starting[definition_id]:
+                del self._starting[definition_id]
+
+    @contextmanager
+    def _without_starts(self, definition_id: str) -> Iterator[None]:
+        """Have no run of it begin while the block is open."""
+        if definition_id in self._closed or definition_id in self._starting:
+            raise DefinitionBusyError(
+                f"definition {definition_id!r} is being started or removed", hint="ask again"
+            )
+        self._closed.add(definition_id)
+        try:
+            yield
+        finally:
+            self._closed.discard(definition_id)
 
     async def _refuse_busy(self, one: Definition) -> None:
         live = [

@@ -190,6 +190,27 @@ async def test_it_is_deleted_only_when_confirmed_and_no_run_is_left(kept):
         assert (await jobs.read_job(rig.store, "run-1")).definition_id == ID
 
 
+async def test_it_is_not_removed_while_a_run_begins_nor_started_while_it_is_removed(kept):
+    async with kept() as (_, definitions):
+
+        async def own(job_id):
+            for removing in (definitions.delete(ID, confirmed=True), definitions.reset_data(ID)):
+                with pytest.raises(DefinitionBusyError):
+                    await removing
+
+        await definitions.start_run(ID, run_id="run-1", own=own)
+
+        async def meanwhile(one):
+            for other in (definitions.start_run(ID), definitions.delete(ID, confirmed=True)):
+                with pytest.raises(DefinitionBusyError):
+                    await other
+
+        definitions._refuse_busy = meanwhile
+        await definitions.delete(ID, confirmed=True)
+        with pytest.raises(DefinitionNotFoundError):
+            await definitions.start_run(ID)
+
+
 async def test_its_data_is_removed_but_not_under_a_run_that_uses_it(kept):
     async with kept() as (rig, definitions), rig.host() as host:
         await definitions.start_run(ID, run_id="run-1")
