@@ -17,6 +17,8 @@ from mnedge.gateway.rest.routing import EVENT_STREAM
 from mnedge.store.runs.places import Told
 
 HEARTBEAT_S = 15.0
+TOGETHER_S = 5.0
+"""Heartbeats come so much early at most, so that those of all streams wake the node once."""
 HEARTBEAT = b": heartbeat\n\n"
 GRACE_S = 10.0
 """How long a lagged reader's socket may take for what was sent to it last."""
@@ -110,8 +112,9 @@ class EventStream(Response):
 
     async def _beat(self, write: Write) -> None:
         while True:
-            await trio.sleep_until(max(self._sent_at, trio.current_time() - 1) + HEARTBEAT_S)
-            if trio.current_time() - self._sent_at >= HEARTBEAT_S - 1:
+            due = max(self._sent_at, trio.current_time() - 1) + HEARTBEAT_S
+            await trio.sleep_until(due - due % TOGETHER_S)
+            if trio.current_time() - self._sent_at >= HEARTBEAT_S - TOGETHER_S:
                 await write(self._heartbeat)
 
 
