@@ -3,7 +3,7 @@ import trio
 
 from mnedge.config.settings import Alert, Notify, Slo, Trace
 from mnedge.errors import UnavailableError, UsageError
-from mnedge.observe.alerting import Alerting, AlertUnknownError, span_text
+from mnedge.observe.alerting import Alerting, AlertUnknownError
 from mnedge.observe.channels import SkillChannels
 from mnedge.observe.metrics import Registry
 from mnedge.part import running
@@ -258,9 +258,3 @@ async def test_what_makes_no_sense_is_told_and_the_rest_goes_on(store, autojump_
         assert len(node.pager.came) == 1
         assert len([problem for problem in alerting.problems() if "Prometheus only" in problem])
         assert any("what" in text for _, text in node.said)
-
-
-def test_durations_are_written_as_people_do():
-    assert [span_text(s) for s in (60, 300, 3600, 86400 * 3, 90, 0.5, 20160)] == [
-        "1m", "5m", "1h", "3d", "90s", "0.5s", "5h36m",
-    ]  # fmt: skip
