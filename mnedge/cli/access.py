@@ -11,6 +11,7 @@ import msgspec
 from mnedge.cli.reach import config_of, daemon_answers, line, refuse_host
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import BAD, Cell, ago, columns, counted, moment
+from mnedge.model.amounts import duration
 from mnedge.cli.verbs import Asked
 from mnedge.config.settings import Config
 from mnedge.config.written import seconds
@@ -66,18 +67,18 @@ async def list_tokens(asked: Asked) -> None:
         screen.say("no tokens")
         return
     now = wall_clock()
-    head = [Cell(word, "dim") for word in ("ID", "NAME", "SCOPE", "ENDS", "")]
+    head = [Cell(word, "dim") for word in ("id", "name", "scope", "ends", "")]
     rows = [
         [
             Cell(one.token_id),
             Cell(one.name, "bold"),
             Cell(str(one.scope)),
-            Cell(f"in {round(one.expires_at - now)} s"),
+            Cell(f"in {duration(one.expires_at - now)}"),
             Cell("taken back" if one.revoked else "", "red"),
         ]
         for one in records
     ]
-    screen.say(*columns([head, *rows]))
+    screen.say(*columns([head, *rows], width=screen.width))
 
 
 async def revoke_token(asked: Asked, token_id: str) -> None:

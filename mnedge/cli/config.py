@@ -24,10 +24,12 @@ def check(asked: Asked, file: str | None) -> int:
     FILE is checked instead of the one that would be used. Exit code 2 if there are errors.
     """
     from mnedge.cli.configured import tell_problems
+    from mnedge.cli.reach import refuse_named
     from mnedge.cli.screen import Screen
     from mnedge.config.problem import ConfigInvalidError
     from mnedge.config.read import Flags, config_file, load_config
 
+    refuse_named(asked, "config check")
     flags = Flags(data_dir=asked.data_dir, file=file)
     path = config_file(os.environ, flags)
     try:
@@ -58,10 +60,12 @@ def show(asked: Asked, origin: bool, file: str | None) -> None:
     was changed: `kill -HUP` lets it read again.
     """
     from mnedge.cli.configured import tell_values
+    from mnedge.cli.reach import refuse_named
     from mnedge.cli.screen import Screen
     from mnedge.config.read import Flags, load_config
     from mnedge.config.shown import document, leaves
 
+    refuse_named(asked, "config show")
     loaded = load_config(os.environ, Flags(data_dir=asked.data_dir, file=file))
     screen = Screen(asked)
     if asked.output == "json":

@@ -25,6 +25,9 @@ def daemon(asked: Asked, file: str | None, http: str | None, grpc: str | None) -
     """
     import gc
 
+    from mnedge.cli.reach import refuse_named
+
+    refuse_named(asked, "daemon")
     gc.set_threshold(700)
     gc.disable()  # what is made while a node starts stays; `serve` switches it on again
     from mnedge.config.read import Flags, load_config

@@ -18,9 +18,11 @@ def doctor(asked: Asked, security: bool) -> int:
     """
     from mnedge.cli.checks import examine
     from mnedge.cli.node_checks import configuration, daemon_findings
+    from mnedge.cli.reach import refuse_named
     from mnedge.cli.screen import Screen
     from mnedge.cli.verdict import document, lines
 
+    refuse_named(asked, "doctor")
     screen = Screen(asked)
     config, of_config = configuration(os.environ, asked.data_dir)
     if security:

@@ -68,7 +68,7 @@ def _some_of_each(errors: Iterable[Record]) -> Iterator[Record]:
 
 def _in_full(records: Sequence[Record]) -> Iterator[Text]:
     width = max((len(str(record["rule"])) for record in records), default=0)
-    for source, group in groupby(sorted(records, key=_source), key=_source):
+    for source, group in groupby(sorted(records, key=_order), key=_source):
         yield Text(source, "bold")
         told = ""
         for record in group:
@@ -150,6 +150,13 @@ def _value(value: Any) -> str:
         choice = ", ".join(value)
         return one_line(f"one of {choice}" if len(value) > 1 else f"'{choice}'", VALUE_WIDTH)
     return one_line(value, VALUE_WIDTH)
+
+
+def _order(record: Record) -> tuple[str, int, int]:
+    """Order by file, then as it is read: line 2 stands before line 10."""
+    location = record.get("location") or {}
+    file = str(location.get("file") or _source(record))
+    return file, int(location.get("line") or 0), int(location.get("column") or 0)
 
 
 def _source(record: Record) -> str:

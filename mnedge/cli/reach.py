@@ -54,6 +54,16 @@ def refuse_host(asked: Asked, verb: str) -> None:
         )
 
 
+def refuse_named(asked: Asked, verb: str) -> None:
+    """Refuse --host where a verb is about this machine whatever `context use` said.
+
+    Raises: LocalOnlyError.
+    """
+    if asked.host not in (None, HERE):
+        raise LocalOnlyError(f"{verb} is about this machine, not {asked.host}",
+                             hint="leave out --host; run it there")  # fmt: skip
+
+
 def lives(config: Config) -> bool:
     """Tell whether a daemon answers at the socket of this data directory."""
     path: Path = config.socket

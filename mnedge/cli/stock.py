@@ -40,21 +40,25 @@ async def list_all(asked: Asked, include_archived: bool) -> None:
     if not asked.human:
         screen.records(found)
         return
+    if not found:
+        screen.say("no definitions")
+        screen.hint("mnedge definition create FOLDER keeps one")
+        return
     now = wall_clock()
+    head = [
+        Cell(word, "dim") for word in ("definition", "status", "version", "changed", "blueprint")
+    ]
     rows = [
         [
             Cell(one.definition_id, "bold"),
             Cell(one.status, STYLES.get(one.status, "green" if one.status == "active" else "dim")),
-            Cell(f"version {one.version}", "dim"),
+            Cell(str(one.version), "dim", right=True),
             Cell(ago(one.updated_at, now), "dim"),
             Cell(one.blueprint_id, "dim"),
         ]
         for one in found
     ]
-    screen.say(*columns(rows, width=screen.width))
-    if not rows:
-        screen.say("no definitions")
-        screen.hint("mnedge definition create FOLDER keeps one")
+    screen.say(*columns([head, *rows], width=screen.width))
 
 
 async def show(asked: Asked, definition_id: str) -> None:

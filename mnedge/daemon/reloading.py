@@ -31,8 +31,10 @@ class Reloaded(Struct, frozen=True, kw_only=True):
     def summary(self) -> str:
         """Return it in one line."""
         if self.problems:
-            return f"the configuration has {len(self.problems)} errors; the old one stays"
-        parts = [f"{len(self.changed)} settings changed"]
+            errors = "an error" if len(self.problems) == 1 else f"{len(self.problems)} errors"
+            return f"the configuration has {errors}; the old one stays"
+        settings = "1 setting" if len(self.changed) == 1 else f"{len(self.changed)} settings"
+        parts = [f"{settings} changed"]
         if self.needs_restart:
             waiting = ", ".join(change.path for change in self.needs_restart)
             parts.append(f"a restart is needed for {waiting}")

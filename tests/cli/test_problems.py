@@ -92,3 +92,16 @@ def test_what_only_matters_for_publishing_shares_a_line():
     assert told[2].startswith("  ! 4 things that published bundles have are missing")
     assert any("MD-20" in line for line in plain(warnings, every_warning=True))
     assert any("M-10" in line for line in plain(warnings[:2]))
+
+
+def test_places_of_one_file_stand_in_the_order_of_its_lines():
+    found = [
+        problem(
+            location={"source": f"c.yaml:{line}:1", "file": "c.yaml", "line": line, "column": 1}
+        )
+        for line in (10, 2)
+    ]
+    assert [line for line in plain(found) if line.startswith("c.yaml")] == [
+        "c.yaml:2:1",
+        "c.yaml:10:1",
+    ]

@@ -15,6 +15,7 @@ from mnedge.cli.reach import (
     line,
     lives,
     refuse_host,
+    refuse_named,
 )
 from mnedge.cli.verbs import Asked
 
@@ -44,6 +45,20 @@ def test_what_works_here_only_is_refused_elsewhere():
     refuse_host(Asked(), "job recover")
     with pytest.raises(LocalOnlyError, match="not on edge"):
         refuse_host(Asked(host="edge"), "job recover")
+
+
+def test_what_is_about_this_machine_is_refused_only_if_another_one_is_named():
+    for asked in (Asked(), Asked(host="here")):
+        refuse_named(asked, "doctor")
+    with pytest.raises(LocalOnlyError, match="doctor is about this machine, not edge"):
+        refuse_named(Asked(host="edge"), "doctor")
+
+
+@pytest.mark.parametrize(
+    "words", [("doctor",), ("config", "check"), ("config", "show"), ("daemon",)]
+)
+def test_nobody_takes_what_this_machine_says_for_another_node(mnedge, words):
+    assert "this machine, not edge" in mnedge("--host", "edge", *words, code=2).err
 
 
 def test_a_socket_that_nobody_serves_is_no_daemon(home):

@@ -33,7 +33,7 @@ async def test_what_changed_is_returned_and_told(bench):
     assert current().daemon.grace == 20
     assert told == ["begun", result]
     assert followed == [result.changed]
-    assert result.summary == "1 settings changed; a restart is needed for node"
+    assert result.summary == "1 setting changed; a restart is needed for node"
 
 
 async def test_a_bad_file_changes_nothing(bench):

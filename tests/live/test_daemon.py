@@ -109,7 +109,7 @@ def test_a_good_file_is_read_again(box, manage):
     moment = next(line for line in daemon.said if line.startswith("MONOTONIC_USEC="))
     told_at = int(moment.partition("=")[2]) / 1e6
     assert 0 <= time.clock_gettime(time.CLOCK_MONOTONIC) - told_at < 30
-    daemon.until(lambda: "1 settings changed; a restart is needed for node" in daemon.words)
+    daemon.until(lambda: "1 setting changed; a restart is needed for node" in daemon.words)
 
 
 def test_a_bad_file_changes_nothing_and_is_told_whole(box, manage):
