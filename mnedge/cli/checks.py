@@ -16,7 +16,7 @@ import trio
 import mnedge
 from mnedge.cli.failure import failure_of
 from mnedge.cli.recover import orphans
-from mnedge.cli.show import counted, size
+from mnedge.cli.show import counted
 from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config
 from mnedge.daemon.app import runners_of
@@ -26,6 +26,7 @@ from mnedge.errors import MnedgeError
 from mnedge.execution.pools import read_capacities
 from mnedge.execution.processes import Processes
 from mnedge.hot import native
+from mnedge.model.amounts import size
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime import jobs
 from mnedge.store.claims import process_name

@@ -6,17 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from mnedge.cli.show import (
-    BAD,
-    GOOD,
-    NOTE,
-    STYLES,
-    bounded,
-    duration,
-    fields,
-    one_line,
-    reading_width,
-)
+from mnedge.cli.show import BAD, GOOD, NOTE, STYLES, bounded, fields, one_line, reading_width
+from mnedge.model.amounts import duration
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
 from mnedge.runtime.outcome import output_of

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import Cell, columns, size
+from mnedge.cli.show import Cell, columns
 from mnedge.cli.verbs import Asked
 from mnedge.errors import ConflictError
+from mnedge.model.amounts import size
 
 
 class FileThereError(ConflictError):

@@ -19,13 +19,11 @@ from mnedge.cli.show import (
     bounded,
     columns,
     counted,
-    duration,
     fields,
     middle,
     moment,
     one_line,
     reading_width,
-    size,
     status,
 )
 from mnedge.cli.step_rows import step_table
@@ -33,6 +31,7 @@ from mnedge.cli.steps import from_ledger
 from mnedge.cli.verbs import Asked, near
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import NotFoundError
+from mnedge.model.amounts import duration, size
 from mnedge.store.runs.files import read_json
 from mnedge.store.runs.readers import RunNotFoundError, list_runs, read_run
 

@@ -10,9 +10,10 @@ from typing import NamedTuple, TypeVar
 from rich.text import Text
 
 from mnedge.cli.progress import AgentProgress, Asked, JobProgress, Trouble
-from mnedge.cli.show import BAD, NOTE, STYLES, Cell, clock, columns, counted, duration, shortened
+from mnedge.cli.show import BAD, NOTE, STYLES, Cell, clock, columns, counted, shortened
 from mnedge.cli.step_rows import bar, step_lines
 from mnedge.cli.steps import WELL
+from mnedge.model.amounts import duration
 
 T = TypeVar("T")
 

@@ -8,9 +8,10 @@ from rich.text import Text
 from mnedge.cli.desk import ArtifactUnknownError
 from mnedge.cli.reach import desk
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import fields, size
+from mnedge.cli.show import fields
 from mnedge.cli.verbs import Asked, near
 from mnedge.errors import UnavailableError
+from mnedge.model.amounts import size
 
 _HOW = {
     "declared": "its message names it",

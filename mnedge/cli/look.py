@@ -16,7 +16,6 @@ from mnedge.cli.show import (
     ago,
     columns,
     counted,
-    duration,
     fields,
     middle,
     moment,
@@ -29,6 +28,7 @@ from mnedge.cli.verbs import Asked
 from mnedge.daemon.clock import wall_clock
 from mnedge.engine.inspect import AgentView
 from mnedge.errors import MnedgeError
+from mnedge.model.amounts import duration
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.runtime.outcome import NoResultError, output_of

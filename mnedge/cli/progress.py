@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mnedge.cli.show import duration, one_line
+from mnedge.cli.show import one_line
 from mnedge.cli.steps import (
     StepProgress,
     from_ledger,
@@ -19,6 +19,7 @@ from mnedge.cli.steps import (
     why,
 )
 from mnedge.engine.inspect import AgentView
+from mnedge.model.amounts import duration
 from mnedge.model.events import Event
 from mnedge.model.message import Message
 from mnedge.model.states import TERMINAL

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from mnedge.cli.show import BAD, Cell, columns, counted, duration, one_line, shortened
+from mnedge.cli.show import BAD, Cell, columns, counted, one_line, shortened
 from mnedge.cli.steps import WELL, StepProgress
+from mnedge.model.amounts import duration
 
 FOLD_FROM = 5
 """So many instances of one step share a line."""

@@ -7,18 +7,9 @@ from msgspec import Struct, field
 from rich.text import Text
 
 from mnedge.cli.look import shown_status
-from mnedge.cli.show import (
-    NOTE,
-    STYLES,
-    Cell,
-    columns,
-    counted,
-    duration,
-    middle,
-    one_line,
-    shortened,
-)
+from mnedge.cli.show import NOTE, STYLES, Cell, columns, counted, middle, one_line, shortened
 from mnedge.cli.step_rows import bar
+from mnedge.model.amounts import duration
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL, JobStatus
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
+from mnedge.model import amounts
+
 
 class Look(NamedTuple):
     """How a status is shown: never by colour alone."""
@@ -127,33 +129,12 @@ def seconds_of(at: object) -> float | None:
 
 def duration(seconds: object) -> str:
     """Return `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`, `5 d 3 h`; nothing for no number."""
-    if not isinstance(seconds, int | float):
-        return ""
-    seconds = max(float(seconds), 0.0)
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    return amounts.duration(seconds) if isinstance(seconds, int | float) else ""
 
 
 def size(count_bytes: object) -> str:
     """Return `512 B`, `1.2 KiB`, `3.0 GiB`; nothing for no number."""
-    if not isinstance(count_bytes, int | float):
-        return ""
-    count = float(count_bytes)
-    if count < 1024:
-        return f"{int(count)} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1024:.1f} TiB"
+    return amounts.size(count_bytes) if isinstance(count_bytes, int | float) else ""
 
 
 def ago(at: object, now: float) -> str:
