@@ -4,6 +4,7 @@ Records come from two places: the run's log stream, and the journal, which has w
 mark `12.34` says how many lines of the first and facts of the second a client has seen.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -29,7 +30,8 @@ from mnedge.store.runs.readers import record_of
 
 LOOK_S = 0.5
 """Between two looks for those who follow: workers log without a word to us."""
-AT_ONCE = 500
+PIECE_BYTES = 64 << 10
+"""Sent at once; a record may be much larger, and is sent in several pieces."""
 
 
 class LogsQuery(Query, frozen=True, kw_only=True):
@@ -124,17 +126,23 @@ async def stream(call: Call[LogsQuery, None]) -> Response:
         del pulse  # nothing is kept for a slow reader: what it has not seen stays on the disk
         with backend.feed.counted():
             async for marked in _following(backend, record.job_id, source, follow=query.follow):
-                for at in range(0, len(marked), AT_ONCE):
-                    piece = b"".join(
-                        frame(msgspec.json.encode(one, enc_hook=str), event="log", mark=mark)
-                        for mark, one in marked[at : at + AT_ONCE]
-                        if _is_wanted(one, query.agent)
-                    )
-                    if piece:
-                        await write(piece)
+                pieces = pieces_of(marked, query.agent)
+                del marked  # a reader may take for ever: as bytes they take a third of the room
+                while pieces:
+                    await write(pieces.popleft())
         await write(frame(msgspec.json.encode({"job_id": record.job_id}), event="end"))
 
     return EventStream(tell)
+
+
+def pieces_of(marked: list[tuple[str, dict[str, Any]]], agent: str) -> deque[bytes]:
+    """Return the records as events of a stream, in pieces of one size."""
+    whole = b"".join(
+        frame(msgspec.json.encode(one, enc_hook=str), event="log", mark=mark)
+        for mark, one in marked
+        if _is_wanted(one, agent)
+    )
+    return deque(whole[at : at + PIECE_BYTES] for at in range(0, len(whole), PIECE_BYTES))
 
 
 async def _following(

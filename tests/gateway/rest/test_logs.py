@@ -1,7 +1,9 @@
 import json
+from collections import deque
 
 import pytest
 
+from mnedge.gateway.rest.logs import PIECE_BYTES, pieces_of
 from tests.gateway.backends import served
 from tests.gateway.rest.bundles import over, submitted, working
 from tests.gateway.rest.streams import listening
@@ -49,3 +51,13 @@ async def test_logs_are_followed_to_the_end_and_from_any_place(node):
 
 def _plain(record):
     return json.dumps(record, sort_keys=True)
+
+
+def test_what_a_reader_is_sent_comes_in_small_pieces_however_large_a_record_is():
+    marked = [(f"1.{n}", {"agent_id": "a", "stdout": "x" * 150_000}) for n in range(3)]
+    other = ("1.9", {"agent_id": "b"})
+    pieces = pieces_of([*marked, other], "a")
+    assert max(len(piece) for piece in pieces) == PIECE_BYTES
+    events = b"".join(pieces).split(b"\n\n")
+    assert [event.split(b"\n")[0] for event in events[:-1]] == [b"id: 1.0", b"id: 1.1", b"id: 1.2"]
+    assert pieces_of([other], "a") == deque()
