@@ -44,6 +44,9 @@ async def sign_in(request: Request) -> Response:
     try:
         await backend_of(request).tokens.verify(token)
     except MnedgeError as error:
+        request.scope["state"]["tell"](
+            error, request.scope
+        )  # a denial like any other: written down
         return _sign_in(request, wanted, refusal_for(error))
     response = moved(own_path(wanted))
     response.headers["set-cookie"] = session_cookie(request, token, SESSION_S)

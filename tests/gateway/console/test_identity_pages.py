@@ -1,4 +1,5 @@
 import pytest
+import trio
 
 from mnedge.model.access import Scope
 from mnedge.model.states import JobStatus
@@ -32,6 +33,13 @@ async def test_a_token_signs_in_and_a_form_signs_out(tmp_path, autojump_clock):
         await browser.get("/sign-in")
         answer = await browser.post("/sign-in", 401, token="no token", next="/jobs")
         assert 'role="alert"' in answer.text
+        await trio.sleep(1)
+        [denial] = await browser.backend.audit.newest(1)
+        assert (denial.action, denial.object, denial.result) == (
+            "access.denied",
+            "POST /sign-in",
+            "deny",
+        )
         await signed_in(browser, Scope.OPERATE)
         told = words(await browser.get("/whoami"))
         assert "look, submit, steer and answer jobs" in told
