@@ -35,6 +35,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+COUNTERS = ("_total", "_count", "_bucket", "_sum")
+"""How the names of figures end that only grow."""
 _FUNCTIONS = ("rate", "increase", "avg_over_time")
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
@@ -127,17 +129,25 @@ class History:
         self._lookback_s = lookback_s
         self._series: dict[str, dict[Labels, deque[tuple[float, float]]]] = {}
         self.began_at: float | None = None
+        self._before: float | None = None
 
     def take(self, at: float, samples: Iterable[Sample]) -> None:
-        """Keep the samples of a moment."""
+        """Keep the samples of a moment.
+
+        A counter that was not there at the moment before stood at zero then: the first failure of
+        all is a growth, though Prometheus, which may have missed its beginning, sees none.
+        """
         if self.began_at is None:
             self.began_at = at
         for sample in samples:
             if sample.name in self.names:
                 labels = tuple(sorted(sample.labels.items()))
                 known = self._series.setdefault(sample.name, {}).setdefault(labels, deque())
+                if not known and self._before is not None and sample.name.endswith(COUNTERS):
+                    known.append((self._before, 0.0))
                 if not known or at > known[-1][0]:
                     known.append((at, sample.value))
+        self._before = at
         for series in self._series.values():
             for labels in list(series):
                 known = series[labels]

@@ -82,6 +82,21 @@ def test_growth_is_reckoned_as_by_prometheus(values, range_s, expected):
     assert extrapolated(window, 3000 - range_s, 3000) == pytest.approx(expected)
 
 
+def test_a_counter_that_appears_has_grown_from_zero_and_a_gauge_has_not():
+    expression = parsed("increase(failed_total[5m]) > 0")
+    history = History({"failed_total", "g"}, 300)
+    history.take(1000, [])
+    history.take(1015, [Sample("failed_total", {}, 1.0), Sample("g", {}, 1.0)])
+    assert evaluated(expression, history, 1015) != {}
+    assert evaluated(parsed("avg_over_time(g[5m]) < 1"), history, 1015) == {}
+    history.take(1030, [Sample("failed_total", {}, 1.0)])
+    assert evaluated(expression, history, 1030) != {}
+    first = History({"failed_total"}, 300)
+    first.take(1000, [Sample("failed_total", {}, 7.0)])
+    first.take(1015, [Sample("failed_total", {}, 7.0)])
+    assert evaluated(expression, first, 1015) == {}
+
+
 def test_one_sample_is_no_rate():
     assert extrapolated([(1.0, 5.0)], 0, 10) is None
     assert result("rate(a_total[5m]) >= 0", {("a_total", ()): [1]}) == {}
