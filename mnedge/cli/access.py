@@ -11,7 +11,6 @@ import msgspec
 from mnedge.cli.reach import config_of, daemon_answers, line, refuse_host
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import BAD, Cell, ago, columns, counted, moment
-from mnedge.model.amounts import duration
 from mnedge.cli.verbs import Asked
 from mnedge.config.settings import Config
 from mnedge.config.written import seconds
@@ -21,6 +20,7 @@ from mnedge.identity.audit import AuditLog
 from mnedge.identity.audit_file import AuditRecord, as_text, files_of, records_in, verified
 from mnedge.identity.tokens import Issued, TokenRecord, TokenRequestError, Tokens
 from mnedge.model.access import Principal, Scope
+from mnedge.model.amounts import duration
 from mnedge.part import running
 
 _STYLES = {"allow": "green", "deny": "bold red", "error": "yellow"}

@@ -8,7 +8,7 @@ from mnedge.cli.verdict import Finding
 from mnedge.config.problem import ConfigInvalidError, Problem
 from mnedge.config.read import Flags, config_file, load_config
 from mnedge.config.settings import Config
-from mnedge.daemon.endpoints import RUNTIME, read_own
+from mnedge.daemon.endpoints import RUNTIME, is_advertised, read_own
 from mnedge.errors import UsageError
 from mnedge.gateway.unix_socket import answers
 from mnedge.store.claims import process_name
@@ -78,8 +78,12 @@ def daemon_findings(config: Config) -> Iterator[Finding]:
         else:
             hint = f"not on TCP; --{name} HOST:PORT"
             yield _finding(title, "absent", hint, "daemon")
-    if (config.home / RUNTIME).is_file():
-        yield _finding("published client", "ok", f"finds it by {config.home / RUNTIME}", "daemon")
+    file, advertised = config.home / RUNTIME, is_advertised(config)
+    if advertised:
+        yield _finding("published client", "ok", f"finds it by {file}", "daemon")
+    elif advertised is not None:
+        found = f"finds another runtime by {file}; MN_GRPC_TARGET names this one"
+        yield _finding("published client", "absent", found, "daemon")
 
 
 def _without_file(environ: Mapping[str, str], data_dir: str | None) -> Config:

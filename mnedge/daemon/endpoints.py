@@ -122,6 +122,15 @@ def read_own(config: Config) -> dict[str, Any] | None:
     return told if told is not None and lives(str(told.get("process", ""))) else None
 
 
+def is_advertised(config: Config) -> bool | None:
+    """Tell whether the published client finds this node by `MN_HOME`; None: it finds none there."""
+    told = _object(config.home / RUNTIME)
+    if told is None:
+        return None
+    ours = told.get("mnedge")
+    return isinstance(ours, dict) and ours.get("data_dir") == str(config.data_dir)
+
+
 class EndpointFiles(Part):
     """Keeps the files as long as it runs; `say` is told what a person should know."""
 

@@ -6,7 +6,14 @@ import pytest
 
 from mnedge.cli.node_checks import configuration, daemon_findings
 from mnedge.config.read import SettingInvalidError
-from mnedge.daemon.endpoints import OURS, RUNTIME, Address, Listeners, own_document
+from mnedge.daemon.endpoints import (
+    OURS,
+    RUNTIME,
+    Address,
+    Listeners,
+    own_document,
+    runtime_document,
+)
 
 pytestmark = pytest.mark.live
 
@@ -61,12 +68,14 @@ def test_a_daemon_tells_where_it_listens(tmp_path):
     listeners = Listeners(socket=str(config.socket), http=Address("127.0.0.1", 80))
     document = own_document(config, listeners, 1.0)
     Path(config.data_dir / OURS).write_bytes(msgspec.json.encode(document))
-    (config.home / RUNTIME).write_text("{}")
+    (config.home / RUNTIME).write_bytes(msgspec.json.encode(runtime_document(config, listeners)))
     silent = told(daemon_findings(config))
     assert silent["unix socket"].status == "warning"
     assert silent["REST, console"].found == "http://127.0.0.1:80"
     assert silent["gRPC"].status == "absent"
     assert silent["published client"].status == "ok"
+    (config.home / RUNTIME).write_text("{}")
+    assert told(daemon_findings(config))["published client"].status == "absent"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(config.socket))
         listening.listen()

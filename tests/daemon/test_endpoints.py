@@ -20,7 +20,9 @@ from mnedge.daemon.endpoints import (
     EndpointFiles,
     Given,
     Listeners,
+    is_advertised,
     read_own,
+    runtime_document,
 )
 from mnedge.errors import UnavailableError
 from mnedge.part import running
@@ -223,3 +225,13 @@ def _process_of(pid):
 
     own = claims.this_process()
     return str(own._replace(pid=pid, start=claims._start_of(pid)))
+
+
+def test_whose_file_the_published_client_reads_is_told_apart(bench):
+    assert is_advertised(bench.config) is None
+    file = bench.config.home / RUNTIME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.encode(runtime_document(bench.config, TCP)))
+    assert is_advertised(bench.config) is True
+    file.write_text('{"grpc": {"target": "127.0.0.1:1"}}')
+    assert is_advertised(bench.config) is False
