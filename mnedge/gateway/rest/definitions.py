@@ -10,12 +10,20 @@ from mnedge.errors import ConflictError
 from mnedge.gateway.eligibility import admit
 from mnedge.gateway.rest import shapes
 from mnedge.gateway.rest.checking import Body, Query
+from mnedge.gateway.rest.idempotency import once_of
 from mnedge.gateway.rest.paging import Paged, page_of
 from mnedge.gateway.rest.routing import Answer, Call, Route, json_reply
-from mnedge.gateway.rest.submitting import Payload, origin_of, owned, payloads_of
+from mnedge.gateway.rest.submitting import (
+    Payload,
+    origin_of,
+    owned,
+    payloads_of,
+    same_id,
+)
 from mnedge.model.access import Scope
 from mnedge.model.records import JobRecord
 from mnedge.runtime.definitions import Definition
+from mnedge.runtime.jobs import JobExistsError, read_job
 
 
 class DefinitionChangedError(ConflictError):
@@ -130,17 +138,26 @@ async def start_run(call: Call[Query, NewRun]) -> Response:
     """Start a definition once more."""
     backend = call.backend
     await admit(backend.store)
+    again = once_of(call.request)
+    run_id = call.body.run_id or None
+    if run_id is None and again is not None:
+        run_id = same_id(again, (await backend.definitions.get(_id(call))).graph_id)
 
     async def made(own: Any) -> JobRecord:
         return await backend.definitions.start_run(
             _id(call),
-            run_id=call.body.run_id,
+            run_id=run_id,
             inputs=call.body.inputs,
             own=own,
             origin=origin_of(call.request),
         )
 
-    record = await owned(backend, made)
+    try:
+        record = await owned(backend, made)
+    except JobExistsError:
+        if again is None or call.body.run_id or run_id is None:
+            raise
+        record = await read_job(backend.store, run_id)  # from before a crash
     place = f"/api/v1/jobs/{record.job_id}"
     told = shapes.Submitted(
         job=record,

@@ -287,9 +287,9 @@ async def submit_sent(backend: Backend, request: Request, sent: Sent) -> JobReco
         )
     again = idempotency.once_of(request)
     async with opened(backend, sent) as bundle:
-        job_id = sent.run_id
+        job_id = sent.run_id or None
         if job_id is None and again is not None and bundle.spec is not None:
-            job_id = job_id_for(bundle.spec.graph_id, int(again.at * 1000), again.digest[:12])
+            job_id = same_id(again, bundle.spec.graph_id)
 
         async def made(own: Callable[[str], Awaitable[None]]) -> JobRecord:
             return await submit(
@@ -307,9 +307,14 @@ async def submit_sent(backend: Backend, request: Request, sent: Sent) -> JobReco
         try:
             return await owned(backend, made)
         except jobs.JobExistsError:
-            if again is None or sent.run_id is not None or job_id is None:
+            if again is None or sent.run_id or job_id is None:
                 raise
             return await jobs.read_job(backend.store, job_id)  # from before a crash
+
+
+def same_id(again: idempotency.Once, graph_id: str) -> str:
+    """Return the id of the job that this request makes, however often it is sent."""
+    return job_id_for(graph_id, int(again.at * 1000), again.digest[:12])
 
 
 async def owned(

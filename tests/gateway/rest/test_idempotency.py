@@ -55,12 +55,31 @@ async def test_a_refusal_leaves_the_key_free(node):
     assert (await post(node, flow())).status_code == 201
 
 
-async def test_a_second_try_after_a_crash_finds_the_job_of_the_first(node):
-    first = (await post(node, flow())).json()["job_id"]
+async def never_answered(node):
+    """Have the store as if the daemon had died before the answer was written down."""
     [row] = await node.rig.store.table.scan(idempotency.ROWS)
     kept = idempotency._decode(row.value)
-    lost = idempotency.Kept(digest=kept.digest, at=kept.at)  # the answer was never written
+    lost = idempotency.Kept(digest=kept.digest, at=kept.at)
     await node.rig.store.table.put(row.key, idempotency._encode(lost))
+
+
+async def test_a_second_try_after_a_crash_finds_the_run_of_a_definition_too(node):
+    body = {"manifest": flow(), "definition_id": "daily"}
+    await node.api.post("/api/v1/definitions", json=body)
+
+    async def start():
+        return await node.api.post("/api/v1/definitions/daily/runs", json={}, headers=KEY)
+
+    first = (await start()).json()["job_id"]
+    await never_answered(node)
+    again = await start()
+    assert (again.status_code, again.json()["job_id"]) == (201, first)
+    assert len(await jobs.list_jobs(node.rig.store)) == 1
+
+
+async def test_a_second_try_after_a_crash_finds_the_job_of_the_first(node):
+    first = (await post(node, flow())).json()["job_id"]
+    await never_answered(node)
     again = await post(node, flow())
     assert (again.status_code, again.json()["job_id"]) == (201, first)
     assert len(await jobs.list_jobs(node.rig.store)) == 1
