@@ -91,8 +91,9 @@ def test_a_hung_writer_or_loop_stops_the_pings(box, manage, what):
     daemon.until(lambda: daemon.said.count("WATCHDOG=1") >= 3)
     daemon.listen_for(2.0)
     if what == WRITER:
-        submit(box)  # it is claimed, which is a write
-        daemon.listen_for(2.0)
+        # A write that never returns, so neither does who asks for it.
+        box.start("blueprint", "run", "--folder", str(box.folder / "mine"), "--detach")
+        daemon.listen_for(4.0)
     assert "WATCHDOG=1" not in daemon.listen_for(1.0)
 
 
