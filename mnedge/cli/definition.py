@@ -3,7 +3,7 @@
 import click
 
 from mnedge.cli import completion
-from mnedge.cli.verbs import Asked, Noun, awaited
+from mnedge.cli.verbs import Asked, Noun, awaited, confirmed
 
 
 @click.group("definition", cls=Noun)
@@ -125,5 +125,5 @@ def delete(asked: Asked, definition_id: str, yes: bool) -> None:
     from mnedge.cli import stock
 
     if not yes:
-        click.confirm(f"Forget {definition_id} on {stock.where_of(asked)}?", abort=True, err=True)
+        confirmed(f"Forget {definition_id} on {stock.where_of(asked)}?")
     awaited(stock.delete, asked, definition_id)

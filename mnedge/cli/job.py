@@ -6,7 +6,7 @@ JOB is an id, the beginning of one that no other job shares, or `last` for the n
 import click
 
 from mnedge.cli import completion, dead_letters, people
-from mnedge.cli.verbs import WAIT_S, Asked, Noun, awaited
+from mnedge.cli.verbs import WAIT_S, Asked, Noun, awaited, confirmed
 
 STATUSES = (
     "pending",
@@ -322,7 +322,7 @@ def cancel_all(asked: Asked, yes: bool, reason: str) -> int:
     from mnedge.cli.steer import cancel_every
 
     if not yes:
-        click.confirm("Cancel every job that is not over?", abort=True, err=True)
+        confirmed("Cancel every job that is not over?")
     return awaited(cancel_every, asked, reason)
 
 

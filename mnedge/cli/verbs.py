@@ -3,11 +3,14 @@
 A verb answers with an exit code, or with nothing for 0.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 import click
+
+from mnedge.errors import UsageError
 
 OUTPUTS = ("human", "json", "ndjson")
 
@@ -73,6 +76,28 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         name, value = ("output", "json") if param.name == "json" else (param.name, value)
         asked = asked._replace(**{name: value})
     ctx.obj = asked
+
+
+class NobodyAnswersError(UsageError):
+    """A question was asked where nobody can answer it."""
+
+    code = "option.yes_needed"
+
+
+def confirmed(question: str) -> None:
+    """Go on only if a person says yes.
+
+    Raises: Abort on no; NobodyAnswersError if stdin has ended.
+    """
+    try:
+        is_sure = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise NobodyAnswersError("nobody is there to say yes", hint="--yes says it") from None
+    if not is_sure:
+        raise click.Abort
 
 
 WAITING = (

@@ -284,8 +284,8 @@ class Tokens(Part):
                 known = self._claims(text, now)
             except MnedgeError:
                 raise
-            except Exception as error:
-                raise _invalid(error) from None
+            except Exception:
+                raise _invalid() from None
             self._remembered[mark] = known
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
@@ -365,9 +365,9 @@ def _always(soul: Soul) -> Callable[[], Soul]:
     return lambda: soul
 
 
-def _invalid(error: Exception) -> TokenInvalidError:
+def _invalid() -> TokenInvalidError:
     """Return the denial for whatever a library said; what it said may hold parts of the token."""
     return TokenInvalidError(
-        f"this is no token of this node ({type(error).__name__})",
+        "this is no token of this node",
         hint="get one with: mnedge token create",
     )

@@ -24,3 +24,10 @@ def test_without_a_yes_nothing_is_forgotten(mnedge, monkeypatch):
     mnedge("definition", "create", "message_routing_trace", "--id", "trace")
     mnedge("definition", "delete", "trace", code=130)
     assert len(mnedge("definition", "list", "--json").value) == 1
+
+
+def test_where_nobody_can_answer_the_question_names_the_option(mnedge, monkeypatch):
+    mnedge("definition", "create", "message_routing_trace", "--id", "trace")
+    for words in (("definition", "delete", "trace"), ("job", "cancel-all")):
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        assert "--yes" in mnedge(*words, code=2).err

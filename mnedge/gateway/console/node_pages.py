@@ -229,7 +229,7 @@ def goal_row(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a goal as the table shows it."""
     left = found.get("budget_remaining")
     burning = [
-        f"{words.number(one['long_rate'])} over {one['long']}"
+        f"{one['long_rate']:.2f} x over {one['long']}"
         for one in found.get("burn") or ()
         if isinstance(one.get("long_rate"), int | float) and one["long_rate"] > 0
     ]

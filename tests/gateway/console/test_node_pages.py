@@ -101,7 +101,7 @@ def test_a_goal_is_told_in_percent_and_in_counts():
     )
     assert (row["target"], row["ratio"], row["counts"]) == ("99.5 %", "98.12 %", "981, 19")
     assert (row["budget"], row["budget_share"]) == ("spent", 0.0)
-    assert row["burn"] == "2.5 over 1h"
+    assert row["burn"] == "2.50 x over 1h"
     assert goal_row({"name": "new"})["budget_share"] is None
 
 
