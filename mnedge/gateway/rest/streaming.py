@@ -114,7 +114,7 @@ class EventStream(Response):
         while True:
             due = max(self._sent_at, trio.current_time() - 1) + HEARTBEAT_S
             await trio.sleep_until(due - due % TOGETHER_S)
-            if trio.current_time() - self._sent_at >= HEARTBEAT_S - TOGETHER_S:
+            if trio.current_time() - self._sent_at >= HEARTBEAT_S - TOGETHER_S - 1:
                 await write(self._heartbeat)
 
 
