@@ -183,11 +183,29 @@ class Redactor:
     def _hides(self, key: str, value: Any) -> bool:
         match self._kind(key):
             case "extra":
-                return value is not None and not isinstance(value, bool)
+                return self._is_extra(key, value)
             case "fragment":
-                return not _only_numbers(value)
+                return not self._holds_only_numbers(value)
             case _:
                 return False
+
+    def _holds_only_numbers(self, value: Any) -> bool:
+        """Tell whether a value holds no text at all, also none where a field of it is hidden."""
+        waiting = [value]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, dict):
+                if any(isinstance(key, str) and self._is_extra(key, item[key]) for key in item):
+                    return False
+                waiting.extend(item.values())
+            elif isinstance(item, list | tuple):
+                waiting.extend(item)
+            elif not (item is None or isinstance(item, bool | int | float)):
+                return False
+        return True
+
+    def _is_extra(self, key: str, value: Any) -> bool:
+        return self._kind(key) == "extra" and value is not None and not isinstance(value, bool)
 
     def _copied_bytes(self, old: bytes) -> bytes:
         for needle in self._raw_needles:
@@ -260,17 +278,3 @@ def _is_bytes(text: str) -> bool:
 
 def _lower(content: bytes) -> bytes:
     return content.decode(errors="surrogateescape").lower().encode(errors="surrogateescape")
-
-
-def _only_numbers(value: Any) -> bool:
-    """Tell whether a value holds no text at all."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-        elif not (item is None or isinstance(item, bool | int | float)):
-            return False
-    return True

@@ -203,6 +203,12 @@ def test_no_secret_value_survives_wherever_it_stands(tree, secret, data):
     assert msgspec.json.encode(secret).decode()[1:-1] not in written
 
 
+def test_numbers_under_a_secret_name_are_hidden_whole_if_one_of_them_is():
+    clean = Redactor([], ["note"]).tree({"api_key": {"note": 7, "count": 1}})
+    assert clean == {"api_key": REDACTED}
+    assert Redactor([], ["note"]).tree({"api_key": {"count": 1}}) == {"api_key": {"count": 1}}
+
+
 @given(trees)
 def test_redacting_twice_changes_nothing_more(tree):
     redactor = Redactor(["hunter22"], ["note"])
