@@ -164,6 +164,10 @@ def _adapters(adapters: Sequence[Adapter]) -> Iterator[Complaint]:
                     _one_of(one for one in names if one != adapter.name),
                 )
         yield from _secret(f"{path}.auth.secretRef", adapter.auth.secret_ref)
+        if adapter.log_bodies:
+            yield Complaint(
+                f"{path}.logBodies", "what callers and models say is never logged", "false"
+            )
         for place, route in enumerate(adapter.routes):
             if not route.match.startswith("/"):
                 yield Complaint(

@@ -34,6 +34,9 @@ _SCRIPT = b"#!"
 _CHUNK_BYTES = 1 << 20
 MEND = "name payloads by their path below payloads/, as `worker/worker.py`"
 
+RESERVED = frozenset({"last", "unfinished"})
+"""Words that stand for the newest job and for those that are not over."""
+
 
 class IdInvalidError(UsageError):
     """An id that a client proposes cannot name a folder, or is too long."""
@@ -140,6 +143,12 @@ def checked_id(proposed: str | None) -> None:
             f"{proposed[:140]!r} cannot be an id",
             hint="begin with a letter or digit; then up to 127 letters, digits, `.`, `_` or `-`",
             details={"id": proposed[:140]},
+        )
+    if proposed in RESERVED:
+        raise IdInvalidError(
+            f"{proposed!r} cannot be an id: it means something wherever jobs are named",
+            hint="choose another",
+            details={"id": proposed},
         )
 
 

@@ -73,6 +73,10 @@ def test_loopback_needs_nothing(host):
         ({"cors": ["https://a/b"]}, "relay.cors[0]"),
         ({"adapters": [{"name": "a"}]}, "relay.adapters[0]"),
         ({"adapters": [{"name": "a", "mock": True}] * 2}, "relay.adapters[1].name"),
+        (
+            {"adapters": [{"name": "a", "mock": True, "logBodies": True}]},
+            "relay.adapters[0].logBodies",
+        ),
         ({"adapters": [{"name": "a", "baseUrl": "ftp://x"}]}, "relay.adapters[0].baseUrl"),
         ({"adapters": [{"name": "a", "baseUrl": "http://x"}]}, "relay.adapters[0].baseUrl"),
         ({"adapters": [{"name": "a", "baseUrl": "https://u:p@x"}]}, "relay.adapters[0].baseUrl"),

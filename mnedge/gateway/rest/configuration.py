@@ -61,6 +61,7 @@ ROUTES = (
         work=show,
         summary="See the configuration",
         tag="node",
+        scope=Scope.ADMIN,
         answers={200: Answer(body=Configuration)},
     ),
     Route(

@@ -277,14 +277,6 @@ async def submit_sent(backend: Backend, request: Request, sent: Sent) -> JobReco
     UnavailableError by the name of what the disk is like.
     """
     checked_id(sent.run_id)
-    if sent.run_id == "last":
-        raise refused(
-            [
-                Wrong(
-                    path="body.run_id", message="`last` means the newest job", hint="choose another"
-                )
-            ]
-        )
     again = idempotency.once_of(request)
     async with opened(backend, sent) as bundle:
         job_id = sent.run_id or None

@@ -87,7 +87,7 @@ async def test_everything_wrong_with_a_bundle_is_told_at_once_and_no_job_is_made
     [
         ({"blueprint": "/etc"}, 404, "blueprint.not_found"),
         ({"blueprint": "message_routing_trace", "run_id": "../x"}, 400, "job.id_invalid"),
-        ({"blueprint": "message_routing_trace", "run_id": "last"}, 422, "request.invalid"),
+        ({"blueprint": "message_routing_trace", "run_id": "last"}, 400, "job.id_invalid"),
         ({"manifest": flow(), "payload": {}}, 422, "request.invalid"),
         ({"manifest_json": "{"}, 422, "request.invalid"),
         ({"manifest": flow(), "payloads": {"a": {"base64": "?"}}}, 422, "request.invalid"),
