@@ -18,7 +18,7 @@ from tests.live.box import ROOT, Box, until
 
 pytestmark = pytest.mark.live
 
-SHARE_S, SOAK_S = 45, 600
+SHARE_S, SOAK_S = 60, 600
 SETTINGS = "relay:\n  rateLimit: {requestsPerSecond: 1000000, burst: 1000000}\n"
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
