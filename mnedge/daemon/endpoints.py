@@ -7,6 +7,7 @@ answers stays; one of a runtime that does not is put aside and put back at the e
 Source: client surface 2.1.
 """
 
+import errno
 import os
 import socket
 from base64 import urlsafe_b64decode
@@ -181,20 +182,37 @@ class EndpointFiles(Part):
         return wait_s
 
     async def _all_written(self) -> float:
-        """Raises: OSError; MnedgeError where a token cannot be had."""
+        """Return in how many seconds to look again; our own file comes last, so that whoever
+        waits for it finds the others.
+
+        Raises: OSError; MnedgeError where a token cannot be had.
+        """
+        config = self._config
+        try:
+            return await self._advertised()
+        finally:
+            if config.data_dir / OURS not in self._written:
+                own = own_document(config, self._listeners, self._started_at)
+                self._write(config.data_dir / OURS, msgspec.json.encode(own))
+
+    async def _advertised(self) -> float:
+        """Write what the published client reads.
+
+        Raises: OSError; MnedgeError.
+        """
         config, home = self._config, self._config.home
-        if config.data_dir / OURS not in self._written:
-            own = own_document(config, self._listeners, self._started_at)
-            self._write(config.data_dir / OURS, msgspec.json.encode(own))
         advertises = config.daemon.endpoint_files and (self._listeners.http or self._listeners.grpc)
         if not advertises:
             return inf
-        if home / RUNTIME not in self._written:  # first: where it fails, no token is made
+        first = home / RUNTIME not in self._written
+        if first:
             if await self._taken(home / RUNTIME):
                 return inf
+            _try_to_write(home / RUNTIME)  # before a token is made for nothing
+        expires_at = await self._renewed()
+        if first:
             document = runtime_document(config, self._listeners)
             self._write(home / RUNTIME, msgspec.json.format(msgspec.json.encode(document)))
-        expires_at = await self._renewed()
         return inf if expires_at is None else max((expires_at - self._now()) / 2, 1.0)
 
     def _complain(self, why: str) -> None:
@@ -242,6 +260,16 @@ class EndpointFiles(Part):
             told = _object(path)
             return path.name == OURS or told is None or "mnedge" in told
         return _issuer_of(path) == self._config.soul.jwt.issuer
+
+
+def _try_to_write(path: Path) -> None:
+    """Raises: OSError if no such file can be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    probe = path.with_name(f".{path.name}.{os.getpid()}")
+    probe.touch(mode=0o600)
+    probe.unlink()
 
 
 async def _answers(told: dict[str, Any], own: str) -> bool:

@@ -126,10 +126,14 @@ class Trial:
 
     def _wait_or_cancel(self, pid: int) -> int:
         if self.blueprint in SERVICES:
-            self.until(lambda: self._service_done() or not _runs(pid), pid)
+            self.until(lambda: (self._service_done() and self._owned()) or not _runs(pid), pid)
             if _runs(pid):
                 self._cancel()
         return self.forge.wait(pid)
+
+    def _owned(self) -> bool:
+        """Tell whether somebody carries what is unfinished: it is theirs to end it."""
+        return trio.run(_all_held, self.data_dir, self.unfinished())
 
     def _cancel(self) -> None:
         for job_id in self.unfinished():
@@ -330,6 +334,13 @@ async def _unfinished(data_dir: Path) -> list[str]:
     async with running(SqliteStore(data_dir)) as store:
         records = await list_jobs(store, limit=None)
     return [record.job_id for record in records if record.status not in TERMINAL]
+
+
+async def _all_held(data_dir: Path, job_ids: list[str]) -> bool:
+    from mnedge.runtime.jobs import JOBS
+
+    async with running(SqliteStore(data_dir)) as store:
+        return all([await store.claims.holder(JOBS + job_id) for job_id in job_ids])
 
 
 async def _records(data_dir: Path, job_id: str) -> list[bytes]:
