@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from mnedge.ports import Runner, Skill, Spawner
+from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
 
 PROJECT = "mnedge"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -36,5 +36,29 @@ def skills(folder: str, allowed: Sequence[str]) -> list[Skill]:
     `folder` and absolute ones below a folder in `allowed`, which the operator named. An empty list
     means "none on this machine". Names must be unique over all plugins; a clash, or an exception
     here, stops the start and names the plugin.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def devices(sys_root: str, dev_root: str) -> list[DeviceProbe]:
+    """Return the probes this plugin brings: ways to find devices on this machine.
+
+    Asked once, when a host opens. A probe reads the kernel's files below `sys_root` and opens
+    devices below `dev_root`: `/sys` and `/dev` unless the operator says otherwise. An empty list
+    means "none on this kind of machine". Names must be unique over all plugins; a clash, or an
+    exception here, stops the start if the plugin is bundled, and else quarantines it.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def connectors(allowed: Sequence[str]) -> list[Connector]:
+    """Return the connectors this plugin brings: ways to read from outside systems.
+
+    Asked once, when a host opens. A connector that reads files reads below a folder in `allowed`,
+    which the operator named. An empty list means "none on this machine". Names must be unique over
+    all plugins; a clash, or an exception here, stops the start if the plugin is bundled, and else
+    quarantines it.
     """
     raise NotImplementedError

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
+from mnedge.model.resources import Device, Fingerprint
 from mnedge.model.states import OutcomeStatus
 
 
@@ -318,6 +319,72 @@ class Skill(Protocol):
         """Return when the other side has it. May be called again with the same delivery.
 
         Takes 30 s at most; may be cancelled, and then again be called.
+        Raises: UnavailableError if trying again later may help; UsageError if it never will.
+        """
+
+
+class DeviceProbe(Protocol):
+    """Finds devices of one kind on this machine."""
+
+    name: str
+    """Short: `nvidia`, `camera`."""
+    watched: tuple[str, ...]
+    """Folders: something that comes or goes there is a reason to look again."""
+
+    def probe(self) -> Fingerprint:
+        """Look, and return what is there now; nothing there is an empty fingerprint.
+
+        Called in a thread of its own, at start, when something changed in `watched`, and when an
+        operator asks; whoever takes longer than 5 s is left out and named. What a probe raises is
+        told under its name, and what it found last stays, as unhealthy.
+        """
+
+    def environment(self, lent: Sequence[Device]) -> Mapping[str, str]:
+        """Return what tells a worker which of this probe's devices it was lent.
+
+        `lent` holds those of this probe alone, and may be empty: a worker that was lent none should
+        not see any, where the device's own library heeds a variable for that.
+        """
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """Something that an outside system had to tell. JSON values only."""
+
+    item_id: str
+    """Names the thing and its version, always the same way: what came twice is told by it."""
+    event: str
+    """What happened, in snake_case: `folder_content_changed`, `http_content_changed`."""
+    body: dict[str, Any] = field(default_factory=dict)
+    source_ref: dict[str, Any] = field(default_factory=dict)
+    """Where it came from: connector, path or address, version; free of secrets."""
+
+
+class Batch(NamedTuple):
+    """What a connector read."""
+
+    items: list[Item]
+    cursor: str
+    """Hand it back to read what is new since. Kept durably with the items; at most 64 KiB."""
+
+
+class Connector(Protocol):
+    """Reads from an outside system: a folder, an address, a queue.
+
+    `settings` are what a blueprint (or the operator) wrote about the source. References to secrets
+    in them were replaced by their values: never show them, also not in an error.
+    """
+
+    name: str
+    """By which settings choose it: `file`, `http`."""
+
+    def check(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with the settings, one sentence each; nothing is opened."""
+
+    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+        """Return what is there (`cursor` None), or what is new since the cursor, oldest first.
+
+        With a cursor it may wait up to 30 s for something new, and else returns an empty batch. It
+        may be cancelled, and called again with the same cursor: then it returns the same again.
         Raises: UnavailableError if trying again later may help; UsageError if it never will.
         """
 

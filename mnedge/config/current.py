@@ -47,6 +47,9 @@ SECTIONS = (
     "soul",
     "trace",
     "daemon",
+    "devices",
+    "connectors",
+    "updates",
 )
 
 

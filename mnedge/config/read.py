@@ -161,6 +161,9 @@ def _joined(
         soul=held.soul,
         trace=held.trace,
         daemon=held.daemon,
+        devices=held.devices,
+        connectors=held.connectors,
+        updates=held.updates,
     )
     loaded = Loaded(config=config, origins=over.origins)
     if path is None and (http or grpc):

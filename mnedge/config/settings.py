@@ -288,6 +288,33 @@ class Daemon(Section, frozen=True, kw_only=True):
     """Write the files in `MN_HOME` by which the published client finds this node."""
 
 
+class Devices(Section, frozen=True, kw_only=True):
+    """Where devices are looked for."""
+
+    sys_root: str = "/sys"
+    dev_root: str = "/dev"
+    disabled: tuple[str, ...] = ()
+    """Names of probes that are not asked."""
+
+
+class Connectors(Section, frozen=True, kw_only=True):
+    """Where blueprints may read from."""
+
+    folders: tuple[str, ...] = ()
+    """Folders, besides a bundle's own, from which connectors may read."""
+
+
+class Updates(Section, frozen=True, kw_only=True):
+    """Which releases may replace this program, and how long a new one may take to prove itself."""
+
+    keys: tuple[str, ...] = ()
+    """Ed25519 public keys (base64 of the 32 bytes) trusted beside those that came along."""
+    health_timeout: Duration = 60.0
+    """A new program that is not healthy by then is replaced by the one before it."""
+    settle: Duration = 10.0
+    """It must stay healthy for so long before the update is confirmed."""
+
+
 class FileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The configuration file of a node; what it leaves out keeps its default."""
 
@@ -304,6 +331,9 @@ class FileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     soul: Soul = Soul()
     trace: Trace = Trace()
     daemon: Daemon = Daemon()
+    devices: Devices = Devices()
+    connectors: Connectors = Connectors()
+    updates: Updates = Updates()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -332,6 +362,9 @@ class Config(Struct, frozen=True, kw_only=True):
     soul: Soul = Soul()
     trace: Trace = Trace()
     daemon: Daemon = Daemon()
+    devices: Devices = Devices()
+    connectors: Connectors = Connectors()
+    updates: Updates = Updates()
 
     @property
     def socket(self) -> Path:

@@ -7,7 +7,6 @@ from random import SystemRandom
 import trio
 from msgspec import Struct
 
-from mnedge import plugins
 from mnedge.bus import Bus
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
@@ -16,6 +15,7 @@ from mnedge.errors import ConflictError, UnavailableError
 from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
 from mnedge.part import running
+from mnedge.plugins import loading
 from mnedge.ports import Runner, Spawner
 from mnedge.runtime.host import Host
 from mnedge.store.claims import process_name
@@ -40,7 +40,7 @@ class Node(Struct, frozen=True):
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
     """Return the runners of all plugins, by every name they go by."""
-    return plugins.runners(plugins.load(config.plugins), spawner)
+    return loading.runners(loading.load(config.plugins), spawner)
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from random import SystemRandom
 
 from msgspec import Struct
 
-from mnedge import plugins
 from mnedge.bus import Bus
 from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
@@ -52,6 +51,7 @@ from mnedge.observe.otel import Exporter, OtlpSender
 from mnedge.observe.traces import Spans
 from mnedge.observe.work import WatchedWork
 from mnedge.part import Part, running
+from mnedge.plugins import loading
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
 from mnedge.store.schema import database_path
@@ -90,9 +90,9 @@ async def serving(
     """
     config, now = current(), wall_clock
     spawner = Processes()
-    found = plugins.load(config.plugins)
-    runners = plugins.runners(found, spawner)
-    skills = plugins.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
+    found = loading.load(config.plugins)
+    runners = loading.runners(found, spawner)
+    skills = loading.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()
     async with opened_store(config) as store, sole_daemon(store, config), AsyncExitStack() as parts:
         executor = Executor(

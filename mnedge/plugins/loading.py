@@ -7,7 +7,7 @@ import pluggy
 
 from mnedge import hookspecs
 from mnedge.errors import UsageError
-from mnedge.ports import Runner, Skill, Spawner
+from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
 
 BUNDLED = ("mnedge_runners.host_local", "mnedge_skills.file", "mnedge_skills.webhook")
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
@@ -75,4 +75,34 @@ def skills(
             if skill.name in found:
                 raise PluginInvalidError(f"two skills are called {skill.name!r}")
             found[skill.name] = skill
+    return found
+
+
+def devices(
+    manager: pluggy.PluginManager, sys_root: str = "/sys", dev_root: str = "/dev"
+) -> dict[str, DeviceProbe]:
+    """Return name → device probe.
+
+    Raises: PluginInvalidError if two probes share a name.
+    """
+    found: dict[str, DeviceProbe] = {}
+    for group in manager.hook.devices(sys_root=sys_root, dev_root=dev_root):
+        for probe in group:
+            if probe.name in found:
+                raise PluginInvalidError(f"two device probes are called {probe.name!r}")
+            found[probe.name] = probe
+    return found
+
+
+def connectors(manager: pluggy.PluginManager, allowed: Sequence[str] = ()) -> dict[str, Connector]:
+    """Return name → connector.
+
+    Raises: PluginInvalidError if two connectors share a name.
+    """
+    found: dict[str, Connector] = {}
+    for group in manager.hook.connectors(allowed=tuple(allowed)):
+        for connector in group:
+            if connector.name in found:
+                raise PluginInvalidError(f"two connectors are called {connector.name!r}")
+            found[connector.name] = connector
     return found

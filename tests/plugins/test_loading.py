@@ -3,9 +3,9 @@ from types import ModuleType
 
 import pytest
 
-from mnedge import plugins
 from mnedge.execution.processes import Processes
 from mnedge.hookspecs import hookimpl
+from mnedge.plugins import loading
 
 
 class ARunner:
@@ -30,28 +30,28 @@ def plugin(monkeypatch):
 
 
 def test_the_bundled_plugins_are_there_without_being_asked_for():
-    manager = plugins.load()
-    assert all(manager.has_plugin(name) for name in plugins.BUNDLED)
+    manager = loading.load()
+    assert all(manager.has_plugin(name) for name in loading.BUNDLED)
 
 
 def test_runners_are_found_by_their_name_and_by_every_wire_name(plugin):
     spawner = Processes()
     runner = ARunner()
     name = plugin("acme_plugin", runners=lambda spawner: [runner])
-    found = plugins.runners(plugins.load([name]), spawner)
+    found = loading.runners(loading.load([name]), spawner)
     assert found["acme"] is found["Acme.Runner"] is runner
     assert found["host_local"] is found["MirrorNeuron.Runner.HostLocal"]
 
 
 def test_a_plugin_named_twice_is_loaded_once(plugin):
     name = plugin("acme_plugin", runners=lambda: [ARunner()])
-    assert plugins.runners(plugins.load([name, name]), Processes())["acme"]
+    assert loading.runners(loading.load([name, name]), Processes())["acme"]
 
 
 def test_two_runners_of_one_name_are_refused(plugin):
     name = plugin("acme_plugin", runners=lambda: [ARunner(name="host_local", modules=())])
-    with pytest.raises(plugins.PluginInvalidError, match="two runners are called 'host_local'"):
-        plugins.runners(plugins.load([name]), Processes())
+    with pytest.raises(loading.PluginInvalidError, match="two runners are called 'host_local'"):
+        loading.runners(loading.load([name]), Processes())
 
 
 class ASkill:
@@ -66,23 +66,23 @@ def test_skills_are_found_by_their_names_and_told_where_they_may_write(plugin):
         told.append((folder, allowed))
         return [ASkill()]
 
-    found = plugins.skills(plugins.load([plugin("acme_plugin", skills=skills)]), "/d", ["/open"])
+    found = loading.skills(loading.load([plugin("acme_plugin", skills=skills)]), "/d", ["/open"])
     assert set(found) == {"pager", "file", "webhook"}
     assert told == [("/d", ("/open",))]
 
 
 def test_skills_of_one_name_are_refused(plugin):
     name = plugin("acme_plugin", skills=lambda: [ASkill("webhook")])
-    with pytest.raises(plugins.PluginInvalidError, match="two skills are called 'webhook'"):
-        plugins.skills(plugins.load([name]), "/d")
+    with pytest.raises(loading.PluginInvalidError, match="two skills are called 'webhook'"):
+        loading.skills(loading.load([name]), "/d")
 
 
 def test_a_plugin_that_is_not_there_is_named():
-    with pytest.raises(plugins.PluginInvalidError, match="no_such_plugin cannot be imported"):
-        plugins.load(["no_such_plugin"])
+    with pytest.raises(loading.PluginInvalidError, match="no_such_plugin cannot be imported"):
+        loading.load(["no_such_plugin"])
 
 
 def test_a_hook_that_does_not_exist_stops_the_start(plugin):
     name = plugin("acme_plugin", telepaths=lambda: "no such hook")
-    with pytest.raises(plugins.PluginInvalidError, match="telepaths"):
-        plugins.load([name])
+    with pytest.raises(loading.PluginInvalidError, match="telepaths"):
+        loading.load([name])

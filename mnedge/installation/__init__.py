@@ -1,0 +1,1 @@
+"""Put mnedge on a machine as a supervised service, and take it away again."""

@@ -1,0 +1,1 @@
+"""Connectors: ways to read from outside systems."""

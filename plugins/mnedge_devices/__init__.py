@@ -1,0 +1,1 @@
+"""Device probes: what this machine has that a job may be lent."""
