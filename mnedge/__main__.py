@@ -2,7 +2,9 @@
 
 import sys
 
+from mnedge import shipped
 from mnedge.cli.main import main
 
 if __name__ == "__main__":
+    shipped.enter()
     sys.exit(main())

@@ -42,6 +42,10 @@ NOUNS = {
         "Print what a shell reads to complete words of mnedge at the tab key.",
     ),
     "doctor": ("mnedge.cli.doctor:doctor", "Say what is present, what is missing, how to mend it."),
+    "selftest": (
+        "mnedge.cli.selftest:selftest",
+        "Try this program on this machine: run a job, kill its daemon, see it recover.",
+    ),
     "docs": ("mnedge.cli.docs:docs", "Read the manual."),
     "config": ("mnedge.cli.config:config", "Check and show the settings of this node."),
     "token": (

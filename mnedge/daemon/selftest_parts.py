@@ -1,0 +1,106 @@
+"""What the self-test looks for in the program: modules, libraries, files. Nothing is started."""
+
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import mnedge
+from mnedge import shipped
+from mnedge.plugins.loading import BUNDLED
+
+LEAST_MODULES = 300
+"""So many modules mnedge has at least: a walk that finds fewer does not see what is there."""
+APART = ("mnedge.testing", "mnedge.bundle.rules.__main__", "mnedge.__main__")
+"""Meant for other programs: test suites of plugin authors, and what runs when it is imported."""
+LIBRARIES = (
+    "_cffi_backend",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "h2.connection",
+    "httpx",
+    "hypercorn.trio",
+    "jinja2",
+    "jwt",
+    "markdown_it",
+    "msgspec",
+    "psutil",
+    "rich.console",
+    "starlette.applications",
+    "trio",
+    "wsproto",
+    "yaml",
+)
+"""What is imported only when it is needed, or by other libraries behind our back."""
+BROUGHT = ("hiredis", "paramiko", "redis")
+"""What the frozen program brings beyond that."""
+STANDARD = (
+    "ctypes", "decimal", "hashlib", "lzma", "multiprocessing", "sqlite3", "ssl", "unittest", "uuid",
+    "venv", "xml.etree.ElementTree", "zoneinfo",
+)  # fmt: skip
+"""Modules of the standard library that plugins may expect; some are compiled."""
+TEMPLATES, STATIC = "gateway/console/templates", "gateway/console/static"
+FILES = (
+    "bundle/source/step_host.py",
+    "bundle/source/sdk_package.py",
+    "execution/module_host.py",
+    "hot/become.py",
+    "docs/cli.md",
+    f"{TEMPLATES}/base.html",
+)
+"""Files of the package that are read, or run by another interpreter, where they stand."""
+
+
+def described() -> str:
+    """Return in one line which program this is, and what it runs on."""
+    how = "frozen" if shipped.frozen() else "from source"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    library, version = platform.libc_ver()
+    machine = f"{platform.system()} {platform.machine()}"
+    libc = f", {library} {version}" if library else ""
+    return f"mnedge {mnedge.__version__}, {how}, {python}, {machine}{libc}"
+
+
+def all_modules() -> list[str]:
+    """Return the names of all modules of mnedge and of its bundled plugins."""
+    found = list(_below("mnedge", mnedge.__path__))
+    for package in sorted({name.partition(".")[0] for name in BUNDLED}):
+        found += [package, *_below(package, import_module(package).__path__)]
+    return [name for name in found if not name.startswith(APART)]
+
+
+def _below(package: str, path: Sequence[str]) -> Iterator[str]:
+    def failed(name: str) -> None:
+        raise ImportError(f"{name} cannot be imported: {sys.exc_info()[1]}")
+
+    yield from (info.name for info in walk_packages(path, f"{package}.", onerror=failed))
+
+
+def unimportable(names: Sequence[str]) -> list[str]:
+    """Import them all; return what is wrong with those that cannot be."""
+    wrong = []
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:  # a module may raise what it likes
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+    return wrong
+
+
+def libraries() -> list[str]:
+    """Return the modules of others that must be here."""
+    return [*LIBRARIES, *STANDARD, *(BROUGHT if shipped.frozen() else ())]
+
+
+def unreadable_files(root: Path | None = None) -> list[str]:
+    """Return the files of the package that are not there or empty."""
+    root = root or Path(mnedge.__file__).resolve().parent
+    wrong = []
+    for name in FILES:
+        try:
+            if not (root / name).read_bytes():
+                wrong.append(f"{name} is empty")
+        except OSError as error:
+            wrong.append(f"{name}: {error.strerror}")
+    return wrong
