@@ -9,7 +9,13 @@ from mnedge import hookspecs
 from mnedge.errors import UsageError
 from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
 
-BUNDLED = ("mnedge_runners.host_local", "mnedge_skills.file", "mnedge_skills.webhook")
+BUNDLED = (
+    "mnedge_connectors.file",
+    "mnedge_connectors.http",
+    "mnedge_runners.host_local",
+    "mnedge_skills.file",
+    "mnedge_skills.webhook",
+)
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
 
 
@@ -94,13 +100,15 @@ def devices(
     return found
 
 
-def connectors(manager: pluggy.PluginManager, allowed: Sequence[str] = ()) -> dict[str, Connector]:
-    """Return name → connector.
+def connectors(
+    manager: pluggy.PluginManager, folder: str, allowed: Sequence[str] = ()
+) -> dict[str, Connector]:
+    """Return name → connector, for a job whose bundle lies in `folder`.
 
     Raises: PluginInvalidError if two connectors share a name.
     """
     found: dict[str, Connector] = {}
-    for group in manager.hook.connectors(allowed=tuple(allowed)):
+    for group in manager.hook.connectors(folder=folder, allowed=tuple(allowed)):
         for connector in group:
             if connector.name in found:
                 raise PluginInvalidError(f"two connectors are called {connector.name!r}")

@@ -86,3 +86,27 @@ def test_a_hook_that_does_not_exist_stops_the_start(plugin):
     name = plugin("acme_plugin", telepaths=lambda: "no such hook")
     with pytest.raises(loading.PluginInvalidError, match="telepaths"):
         loading.load([name])
+
+
+class AConnector:
+    def __init__(self, name="queue"):
+        self.name = name
+
+
+def test_connectors_are_found_by_their_names_and_told_what_they_may_read(plugin):
+    told = []
+
+    def connectors(folder, allowed):
+        told.append((folder, allowed))
+        return [AConnector()]
+
+    manager = loading.load([plugin("acme_plugin", connectors=connectors)])
+    found = loading.connectors(manager, "/bundle", ["/open"])
+    assert set(found) == {"queue", "file", "http"}
+    assert told == [("/bundle", ("/open",))]
+
+
+def test_connectors_of_one_name_are_refused(plugin):
+    name = plugin("acme_plugin", connectors=lambda: [AConnector("http")])
+    with pytest.raises(loading.PluginInvalidError, match="two connectors are called 'http'"):
+        loading.connectors(loading.load([name]), "/bundle")
