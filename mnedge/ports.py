@@ -328,8 +328,13 @@ class DeviceProbe(Protocol):
 
     name: str
     """Short: `nvidia`, `camera`."""
-    watched: tuple[str, ...]
-    """Folders: something that comes or goes there is a reason to look again."""
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Folders: something that comes or goes there is a reason to look again.
+
+        A folder may be absent; it is asked for again after each look.
+        """
 
     def probe(self) -> Fingerprint:
         """Look, and return what is there now; nothing there is an empty fingerprint.
