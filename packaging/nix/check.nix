@@ -12,7 +12,7 @@ let
 
   keywords = [
     "$defs" "$ref" "$schema" "additionalProperties" "anyOf" "default" "description" "enum" "items" "maximum"
-    "minimum" "pattern" "properties" "required" "title" "type"
+    "minimum" "nullable" "pattern" "properties" "required" "title" "type"
   ];
 
   # $ref → what it names; anyOf with null → the other one, `nullable`.
