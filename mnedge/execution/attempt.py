@@ -4,7 +4,6 @@ Whatever a worker, a file system or a runner does wrong comes back as an `Outcom
 exception.
 """
 
-import sys
 import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,11 +13,13 @@ from typing import Any
 
 import trio
 
+from mnedge import shipped
 from mnedge.config.settings import Config
 from mnedge.errors import MnedgeError
 from mnedge.execution import preparation, staging
 from mnedge.execution.environment import host_environment, positive, text_of, whole
 from mnedge.execution.equipment import Equipment
+from mnedge.execution.interpreters import brought_along
 from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
 from mnedge.execution.leases import Lease, Leases, NodeStoppingError
 from mnedge.execution.modules import ModuleWorkers, module_workers
@@ -56,18 +57,15 @@ class Executor:
         spawner: Spawner | None = None,
     ) -> None:
         capacities, self.problems = read_capacities(config.environ)
-        host = host_environment(
-            config.environ,
-            inherit=config.inherit_environment,
-            frozen=bool(getattr(sys, "frozen", False)),
-        )
+        host = host_environment(config.environ, inherit=config.inherit_environment)
+        host, brought = brought_along(host, shipped.bundled_python())
         self.runners = runners
         self.leases = Leases(capacities, random)
         self.equipment = Equipment(
             config=config,
             blobs=blobs,
             spawner=spawner or Processes(),
-            python=PythonEnvironments(config, runners.get(HOST_LOCAL), host, now=now),
+            python=PythonEnvironments(config, runners.get(HOST_LOCAL), host, brought, now=now),
             host=host,
             now=now,
             copying=trio.CapacityLimiter(2),

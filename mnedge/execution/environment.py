@@ -4,6 +4,7 @@ Source: worker contract 3.4 to 3.6, bundle format 3.4.
 """
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,12 +57,10 @@ def text_of(value: Any) -> str:
             return msgspec.json.encode(value).decode()
 
 
-def host_environment(
-    environ: Mapping[str, str], *, inherit: bool = False, frozen: bool = False
-) -> dict[str, str]:
+def host_environment(environ: Mapping[str, str], *, inherit: bool = False) -> dict[str, str]:
     """Return what a worker sees of the host's environment: the allow-list, or with `inherit` all.
 
-    `frozen`: this is the frozen executable, whose library path is its own affair.
+    Libraries that a frozen program (our parent, say) brought for itself are none of a worker's.
     """
     seen = {
         name: value
@@ -70,7 +69,7 @@ def host_environment(
     }
     original = environ.get("LD_LIBRARY_PATH_ORIG")
     seen.pop("LD_LIBRARY_PATH_ORIG", None)
-    if frozen or original is not None:
+    if original is not None:
         seen.pop("LD_LIBRARY_PATH", None)
     if original:
         seen["LD_LIBRARY_PATH"] = original
@@ -166,7 +165,7 @@ def with_python(command: tuple[str, ...] | str, path: str) -> tuple[str, ...] | 
     """Return the command with its first word, an interpreter's name, replaced by a path."""
     if isinstance(command, str):
         _, *rest = command.split(maxsplit=1)
-        return " ".join([path, *rest])
+        return " ".join([shlex.quote(path), *rest])
     return (path, *command[1:])
 
 

@@ -19,15 +19,20 @@ from mnedge.config.settings import Config
 from mnedge.execution import sdk
 from mnedge.execution.environment import python_named_by, with_python
 from mnedge.execution.folder_lock import locked, remove
+from mnedge.execution.interpreters import (
+    ALTERNATIVES,
+    OLDEST,
+    UNVERSIONED,
+    Brought,
+    Interpreter,
+    found,
+)
 from mnedge.execution.refusal import RefusedError
-from mnedge.hot.spawn import find_program
 from mnedge.model.message import iso_ms
 from mnedge.ports import Clock, Finished, Launch, Runner
 
 BASES = ("python3.11", "python3", "python")
 """Where an environment's interpreter is looked for first: one that reports 3.11."""
-ALTERNATIVES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python")
-"""What stands in for an interpreter that is not there, if it is new enough."""
 SETUP_TIMEOUT_MS = 600_000
 OUTPUT_BYTES = 4000
 READY, RESOURCE = ".ready", ".mn-blueprint-resource.json"
@@ -55,29 +60,22 @@ class Wanted(Struct, frozen=True):
         return sha256(b"\0".join(parts)).hexdigest()
 
 
-class Interpreter(Struct, frozen=True):
-    """A real Python on this machine."""
-
-    path: str
-    version: str
-    """As `python --version` says it: `Python 3.11.9`."""
-
-    @property
-    def number(self) -> tuple[int, ...]:
-        """The version as numbers."""
-        parts = self.version.removeprefix("Python ").split(".")
-        return tuple(int(part) for part in parts if part.isdecimal())
-
-
 class PythonEnvironments:
     """Finds interpreters and keeps environments; both are run through `runner`."""
 
     def __init__(
-        self, config: Config, runner: Runner | None, host: Mapping[str, str], *, now: Clock
+        self,
+        config: Config,
+        runner: Runner | None,
+        host: Mapping[str, str],
+        brought: Brought | None = None,
+        *,
+        now: Clock,
     ) -> None:
         self._config = config
         self._runner = runner
         self._host = host
+        self._brought = brought
         self._now = now
         self._known: dict[str, Interpreter | None] = {}
         self._with_sdk: dict[tuple[str, str], bool] = {}
@@ -123,17 +121,33 @@ class PythonEnvironments:
         In an environment it is that one's; else a name that is not there means another, new enough.
         """
         name = python_named_by(command)
-        if name is None:
-            return command
-        if folder := environment.get("MN_PYTHON_ENV"):
-            return with_python(command, f"{folder}/bin/python")
-        if _found(name, environment) is not None:
-            return command
-        for other in ALTERNATIVES:
-            found = await self._interpreter(other, environment, job_id)
-            if found is not None and found.number >= (3, 11):
-                return with_python(command, found.path)
+        if name is not None:
+            path = await self._meant(name, environment, job_id)
+            command = command if path is None else with_python(command, path)
+        if isinstance(command, str) and self._brought is not None:
+            return self._brought.within(command)
         return command
+
+    async def _meant(self, name: str, environment: Mapping[str, str], job_id: str) -> str | None:
+        """Return the interpreter that stands in for the one that was named; None if none does."""
+        if folder := environment.get("MN_PYTHON_ENV"):
+            return f"{folder}/bin/python"
+        if found(name, environment) is not None:
+            if self._brought is None or name not in UNVERSIONED:
+                return None
+            own = await self._interpreter(name, environment, job_id)
+            if own is not None and own.is_new_enough:
+                return None
+        other = await self._newest(environment, job_id)
+        return None if other is None else other.path
+
+    async def _newest(self, environment: Mapping[str, str], job_id: str) -> Interpreter | None:
+        """Return an interpreter that payloads may expect, the machine's own before ours."""
+        for name in ALTERNATIVES:
+            other = await self._interpreter(name, environment, job_id)
+            if other is not None and other.is_new_enough:
+                return other
+        return None if self._brought is None else await self._at(self._brought.path, job_id)
 
     async def has_sdk(
         self, command: tuple[str, ...] | str, environment: Mapping[str, str], job_id: str
@@ -141,33 +155,33 @@ class PythonEnvironments:
         """Tell whether the interpreter of a settled command can import the SDK by itself."""
         first = command[0] if isinstance(command, tuple) else command.split(maxsplit=1)[0]
         called = os.path.basename(first).startswith("python")
-        path = _found(first if called else "python3", environment)
+        path = found(first if called else "python3", environment)
         if path is None:
             return True  # nothing could be said better than what starting it will say
         asked = (path, environment.get("PYTHONPATH", ""))
         if asked not in self._with_sdk:
             given = {"PYTHONPATH": asked[1]} if asked[1] else {}
-            found = await self._execute((path, "-c", sdk.ASK), "/", job_id, **given)
-            self._with_sdk[asked] = found.exit_code == 0
+            answer = await self._execute((path, "-c", sdk.ASK), "/", job_id, **given)
+            self._with_sdk[asked] = answer.exit_code == 0
         return self._with_sdk[asked]
 
     async def _base(self, job_id: str) -> Interpreter:
-        found = [await self._interpreter(name, self._host, job_id) for name in BASES]
-        for one in found:
-            if one is not None and one.number[:2] == (3, 11):
+        named = [await self._interpreter(name, self._host, job_id) for name in BASES]
+        for one in named:
+            if one is not None and one.number[:2] == OLDEST:
                 return one
-        for name in ALTERNATIVES:
-            other = await self._interpreter(name, self._host, job_id)
-            if other is not None and other.number >= (3, 11):
-                return other
+        other = await self._newest(self._host, job_id)
+        if other is not None:
+            return other
         raise RefusedError("python_environment needs a Python 3.11 or newer on PATH")
 
     async def _interpreter(
         self, name: str, environment: Mapping[str, str], job_id: str
     ) -> Interpreter | None:
-        path = _found(name, environment)
-        if path is None:
-            return None
+        path = found(name, environment)
+        return None if path is None else await self._at(path, job_id)
+
+    async def _at(self, path: str, job_id: str) -> Interpreter | None:
         if path not in self._known:
             asked = await self._execute((path, "-I", "-S", "-c", _ASK_VERSION), "/", job_id)
             version = asked.stdout.decode(errors="replace").strip()
@@ -331,13 +345,6 @@ def _blueprint_id(config: Mapping[str, Any], otherwise: str) -> str:
             return named
         case _:
             return otherwise
-
-
-def _found(name: str, environment: Mapping[str, str]) -> str | None:
-    try:
-        return find_program(name, environment, "/")
-    except OSError:
-        return None
 
 
 def _usable(folder: Path) -> bool:

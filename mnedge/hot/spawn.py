@@ -13,11 +13,11 @@ import fcntl
 import os
 import signal
 import stat
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mnedge import shipped
 from mnedge.errors import UnavailableError
 from mnedge.hot import native
 
@@ -71,17 +71,21 @@ def spawn_plain(
     directory: str,
     streams: tuple[int, int, int],
 ) -> int:
-    """Start `path` with the standard library alone."""
+    """Start `path` with the standard library alone.
+
+    Raises: SpawnUnavailableError if there is no interpreter to start it with.
+    """
     _only_from_the_main_thread()
+    python = _interpreter()
     _block([*arguments, *environment, *environment.values()])
     answer, error_fd = os.pipe()
     high = [_above(stream) for stream in (*streams, error_fd)]
     os.close(error_fd)
     keep_locale = "keep" if "LC_CTYPE" in environment else "drop"
-    call = [sys.executable, "-I", "-S", str(_BECOME), str(os.getpid()), keep_locale, directory]
+    call = [python, "-I", "-S", str(_BECOME), str(os.getpid()), keep_locale, directory]
     try:
         pid = os.posix_spawn(
-            sys.executable,
+            python,
             [*call, path, *arguments],
             environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
@@ -102,7 +106,7 @@ def spawn_plain(
 
 
 class SpawnUnavailableError(UnavailableError):
-    """A frozen executable has no Python to stand in for its compiled module; install it again."""
+    """Neither the compiled module is here, nor a Python to stand in for it; install it again."""
 
     code = "spawn.unavailable"
 
@@ -115,10 +119,7 @@ def best_spawn() -> Spawn:
     present, why = native.available()
     if present:
         return spawn_native
-    if getattr(sys, "frozen", False):
-        raise SpawnUnavailableError(
-            f"no process can be started: {why}", hint="install this executable again"
-        )
+    _interpreter(why)
     return spawn_plain
 
 
@@ -152,6 +153,16 @@ def find_program(name: str, environment: Mapping[str, str], directory: str) -> s
             denied = True
     number = errno.EACCES if denied else errno.ENOENT
     raise OSError(number, os.strerror(number), name)
+
+
+def _interpreter(why: str = "the compiled module is not used") -> str:
+    python = shipped.python()
+    if python is None:
+        raise SpawnUnavailableError(
+            f"no process can be started: {why}, and no interpreter came with this program",
+            hint="install this executable again",
+        )
+    return python
 
 
 def _only_from_the_main_thread() -> None:

@@ -300,3 +300,89 @@ assert take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
 """
+
+
+@pytest.mark.live
+class TestWithTheInterpreterThatCameAlong:
+    """A frozen mnedge has one of its own, for machines without Python or with an old one."""
+
+    @pytest.fixture
+    def ours(self, tmp_path, monkeypatch):
+        """Have a Python that says that it is ours."""
+        path = tmp_path / "brought" / "python3"
+        path.parent.mkdir()
+        path.write_text(f'#!/bin/sh\nexport OURS=1\nexec {sys.executable} "$@"\n')
+        path.chmod(0o755)
+        monkeypatch.setattr("mnedge.shipped.bundled_python", lambda: str(path))
+        return path
+
+    @pytest.fixture
+    def programs(self, tmp_path):
+        """Have a machine with a shell, and nothing else."""
+        folder = tmp_path / "programs"
+        folder.mkdir()
+        for name in ("bash", "sh"):
+            (folder / name).symlink_to(shutil.which(name))
+        return folder
+
+    def python(self, folder, version):
+        text = INTERPRETER.replace("3.11.9", version).replace('"$VIRTUAL_ENV"', f"box {version}")
+        (folder / "python3").write_text(text)
+        (folder / "python3").chmod(0o755)
+
+    async def said(self, bench, programs, command):
+        outcome = await bench(environ={"PATH": str(programs)}).run({"command": command})
+        assert outcome.status is OutcomeStatus.SUCCEEDED, outcome.error
+        return outcome.result["stdout"].strip()
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["python3", "-c", "import os; print(os.environ['OURS'])"],
+            ["python", "-c", "import os; print(os.environ['OURS'])"],
+            ["python3.11", "-c", "import os; print(os.environ['OURS'])"],
+            ["sh", "-c", "python3 -c 'import os; print(os.environ[\"OURS\"])'"],
+        ],
+    )
+    async def test_a_machine_without_python_runs_python(self, bench, programs, ours, command):
+        assert await self.said(bench, programs, command) == "1"
+
+    async def test_a_login_shell_which_sets_its_path_anew_finds_it_too(self, bench, programs, ours):
+        environment = {"PATH": str(programs)}
+        python = bench(environ=environment).executor.equipment.python
+        settled = await python.settle("./run.sh", environment, "job")
+        assert settled == f'export PATH="$PATH":{ours.parent}; ./run.sh'
+        settled = await python.settle("python3 run.py", environment, "job")
+        assert settled == f'export PATH="$PATH":{ours.parent}; {ours} run.py'
+
+    async def test_the_machines_own_is_used_if_it_is_new_enough(self, bench, programs, ours):
+        self.python(programs, "3.12.1")
+        assert await self.said(bench, programs, ["python3", "x.py"]) == "box 3.12.1"
+
+    async def test_ours_stands_in_for_one_that_is_too_old(self, bench, programs, ours):
+        self.python(programs, "3.9.2")
+        code = "import os; print(os.environ['OURS'])"
+        assert await self.said(bench, programs, ["python3", "-c", code]) == "1"
+
+    async def test_a_script_gets_what_its_machine_calls_python3(self, bench, programs, ours):
+        self.python(programs, "3.9.2")
+        assert await self.said(bench, programs, ["sh", "-c", "python3 x.py"]) == "box 3.9.2"
+
+    async def test_a_version_that_was_asked_for_and_is_there_stays(self, bench, programs, ours):
+        self.python(programs, "3.9.2")
+        (programs / "python3").rename(programs / "python3.9")
+        assert await self.said(bench, programs, ["python3.9", "x.py"]) == "box 3.9.2"
+
+    async def test_an_environment_that_cannot_be_made_fails_the_attempt(
+        self, bench, programs, ours
+    ):
+        ours.write_text(
+            f'#!/bin/sh\n[ "$1" = -m ] && {{ echo no venv here >&2; exit 1; }}\n'
+            f'exec {sys.executable} "$@"\n'
+        )
+        made = bench(environ={"PATH": str(programs)})
+        outcome = await made.run(
+            {"command": ["python3"], "python_environment": {"packages": ["a"]}}
+        )
+        error = "create python_environment failed with exit code 1: no venv here"
+        assert outcome.error["error"] == error

@@ -223,9 +223,23 @@ def test_the_best_that_is_there_is_taken(monkeypatch):
     assert best_spawn() is spawn_native
     monkeypatch.setattr("mnedge.hot.native.available", lambda: (False, "no compiler"))
     assert best_spawn() is spawn_plain
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    with pytest.raises(SpawnUnavailableError, match="no compiler"):
+    monkeypatch.setattr("mnedge.shipped.python", lambda: None)
+    with pytest.raises(SpawnUnavailableError, match="no compiler, and no interpreter came"):
         best_spawn()
+
+
+@pytest.mark.live
+def test_a_frozen_program_spawns_with_the_interpreter_that_it_brought(monkeypatch, tmp_path):
+    link = tmp_path / "python3"
+    link.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", "/no/python/this/is/mnedge")
+    monkeypatch.setattr("mnedge.shipped.python", lambda: str(link))
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        pid = spawn_plain("/bin/sh", ["sh", "-c", "exit 7"], {}, "/", (null, null, null))
+    finally:
+        os.close(null)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
 def test_a_program_is_found_as_a_shell_finds_it(tmp_path):

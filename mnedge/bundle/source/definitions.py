@@ -8,10 +8,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
@@ -20,6 +20,7 @@ from typing import IO
 
 from msgspec import Struct, field
 
+from mnedge import shipped
 from mnedge.bundle.files import Files
 from mnedge.bundle.source.stand_in import laid_out
 from mnedge.bundle.subject import JsonObject
@@ -28,6 +29,8 @@ HOST = Path(__file__).with_name("step_host.py")
 LIMIT_S = 10.0
 MOST_BYTES = 8 << 20
 _INTERPRETERS = ("python3", "python3.11", "python3.12", "python3.13", "python")
+OLDEST = (3, 11)
+"""Payloads may expect this version of Python."""
 _SEEN_BY_MODULES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
 _STARTS = 16
 
@@ -88,12 +91,26 @@ def file_of(module: str, files: Files) -> str | None:
 
 
 def interpreter() -> str | None:
-    """Return the Python that payloads are started with; None if this machine has none."""
+    """Return the Python that payloads are started with; None if there is none.
+
+    The one that came with a frozen mnedge stands in where the machine has none that is new enough.
+    """
+    brought = shipped.bundled_python()
     for name in _INTERPRETERS:
         found = shutil.which(name)
-        if found is not None:
+        if found is not None and (brought is None or _is_new_enough(found)):
             return found
-    return None if getattr(sys, "frozen", False) else sys.executable or None
+    return shipped.python()
+
+
+@cache
+def _is_new_enough(python: str) -> bool:
+    ask = [python, "-I", "-S", "-c", f"import sys; sys.exit(sys.version_info < {OLDEST})"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return (
+            subprocess.run(ask, capture_output=True, timeout=LIMIT_S, check=False).returncode == 0
+        )
+    return False
 
 
 def _load(

@@ -139,8 +139,22 @@ def test_without_a_python_nothing_is_checked(monkeypatch):
 def test_the_interpreter_is_a_real_python(monkeypatch, tmp_path):
     assert interpreter()
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("sys.frozen", True, raising=False)
+    monkeypatch.setattr("mnedge.shipped.python", lambda: None)
     assert interpreter() is None
+
+
+@pytest.mark.parametrize("version, expected", [("3.9", "ours"), ("3.11", "theirs")])
+def test_the_one_that_came_along_stands_in_for_one_that_is_too_old(
+    monkeypatch, tmp_path, version, expected
+):
+    old = version == "3.9"
+    (tmp_path / "python3").write_text(f"#!/bin/sh\nexit {int(old)}\n")
+    (tmp_path / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nowhere")
+    monkeypatch.setattr("mnedge.shipped.python", lambda: "/brought/python3")
+    monkeypatch.setattr("mnedge.shipped.bundled_python", lambda: "/brought/python3")
+    found = {"ours": "/brought/python3", "theirs": str(tmp_path / "python3")}
+    assert interpreter() == found[expected]
 
 
 @pytest.mark.parametrize(
