@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 import mnedge
+from mnedge import shipped
 from mnedge.cli.failure import failure_of
 from mnedge.cli.recover import orphans
 from mnedge.cli.show import counted
@@ -58,7 +59,7 @@ async def examine(config: Config) -> list[Finding]:
 
 def program_findings() -> Iterator[Finding]:
     """Look at mnedge itself and what it runs on."""
-    frozen = ", frozen" if getattr(sys, "frozen", False) else ""
+    frozen = ", frozen" if shipped.frozen() else ""
     yield ok("mnedge", "version", f"{mnedge.__version__}{frozen}")
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info[:2] < OLDEST_PYTHON:
@@ -153,10 +154,15 @@ def clock_findings(now: float) -> Iterator[Finding]:
 
 def interpreter_findings() -> Iterator[Finding]:
     """Look for what payloads are started with."""
+    brought = shipped.bundled_python()
+    if brought is not None:
+        yield _python("brought along", brought)
     for name in PYTHONS:
         path = shutil.which(name)
         if path is not None:
-            yield _python(name, path)
+            yield _python(name, path, stands_in=brought)
+        elif name == "python3" and brought is not None:
+            yield absent("payloads", name, "not on PATH; the one brought along takes its place")
         elif name == "python3":
             yield warning(
                 "payloads", name, "not on PATH", "install Python 3: most payloads need it"
@@ -261,7 +267,8 @@ def _cgroup() -> Finding:
     )
 
 
-def _python(name: str, path: str) -> Finding:
+def _python(name: str, path: str, stands_in: str | None = None) -> Finding:
+    """Look at an interpreter; `stands_in` is used instead of one that is too old."""
     try:
         answer = subprocess.run(
             [path, "-I", "-c", "import platform; print(platform.python_version())"],
@@ -276,6 +283,8 @@ def _python(name: str, path: str) -> Finding:
         return absent("payloads", name, f"{path} does not run")
     version = tuple(int(part) for part in answer.split(".")[:2] if part.isdecimal())
     found = f"{path}, {answer}"
+    if name == "python3" and version < OLDEST_PYTHON and stands_in is not None:
+        return absent("payloads", name, f"{found}; for Python 3.11, the one brought along")
     if name == "python3" and version < OLDEST_PYTHON:
         return warning("payloads", name, found, "install Python 3.11: many payloads expect it")
     return ok("payloads", name, found)

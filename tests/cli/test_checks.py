@@ -30,6 +30,7 @@ def programs(monkeypatch, **places):
 
 
 def script(folder, text) -> str:
+    folder.mkdir(exist_ok=True)
     path = folder / "program"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -144,6 +145,19 @@ def test_an_old_python_is_pointed_out(monkeypatch, tmp_path):
     programs(monkeypatch, python3=script(tmp_path, "echo 3.8.1"))
     found = by_name(checks.interpreter_findings())["python3"]
     assert (found.status, "3.8.1" in found.found) == ("warning", True)
+
+
+def test_the_interpreter_that_came_along_stands_in(monkeypatch, tmp_path):
+    ours = script(tmp_path / "ours", "echo 3.11.9")
+    monkeypatch.setattr("mnedge.shipped.bundled_python", lambda: ours)
+    programs(monkeypatch, bash="/bin/bash")
+    found = by_name(checks.interpreter_findings())
+    assert found["brought along"] == checks.ok("payloads", "brought along", f"{ours}, 3.11.9")
+    assert found["python3"].status == "absent"
+    programs(monkeypatch, python3=script(tmp_path / "box", "echo 3.8.1"), bash="/bin/bash")
+    found = by_name(checks.interpreter_findings())["python3"]
+    assert (found.status, found.mend) == ("absent", "")
+    assert "for Python 3.11, the one brought along" in found.found
 
 
 @pytest.mark.parametrize("text,status", [("default=8,gpu=1", "ok"), ("gpu=many", "warning")])
