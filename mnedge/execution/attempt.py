@@ -20,6 +20,7 @@ from mnedge.execution import preparation, staging
 from mnedge.execution.environment import host_environment, positive, text_of, whole
 from mnedge.execution.equipment import Equipment
 from mnedge.execution.interpreters import brought_along
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.large import THREAD_FROM_BYTES, Offload, plain
 from mnedge.execution.leases import Lease, Leases, NodeStoppingError
 from mnedge.execution.modules import ModuleWorkers, module_workers
@@ -33,12 +34,13 @@ from mnedge.execution.refusal import RefusedError
 from mnedge.execution.results import lease_map
 from mnedge.execution.retry import backoff_s, is_transient
 from mnedge.execution.run import Run
-from mnedge.execution.selection import HOST_LOCAL, Chosen, choose_runner
+from mnedge.execution.selection import HOST_LOCAL, Chosen, asks_in, choose_runner
 from mnedge.execution.telling import TellNote, telling
 from mnedge.model.body import refs_in
 from mnedge.model.facts import NamedEvent, Outcome
 from mnedge.model.manifest import Agent
 from mnedge.model.message import wire
+from mnedge.model.resources import Device, DeviceAsk
 from mnedge.model.states import OutcomeStatus
 from mnedge.ports import Blobs, Clock, Runner, Spawner
 
@@ -55,12 +57,16 @@ class Executor:
         random: Random,
         now: Clock,
         spawner: Spawner | None = None,
+        inventory: Inventory | None = None,
     ) -> None:
         capacities, self.problems = read_capacities(config.environ)
         host = host_environment(config.environ, inherit=config.inherit_environment)
         host, brought = brought_along(host, shipped.bundled_python())
         self.runners = runners
         self.leases = Leases(capacities, random)
+        self.inventory = inventory or Inventory()
+        self.inventory.lent = self.leases.lent
+        self.inventory.follow(self.leases.have)
         self.equipment = Equipment(
             config=config,
             blobs=blobs,
@@ -69,6 +75,7 @@ class Executor:
             host=host,
             now=now,
             copying=trio.CapacityLimiter(2),
+            inventory=self.inventory,
         )
 
     async def run(self, order: AttemptOrder, note: TellNote) -> Outcome:
@@ -151,7 +158,10 @@ class _Attempt:
         try:
             agent = self._job.agents[self._command.agent_id]
             chosen = self._chosen(agent)
-            async with self._lease(agent) as lease:
+            asks = asks_in(agent)
+            if asks:
+                await self._equipment.inventory.known()
+            async with self._lease(agent, asks) as lease:
                 return await self._run_until_settled(agent, chosen, lease)
         except RefusedError as refusal:
             return self._failed(refusal.error)
@@ -188,7 +198,7 @@ class _Attempt:
         return chosen
 
     @asynccontextmanager
-    async def _lease(self, agent: Agent) -> AsyncIterator[Lease]:
+    async def _lease(self, agent: Agent, asks: tuple[DeviceAsk, ...]) -> AsyncIterator[Lease]:
         config, setting = agent.config, self._equipment.setting
         timeout_ms = config.get("lease_queue_timeout_ms", setting("LEASE_QUEUE_TIMEOUT_MS"))
         longest = config.get("lease_max_queue_length", setting("LEASE_MAX_QUEUE_LENGTH"))
@@ -203,6 +213,7 @@ class _Attempt:
             whole(config.get("pool_slots"), 1),
             metadata,
             self._tell,
+            asks=asks,
             timeout_s=None if wait_s is None else wait_s / 1000,
             max_queue_length=whole(longest, 0) or None,
         ) as lease:
@@ -216,7 +227,7 @@ class _Attempt:
         while True:
             self._runs += 1
             status, result, answer = await insist(
-                partial(self._run_once, agent, chosen, documents), self._tell
+                partial(self._run_once, agent, chosen, documents, lease.devices), self._tell
             )
             again = self._runs < most and is_transient(result)
             result |= {"attempts": self._runs, "lease": lease_map(lease)}
@@ -227,13 +238,17 @@ class _Attempt:
             await trio.sleep(backoff_s(backoff_ms, self._runs))
 
     async def _run_once(
-        self, agent: Agent, chosen: Chosen, documents: staging.Documents
+        self,
+        agent: Agent,
+        chosen: Chosen,
+        documents: staging.Documents,
+        lent: tuple[Device, ...],
     ) -> tuple[OutcomeStatus, dict[str, Any], Said]:
         """Stage and run.
 
         Raises: DiskRefusedError if nothing was started for want of room.
         """
-        run = Run(self._equipment, self._order, agent, chosen, self._runs, self._tell)
+        run = Run(self._equipment, self._order, agent, chosen, self._runs, self._tell, lent)
         launch = None
         try:
             async with self._workspace() as workspace:

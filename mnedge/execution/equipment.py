@@ -1,13 +1,16 @@
 """What all work on this node is done with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
 from msgspec import Struct
 
 from mnedge.config.settings import Config
+from mnedge.execution.hints import device_variables
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.python_env import PythonEnvironments
+from mnedge.model.resources import Device
 from mnedge.ports import Blobs, Clock, Spawner
 
 
@@ -23,6 +26,13 @@ class Equipment(Struct, frozen=True, kw_only=True):
     now: Clock
     copying: trio.CapacityLimiter
     """For threads that copy and remove files: they wait for one disk, so more would not help."""
+    inventory: Inventory
+    """The devices of this machine."""
+
+    def device_variables(self, lent: Sequence[Device] = ()) -> dict[str, str]:
+        """Return what a worker is told of the devices it was lent, and that the others are not."""
+        vendors = self.inventory.environment(lent)
+        return device_variables(lent, vendors, node=self.config.node)
 
     def setting(self, name: str) -> int | None:
         """Return a whole number from the environment, `MN_` before `MIRROR_NEURON_`, else None."""

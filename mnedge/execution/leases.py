@@ -1,21 +1,24 @@
-"""Lend slots of a pool for as long as a block is open."""
+"""Lend slots of a pool, and devices, for as long as a block is open."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import trio
 from msgspec import Struct
 
 from mnedge.errors import UnavailableError
-from mnedge.execution.pools import RETRY_AFTER_MS, Pools, PoolStats, Ticket
+from mnedge.execution.inventory import Changed
+from mnedge.execution.pools import RETRY_AFTER_MS, Pools, PoolStats, Ticket, device_refusal
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.telling import TellEvent
+from mnedge.model.resources import Device, DeviceAsk
 
 
-class Lease(Struct, frozen=True, kw_only=True):
-    """Slots that are held; encodes to the `lease` member of results.
+class Lease(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Slots and devices that are held; encodes to the `lease` member of results.
 
     Units: milliseconds of trio's clock, as the wire has them.
     """
@@ -27,6 +30,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     requested_at_ms: int
     acquired_at_ms: int
     metadata: dict[str, str]
+    devices: tuple[Device, ...] = ()
 
 
 class NodeStoppingError(UnavailableError):
@@ -36,12 +40,13 @@ class NodeStoppingError(UnavailableError):
 
 
 class Leases:
-    """Waits for slots, and gives them back whatever happens to the holder."""
+    """Waits for slots and devices, and gives them back whatever happens to the holder."""
 
     def __init__(self, capacities: Mapping[str, int], random: Random) -> None:
         self._pools = Pools(capacities)
         self._random = random
         self._waiting: dict[Ticket, trio.Event] = {}
+        self._holding: dict[Ticket, tuple[trio.CancelScope, TellEvent, dict[str, Any]]] = {}
         self._closed = False
 
     @asynccontextmanager
@@ -52,18 +57,21 @@ class Leases:
         metadata: dict[str, str],
         tell: TellEvent,
         *,
+        asks: Sequence[DeviceAsk] = (),
         timeout_s: float | None = None,
         max_queue_length: int | None = None,
     ) -> AsyncIterator[Lease]:
-        """Hold the slots while the block is open.
+        """Hold the slots and devices while the block is open.
 
-        Raises: RefusedError if they cannot be had, ever or within `timeout_s`; NodeStoppingError.
+        The block is cancelled if a device is lost meanwhile. Raises: RefusedError if they cannot be
+        had, ever or within `timeout_s`, or if one was lost; NodeStoppingError.
         """
         self._still_lending()
         requested_at = trio.current_time()
-        tell("executor_lease_requested", {"pool": pool, "slots": slots})
+        wanted = {"devices": [str(ask) for ask in asks]} if asks else {}
+        tell("executor_lease_requested", {"pool": pool, "slots": slots, **wanted})
         try:
-            ticket = self._pools.request(pool, slots, max_queue_length=max_queue_length)
+            ticket = self._pools.request(pool, slots, asks=asks, max_queue_length=max_queue_length)
         except RefusedError as refused:
             reason = refused.error.get("reason", refused.error["error"])
             rest = {key: value for key, value in refused.error.items() if key != "error"}
@@ -72,16 +80,44 @@ class Leases:
         try:
             await self._granted(ticket, requested_at, timeout_s, tell)
             lease = self._lease(ticket, metadata, requested_at)
-            named = {"lease_id": lease.lease_id, "pool": pool, "slots": slots}
+            named: dict[str, Any] = {"lease_id": lease.lease_id, "pool": pool, "slots": slots}
+            if ticket.devices:
+                named["devices"] = [device.id for device in ticket.devices]
             tell("executor_lease_acquired", {**named, "queue_wait_ms": lease.queue_wait_ms})
             try:
-                yield lease
+                with trio.CancelScope() as holding:
+                    self._holding[ticket] = (holding, tell, named)
+                    yield lease
             finally:
+                self._holding.pop(ticket, None)
                 tell("executor_lease_released", named)
+            if holding.cancelled_caught:
+                text = f"a device was lost while it was lent: {', '.join(named['devices'])}"
+                raise RefusedError(
+                    text, code="device_lost", reason="device_lost", devices=named["devices"]
+                )
         finally:
-            for granted in self._pools.release(ticket):
-                if granted in self._waiting:
-                    self._waiting.pop(granted).set()
+            self._wake(self._pools.release(ticket))
+
+    def have(self, changed: Changed) -> None:
+        """Have these devices from now on; whoever holds a lost one is told and stopped."""
+        moved = self._pools.have(changed.devices, changed.gone)
+        for ticket in moved.lost:
+            if ticket in self._holding:
+                scope, tell, named = self._holding[ticket]
+                lost = [device.id for device in ticket.devices if device.id in changed.gone]
+                tell("device_lost", {**named, "lost": lost})
+                scope.cancel()
+        self._wake(moved.settled)
+
+    def lent(self) -> dict[str, int]:
+        """Return device id → how many hold it."""
+        return self._pools.lent()
+
+    def _wake(self, settled: Sequence[Ticket]) -> None:
+        for ticket in settled:
+            if ticket in self._waiting:
+                self._waiting.pop(ticket).set()
 
     def close(self) -> None:
         """Lend nothing any more: whoever waits for slots is sent away; leases held stay."""
@@ -111,6 +147,10 @@ class Leases:
         self._still_lending()
         if ticket.granted:
             return
+        if ticket.refused:
+            gone = device_refusal(ticket.pool, ticket.slots, ticket.refused)
+            tell("executor_lease_rejected", gone)
+            raise RefusedError(f"no such device can be lent: {ticket.refused}", **gone)
         waited = {
             "reason": "executor_pool_queue_timeout",
             "pool": ticket.pool,
@@ -132,6 +172,7 @@ class Leases:
             requested_at_ms=_ms(requested_at),
             acquired_at_ms=_ms(now),
             metadata=metadata,
+            devices=ticket.devices,
         )
 
 

@@ -26,6 +26,7 @@ from mnedge.execution.patience import insist
 from mnedge.execution.preparation import submission, trace_variables
 from mnedge.execution.refusal import RefusedError
 from mnedge.execution.results import worker_secrets_in
+from mnedge.execution.selection import asks_in
 from mnedge.execution.telling import TellEvent, TellNote, telling
 from mnedge.model.body import json_bytes
 from mnedge.model.commands import CallModule
@@ -148,6 +149,10 @@ class ModuleWorkers:
 
     async def _start(self, agent: Agent, command: CallModule, tell: TellEvent) -> ModuleWorker:
         job, equipment = self._job, self._equipment
+        if asks_in(agent):
+            raise RefusedError(
+                f"module agent {agent.agent_id} asks for devices: only executors are lent any"
+            )
         name = _class_name(agent)
         paths = _paths(agent, job.payloads)
         environment, secrets = await self._environment(agent, command)
@@ -210,6 +215,7 @@ class ModuleWorkers:
             "MN_AGENT_TYPE": agent.kind.value,
             "MN_AGENT_TEMPLATE": agent.template,
             **submission(job, equipment.config, None),
+            **equipment.device_variables(),
         }
         identity = {
             "MN_JOB_ID": job.job_id,

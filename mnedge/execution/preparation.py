@@ -112,8 +112,12 @@ def environment(
     beacons: BeaconSettings,
     identity: Identity,
     python: Mapping[str, str],
+    devices: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return everything the worker finds in its environment."""
+    """Return everything the worker finds in its environment.
+
+    `devices`: what it is told of those it was lent.
+    """
     job, command = order.job, order.command
     known = {"MN_JOB_ID": job.job_id, "MN_AGENT_ID": agent.agent_id}
     workflow = {"idempotency_key": command.idempotency_key or None, **workflow_of(command)}
@@ -133,6 +137,7 @@ def environment(
         "MN_IDEMPOTENCY_KEY": command.idempotency_key,
         **submission(job, config, place.file(CONFIG_FILE)),
         **beacon_variables(beacons, identity),
+        **(devices or {}),
     }
     extra = {name: identities.pop(name) for name in OVERRIDABLE & identities.keys()}
     merged = worker_environment(

@@ -1,6 +1,6 @@
 """One run of an attempt in a workspace of its own: what is put there, started, and brought back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -19,6 +19,7 @@ from mnedge.execution.step_result import VARIABLE, NotReadyError, result_file
 from mnedge.execution.watch import Watch
 from mnedge.model.facts import NamedEvent
 from mnedge.model.manifest import Agent
+from mnedge.model.resources import Device
 from mnedge.model.states import OutcomeStatus
 from mnedge.ports import Finished, Launch
 
@@ -37,12 +38,14 @@ class Run:
         chosen: Chosen,
         number: int,
         tell: Callable[[str, dict[str, Any]], None],
+        lent: Sequence[Device] = (),
     ) -> None:
         self._equipment = equipment
         self._order = order
         self._agent = agent
         self._chosen = chosen
         self._tell = tell
+        self._lent = lent
         self._beacons = beacon_settings(
             agent.config, order.command.workflow.get("heartbeat_timeout_ms")
         )
@@ -80,6 +83,7 @@ class Run:
             self._beacons,
             self._identity,
             python,
+            self._equipment.device_variables(self._lent),
         )
         if self._result_file is not None:
             self._result_file.prepare()

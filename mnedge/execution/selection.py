@@ -1,4 +1,4 @@
-"""Which runner carries an agent's work, and which stand-in may. Pure.
+"""Which runner carries an agent's work, which stand-in may, and which devices it takes. Pure.
 
 Source: worker contract 3.12.
 """
@@ -11,6 +11,7 @@ from msgspec import Struct
 from mnedge.execution.environment import truthy
 from mnedge.execution.refusal import RefusedError
 from mnedge.model.manifest import Agent, JobSpec
+from mnedge.model.resources import DeviceAsk, asks_of
 from mnedge.ports import Runner
 
 HOST_LOCAL = "host_local"
@@ -64,6 +65,17 @@ def choose_runner(
     if local is None:
         raise RefusedError(f"{short} cannot be used ({why}), and there is no {HOST_LOCAL} runner")
     return Chosen(local, instead_of=short, braces_doubled=True)
+
+
+def asks_in(agent: Agent) -> tuple[DeviceAsk, ...]:
+    """Return which devices an agent asks for.
+
+    Raises: RefusedError if that cannot be read.
+    """
+    try:
+        return asks_of(agent.resources, agent.config)
+    except ValueError as error:
+        raise RefusedError(f"agent {agent.agent_id}: {error}", code="device.ask_invalid") from error
 
 
 def _check_level(agent: Agent, runner: Runner) -> None:
