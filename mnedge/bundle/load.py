@@ -18,7 +18,7 @@ from msgspec import structs
 from mnedge.bundle import bindings, lower
 from mnedge.bundle.agents import agent_entries, by_id
 from mnedge.bundle.archive import is_archive, unpack
-from mnedge.bundle.config import Resolved, Setting, for_run, resolve
+from mnedge.bundle.config import Resolved, Setting, for_run, resolve, with_setting
 from mnedge.bundle.files import Files, FolderFiles
 from mnedge.bundle.fingerprint import directory_digest
 from mnedge.bundle.generation import Generation, detect
@@ -57,6 +57,10 @@ class Bundle:
         self.config: JsonObject = {}
         self.config_sources: list[str] = []
         self.inputs = ResolvedInputs()
+        self.inputs_given = False
+        """They come from outside, not from the config."""
+        self.input_sources: JsonObject = {}
+        """Where what input skills brought came from."""
         self.launch_problems: list[Problem] = []
         """What only matters to a run: outside config layers, input sources, input rules."""
         self.fingerprint = ""
@@ -92,6 +96,15 @@ class Bundle:
         if self.subject.unchecked:
             raise invalid(self.label, unread_definitions(self.subject))
         return _lowered(self, for_run(self.config, run_id, runs_root))
+
+    def add_inputs(self, payload: JsonObject, sources: JsonObject) -> None:
+        """Have these members among the inputs too, and in the config, and tell where from."""
+        self.input_sources = sources
+        if payload:
+            whole = {**self.inputs.payload, **payload}
+            self.inputs = structs.replace(self.inputs, payload=whole)
+            for setting in as_settings(whole):
+                self.config = with_setting(self.config, setting)
 
     def close(self) -> None:
         """Remove what was unpacked for it."""
@@ -194,6 +207,7 @@ def open_files(
     bundle.config = resolved.config
     bundle.config_sources = resolved.sources
     bundle.inputs = found
+    bundle.inputs_given = inputs is not None
     bundle.launch_problems = [*resolved.problems, *bundle.inputs.problems]
     bundle.fingerprint = directory_digest(files)
     refused = [problem for problem in bundle.errors if not problem.strict]

@@ -191,6 +191,7 @@ class Embedded:
             self.config,
             record.job_id,
             runners=_runners(self.config),
+            connect=_connect(self.config),
             now=wall_clock,
             new_id=run_id,
         )
@@ -206,6 +207,7 @@ class Embedded:
             dict(body["manifest"]),
             dict(body.get("payloads") or {}),
             runners=_runners(self.config),
+            connect=_connect(self.config),
             now=wall_clock,
             job_id=body.get("run_id"),
             inputs=body.get("inputs"),
@@ -316,7 +318,11 @@ class Embedded:
 
     def _definitions(self) -> Definitions:
         return Definitions(
-            self.store, lambda: self.config, runners=_runners(self.config), now=wall_clock
+            self.store,
+            lambda: self.config,
+            runners=_runners(self.config),
+            connect=_connect(self.config),
+            now=wall_clock,
         )
 
     async def _owned(self, job_id: str) -> bool:
@@ -337,3 +343,9 @@ async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
     async with node(config) as here:
         await here.host.start_job(job_id)
         return await here.host.finished(job_id)
+
+
+def _connect(config: Config) -> Callable[[str], Mapping[str, Any]]:
+    from mnedge.daemon.app import connect_of
+
+    return connect_of(config)

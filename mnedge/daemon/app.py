@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import SystemRandom
 
+import pluggy
 import trio
 from msgspec import Struct
 
@@ -16,8 +17,9 @@ from mnedge.execution.attempt import Executor
 from mnedge.execution.processes import Processes
 from mnedge.part import running
 from mnedge.plugins import loading
-from mnedge.ports import Runner, Spawner
+from mnedge.ports import Connector, Runner, Spawner
 from mnedge.runtime.host import Host
+from mnedge.runtime.input_reading import Connect
 from mnedge.store.claims import process_name
 from mnedge.store.sqlite import SqliteStore
 
@@ -36,11 +38,23 @@ class Node(Struct, frozen=True):
     bus: Bus
     host: Host
     runners: Mapping[str, Runner]
+    connect: Connect
 
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
     """Return the runners of all plugins, by every name they go by."""
     return loading.runners(loading.load(config.plugins), spawner)
+
+
+def connect_of(config: Config, found: pluggy.PluginManager | None = None) -> Connect:
+    """Return how the input skills of a job are read; plugins are loaded once somebody does."""
+
+    def connect(folder: str) -> Mapping[str, Connector]:
+        nonlocal found
+        found = loading.load(config.plugins) if found is None else found
+        return loading.connectors(found, folder, config.connectors.folders)
+
+    return connect
 
 
 @asynccontextmanager
@@ -60,9 +74,12 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
         work = Executor(
             config, runners, store.blobs, random=SystemRandom(), now=wall_clock, spawner=spawner
         )
-        host = Host(store, config, work, bus, now=wall_clock, adopting=adopting)
+        connect = connect_of(config)
+        host = Host(store, config, work, bus, now=wall_clock, adopting=adopting, connect=connect)
         async with running(host):
-            yield Node(config=config, store=store, bus=bus, host=host, runners=runners)
+            yield Node(
+                config=config, store=store, bus=bus, host=host, runners=runners, connect=connect
+            )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from mnedge.bus import Bus
 from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
 from mnedge.config.shown import document
-from mnedge.daemon.app import sole_daemon
+from mnedge.daemon.app import connect_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
 from mnedge.daemon.reloading import Reloading
@@ -99,7 +99,8 @@ async def serving(
             config, runners, store.blobs, random=SystemRandom(), now=now, spawner=spawner
         )
         work = WatchedWork(executor, registry, spans, now=now)
-        host = Host(store, config, work, bus, now=now, adopting=True)
+        connect = connect_of(config, found)
+        host = Host(store, config, work, bus, now=now, adopting=True, connect=connect)
         feed = Feed(bus, store, current)
         audit = AuditLog(config.data_dir, config.soul.audit, now, redact=secrets.text)
         tokens = Tokens(store.table, config.data_dir, lambda: current().soul, config.node, now)
@@ -138,7 +139,7 @@ async def serving(
             host=host,
             bus=bus,
             feed=feed,
-            definitions=Definitions(store, current, runners=runners, now=now),
+            definitions=Definitions(store, current, runners=runners, now=now, connect=connect),
             operations=operations,
             views=Views(store),
             tokens=tokens,
@@ -153,6 +154,7 @@ async def serving(
             now=now,
             config_shown=lambda: document(current.loaded),
             reload=reloading.reload,
+            connect=connect,
         )
         guarding = Guarding(
             settings=current,

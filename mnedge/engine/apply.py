@@ -13,6 +13,7 @@ from typing import assert_never
 import msgspec
 
 from mnedge.engine import executor, gates, glue, letters, module, people
+from mnedge.engine.arrivals import live_input_read, message_arrived
 from mnedge.engine.compile import CompiledJob
 from mnedge.engine.deadlock import break_deadlock
 from mnedge.engine.job import (
@@ -35,7 +36,6 @@ from mnedge.engine.restart import recovered, restart_begins
 from mnedge.engine.route import (
     MAX_HOPS_OF_MESSAGE,
     URL_SAFE,
-    dead_letter,
     deliver,
     make_ready,
     taken,
@@ -50,6 +50,7 @@ from mnedge.model.facts import (
     Continued,
     HumanSaid,
     LimitCrossed,
+    LiveInputRead,
     MessageArrived,
     ModuleAnswered,
     Noted,
@@ -64,9 +65,6 @@ from mnedge.model.states import TERMINAL, AgentKind, JobStatus, Verb
 
 MAX_HOPS = 10_000
 """Messages that one `apply` takes at most, so that a cancel gets in between."""
-RECEIPT_S = 3600.0
-RECEIPTS = 10_000
-"""How long, and how many of, the ids of messages from outside are remembered."""
 
 
 def apply(
@@ -121,14 +119,11 @@ def _act(turn: Turn, fact: AnyFact) -> None:
         case TimerFired():
             _timer_fired(turn, fact.timer_id)
         case MessageArrived():
-            _message_arrived(turn, fact.message)
+            message_arrived(turn, fact.message)
+        case LiveInputRead():
+            live_input_read(turn, fact)
         case Noted():
-            for note in fact.notes:
-                turn.events.append(
-                    Event(turn.next_seq, float(note.at), note.type, note.agent_id, note.payload)
-                )
-                if note.type == "agent_beacon" and turn.running and turn.state.ledger is not None:
-                    beacon(turn, note)
+            _noted(turn, fact)
         case WorkerSaid():
             _worker_said(turn, fact)
         case HumanSaid():
@@ -137,6 +132,15 @@ def _act(turn: Turn, fact: AnyFact) -> None:
             pass
         case _:
             _act_on_job(turn, fact)
+
+
+def _noted(turn: Turn, fact: Noted) -> None:
+    for note in fact.notes:
+        turn.events.append(
+            Event(turn.next_seq, float(note.at), note.type, note.agent_id, note.payload)
+        )
+        if note.type == "agent_beacon" and turn.running and turn.state.ledger is not None:
+            beacon(turn, note)
 
 
 def _act_on_job(turn: Turn, fact: Submitted | Recovered | OperatorAsked | LimitCrossed) -> None:
@@ -187,23 +191,6 @@ def _limit(turn: Turn, limit: str, size_bytes: int, limit_bytes: int) -> None:
         component="engine",
         code=f"job.{limit}",
     )
-
-
-def _message_arrived(turn: Turn, message: Message) -> None:
-    receipts = turn.state.receipts
-    while receipts:
-        oldest = next(iter(receipts))
-        if receipts[oldest] > turn.at - RECEIPT_S and len(receipts) < RECEIPTS:
-            break
-        del receipts[oldest]
-    if message.message_id in receipts:
-        return
-    receipts[message.message_id] = turn.at
-    target = turn.job.index_of.get(message.to)
-    if target is None:
-        dead_letter(turn, message, f"agent {message.to or '(none)'} is not part of the job")
-    else:
-        deliver(turn, OUTSIDE, target, message)
 
 
 def _timer_fired(turn: Turn, timer_id: str) -> None:

@@ -129,6 +129,8 @@ class CompiledJob(Struct, frozen=True, kw_only=True):
     """A completing agent ends the job (else the job is a service that goes on)."""
     max_state_bytes: int
     ledger: CompiledLedger | None = None
+    live_inputs: dict[str, list[int]] = {}
+    """Live input → the agents that get what it brings."""
 
 
 def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJob:
@@ -151,6 +153,7 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
     sinks = {index_of[agent.agent_id] for agent in spec.agents if ends_run(agent.config)}
     ledger = compile_ledger(spec.workflow, index_of, spec.edges, sinks)
     limit = whole(spec.policies.get("max_state_bytes"), at_least=1)
+    entrypoints = list(dict.fromkeys(_index(index_of, name) for name in spec.entrypoints))
     return CompiledJob(
         spec=spec,
         revision=revision,
@@ -159,12 +162,16 @@ def compile_job(spec: JobSpec, *, revision: int = CURRENT_REVISION) -> CompiledJ
             for index, agent in enumerate(spec.agents)
         ],
         index_of=index_of,
-        entrypoints=list(dict.fromkeys(_index(index_of, name) for name in spec.entrypoints)),
+        entrypoints=entrypoints,
         body_paths=tuple(sorted({ending for path in paths for ending in suffixes(path)})),
         service=service,
         completes_by_agent=not service or spec.generation == "A",
         max_state_bytes=MAX_STATE_BYTES if limit is None else limit,
         ledger=ledger,
+        live_inputs={
+            live.name: [_index(index_of, name) for name in live.to] or entrypoints
+            for live in spec.live_inputs
+        },
     )
 
 

@@ -6,7 +6,7 @@ Source: worker contract 5.2 to 5.5, bundle format 3.15.
 from typing import Any
 
 from mnedge.engine.route import seed
-from mnedge.engine.state import PARKED, RUNNING, Timer
+from mnedge.engine.state import PARKED, RUNNING, JobState, Timer
 from mnedge.engine.turn import Turn
 from mnedge.model.commands import FinishJob, StopAttempt
 from mnedge.model.facts import OperatorAsked
@@ -170,7 +170,15 @@ def is_silent(turn: Turn) -> bool:
         return False
     if state.people is not None and state.people.pending:
         return False
+    if not all(is_over(state, name) for name in turn.job.live_inputs):
+        return False
     return not state.timers or list(state.timers) == [IDLE_TIMER]
+
+
+def is_over(state: JobState, live_input: str) -> bool:
+    """Tell whether a live input brings nothing any more."""
+    known = state.live_inputs.get(live_input)
+    return known is not None and known.over
 
 
 def idle_timer_fired(turn: Turn) -> None:

@@ -204,6 +204,16 @@ class Letter(Struct, array_like=True):
     weight_bytes: int = 0
 
 
+class LiveInputState(Struct, array_like=True):
+    """How far a live input was read."""
+
+    cursor: str | None = None
+    reads: int = 0
+    items: int = 0
+    over: bool = False
+    """It is not read any more."""
+
+
 class JobState(Struct, array_like=True):
     """All that a job is, between two facts."""
 
@@ -246,6 +256,8 @@ class JobState(Struct, array_like=True):
     people: People | None = None
     letters: dict[str, Letter] = field(default_factory=dict)
     """Dead letters by message id, the oldest first."""
+    live_inputs: dict[str, LiveInputState] = field(default_factory=dict)
+    """Live inputs that were read."""
 
     @property
     def size_bytes(self) -> int:

@@ -21,6 +21,7 @@ from mnedge.observe.traces import Spans
 from mnedge.ports import Clock, Runner
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
+from mnedge.runtime.input_reading import Connect, no_connectors
 from mnedge.runtime.jobs import Stores
 
 
@@ -52,6 +53,8 @@ class Backend(Struct, frozen=True, kw_only=True):
     """`config.shown.document` of what was loaded: settings without secrets, and their origins."""
     reload: Callable[[], Awaitable[Any]]
     """`daemon.reloading.Reloading.reload`: read the configuration again, and tell what changed."""
+    connect: Connect = no_connectors
+    """How input skills are read."""
 
     @property
     def config(self) -> Config:

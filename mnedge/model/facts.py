@@ -172,6 +172,30 @@ class MessageArrived(Fact, frozen=True, tag="message_arrived"):
     message: Message
 
 
+class LiveItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a live input brought. A large body is a `BlobRef`."""
+
+    item_id: str
+    """What comes twice is taken once."""
+    type: str
+    body: Any = None
+    source_ref: dict[str, Any] = field(default_factory=dict)
+
+
+class LiveInputRead(Fact, frozen=True, tag="live_input_read"):
+    """A live input was read; its cursor is kept together with what it brought."""
+
+    name: str
+    items: list[LiveItem] = field(default_factory=list)
+    cursor: str | None = None
+    reads: int = 1
+    """How often its connector was asked since the last such fact."""
+    ended: dict[str, Any] | None = None
+    """Why it is not read any more: `{code, error}`."""
+    fails: bool = False
+    """The job cannot go on without it."""
+
+
 class WorkerSaid(Fact, frozen=True, tag="worker_said"):
     """A worker published an event that decides something, while its launch was under way."""
 
@@ -233,6 +257,7 @@ AnyFact = (
     | TimerFired
     | OperatorAsked
     | MessageArrived
+    | LiveInputRead
     | WorkerSaid
     | HumanSaid
     | Noted

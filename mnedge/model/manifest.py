@@ -162,6 +162,22 @@ class HumanControl(Struct, frozen=True, kw_only=True):
     prompt: str = ""
 
 
+class LiveInput(Struct, frozen=True, kw_only=True):
+    """A source that is read for as long as the job runs (bundle format 5.4)."""
+
+    name: str
+    skill: str
+    connector: str
+    settings: dict[str, Any]
+    """What the blueprint wrote about the source; references to secrets, never their values."""
+    events: dict[str, str] = field(default_factory=dict)
+    """What the connector says happened → the event type; `*`: whatever it says."""
+    to: list[str] = field(default_factory=list)
+    """Agents that get each item; empty: the entrypoints."""
+    required: bool = False
+    max_reads_per_minute: float | None = None
+
+
 class JobSpec(Struct, frozen=True, kw_only=True):
     """A validated, lowered manifest: all the engine and execution need to run a job."""
 
@@ -192,6 +208,9 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     workflow: Workflow | None = None
     """None: no ledger, pure message passing."""
     human: HumanControl = HumanControl()
+    input_sources: dict[str, Any] = field(default_factory=dict)
+    """Input skill → where what it brought came from, and whether it did."""
+    live_inputs: list[LiveInput] = field(default_factory=list)
 
     @property
     def recovery_mode(self) -> str:

@@ -50,6 +50,7 @@ from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
 from mnedge.runtime.listening import ASKED_S, WORKING_S, Listener
+from mnedge.runtime.live_inputs import LiveInputs
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
 from mnedge.runtime.timers import JobClock, Timers
 from mnedge.runtime.workplace import Workplace
@@ -118,6 +119,7 @@ class Coordinator:
         snapshot_bytes: int = 4 << 20,
         file_work: FileWork = on_the_loop,
         apply: Apply = engine.apply,
+        live_inputs: Callable[..., LiveInputs] | None = None,
     ) -> None:
         self.record = record
         self._job = job
@@ -136,6 +138,9 @@ class Coordinator:
         self._timers = Timers(clock, self._timer_due)
         self._scopes: dict[str, trio.CancelScope] = {}
         self._listener = Listener(folder, self._inbox, clock, self._listening)
+        self._live_inputs: LiveInputs | None = None
+        if live_inputs is not None and job.live_inputs:
+            self._live_inputs = live_inputs(job, self._inbox, clock, state=lambda: self._state)
         self._asked: dict[str, OperatorRequest] = {}
         self._since_snapshot_bytes = 0
         self._snapshot_bytes = 0
@@ -157,6 +162,8 @@ class Coordinator:
     def drain(self) -> None:
         """Launch nothing more, and leave the job for its next owner once what runs has ended."""
         self._draining = True
+        if self._live_inputs is not None:
+            self._live_inputs.stop()
         self._waits.cancel()
 
     async def run(self) -> JobRecord:
@@ -172,6 +179,8 @@ class Coordinator:
                     nursery.start_soon(self._publisher.run)
                     nursery.start_soon(self._watch_asks)
                     nursery.start_soon(self._listener.run)
+                    if self._live_inputs is not None:
+                        nursery.start_soon(self._live_inputs.run)
                     await self._serve(nursery)
                     nursery.cancel_scope.cancel()
             if self._poisoned:
@@ -271,6 +280,8 @@ class Coordinator:
         if any(isinstance(fact, Submitted) and fact.carried for fact in applied.facts):
             await self._insist(partial(jobs.forget_carried, self._stores, self.record.job_id))
         self._listener.journaled(applied.facts)
+        if self._live_inputs is not None:
+            self._live_inputs.journaled(applied.facts)
         if self._follow_status(applied.poison):
             nursery.start_soon(self._keep_record)
         await self._keep_snapshot()

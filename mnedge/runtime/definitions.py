@@ -23,6 +23,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
 from mnedge.ports import Clock, Runner
 from mnedge.runtime import jobs
+from mnedge.runtime.input_reading import Connect, no_connectors
 from mnedge.runtime.received import checked_id, received
 from mnedge.runtime.shared_folders import data_folder, shared_storage
 from mnedge.runtime.submission import UNKNOWN, Origin, new_job_id, submit
@@ -102,8 +103,10 @@ class Definitions:
         *,
         runners: Mapping[str, Runner],
         now: Clock,
+        connect: Connect = no_connectors,
     ) -> None:
         self._stores = stores
+        self._connect = connect
         self._settings = settings
         self._runners = runners
         self._now = now
@@ -298,6 +301,7 @@ class Definitions:
                 own=own,
                 source=definition_id,
                 origin=structs.replace(origin, definition_id=definition_id),
+                connect=self._connect,
             )
 
     async def runs_of(self, definition_id: str) -> list[JobRecord]:

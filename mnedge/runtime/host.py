@@ -2,6 +2,7 @@
 hurting the others."""
 
 import traceback
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,9 +27,11 @@ from mnedge.part import Part
 from mnedge.ports import Claim, Clock
 from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Apply, Coordinator, PoisonError
+from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.runtime.live_inputs import LiveInputs
 from mnedge.runtime.publisher import RETRY_S
 from mnedge.runtime.timers import JobClock
-from mnedge.runtime.workplace import Work, Workplace
+from mnedge.runtime.workplace import Work, Workplace, bundle_root
 from mnedge.store.blobs import FileWork, in_threads
 from mnedge.store.claims import process_name
 from mnedge.store.runs.folder import RunFolder
@@ -49,6 +52,7 @@ class Host(Part):
     `adopting`: take up every unfinished job that has no living owner, now and for ever (the
     daemon). Otherwise only what
     `start_job` and `adopt` are asked for. `file_work`: how slow file work is kept off the loop.
+    `connect`: how live inputs are read.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Host(Part):
         adopting: bool = False,
         file_work: FileWork | None = None,
         apply: Apply = engine.apply,
+        connect: Connect = no_connectors,
     ) -> None:
         self._stores = stores
+        self._connect = connect
         self._config = config
         self._work = work
         self._bus = bus
@@ -300,6 +306,13 @@ class Host(Part):
                 snapshot_bytes=self._config.snapshot_bytes,
                 file_work=self._file_work,
                 apply=self._apply,
+                live_inputs=partial(
+                    LiveInputs,
+                    blobs=self._stores.blobs,
+                    config=self._config,
+                    connect=self._connect,
+                    folder=_folder_of(record, self._config),
+                ),
             )
             self._coordinators[record.job_id] = coordinator
             try:
@@ -331,6 +344,13 @@ class Host(Part):
             self._stores, msgspec.structs.replace(record, updated_at=at, fault=fault)
         )
         await self._shut_if_over(job_id)
+
+
+def _folder_of(record: JobRecord, config: Config) -> str:
+    """Return the folder of the job's bundle."""
+    if record.bundle_digest is None:
+        return record.run_folder
+    return str(bundle_root(record.bundle_digest, config))
 
 
 def _causes(error: Exception) -> list[Exception]:

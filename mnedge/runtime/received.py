@@ -24,6 +24,7 @@ from mnedge.errors import UsageError
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord
 from mnedge.ports import Clock, Runner
+from mnedge.runtime.input_reading import Connect, no_connectors
 from mnedge.runtime.jobs import Stores
 from mnedge.runtime.shared_folders import absent_inputs
 from mnedge.runtime.submission import UNKNOWN, Origin, submit
@@ -58,6 +59,7 @@ async def submit_received(
     overrides: Mapping[str, Any] | None = None,
     origin: Origin = UNKNOWN,
     source: str = LABEL,
+    connect: Connect = no_connectors,
 ) -> JobRecord:
     """Keep a pending job of what a program sent; `payloads` by their path below `payloads/`.
 
@@ -78,6 +80,7 @@ async def submit_received(
             own=own,
             source=source,
             origin=origin,
+            connect=connect,
         )
 
 

@@ -20,6 +20,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import SUCCESSFUL_STEP, JobStatus, StepOutcome, StepStatus
 from mnedge.ports import Clock, Runner
 from mnedge.runtime import jobs
+from mnedge.runtime.input_reading import Connect, no_connectors
 from mnedge.runtime.submission import new_job_id, submit, submit_spec
 from mnedge.runtime.view import committed_state
 from mnedge.runtime.workplace import unpacked
@@ -43,6 +44,7 @@ async def retry(
     now: Clock,
     new_id: str | None = None,
     own: Callable[[str], Awaitable[None]] | None = None,
+    connect: Connect = no_connectors,
 ) -> tuple[JobRecord, list[str]]:
     """Submit the failed job again as a new one; return it, and the steps that it takes over.
 
@@ -70,6 +72,7 @@ async def retry(
     with open_bundle(
         root, overrides=spec.config, inputs=spec.inputs, expected_id=spec.blueprint_id
     ) as bundle:
+        bundle.input_sources = spec.input_sources
         made = await submit(
             stores,
             config,
@@ -80,6 +83,7 @@ async def retry(
             own=own,
             carried=carried,
             source=record.bundle_source,
+            connect=connect,
         )
     return made, done
 

@@ -33,6 +33,8 @@ BATCH_BYTES = 4 << 20
 WAIT_S = 30.0
 INTERVAL_S = 2.0
 SETTLE_S = 0.5
+FIRST_LOOKS = 5
+"""At files that are being written, before the first answer leaves them out."""
 FORMS = ("json", "text", "bytes", "name")
 _KNOWN = frozenset({"path", "pattern", "read", "max_bytes", "interval_s", "settle_s"})
 _MARK_BYTES = 4
@@ -112,14 +114,30 @@ class File:
         seen = None if cursor is None else _seen_in(cursor)
         interval_s = float(settings.get("interval_s", INTERVAL_S))
         ends = trio.current_time() + WAIT_S
+        if seen is None:
+            return await self._first(settings)
         while True:
-            batch = await self._look(settings, seen)
+            batch, _ = await self._look(settings, seen)
             left_s = ends - trio.current_time()
-            if batch.items or seen is None or left_s <= 0:
+            if batch.items or left_s <= 0:
                 return batch
             await trio.sleep(min(interval_s, left_s))
 
-    async def _look(self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None) -> Batch:
+    async def _first(self, settings: Mapping[str, Any]) -> Batch:
+        """Return what is there; what is being written is waited for, but not for ever."""
+        for _ in range(FIRST_LOOKS):
+            batch, unsettled = await self._look(settings, None)
+            if not unsettled:
+                return batch
+            await trio.sleep(settings.get("settle_s", SETTLE_S))
+        if not batch.items:
+            raise UnavailableError(f"{settings['path']} is being written")
+        return batch
+
+    async def _look(
+        self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None
+    ) -> tuple[Batch, int]:
+        """Return what was found, and how many files are being written."""
         try:
             return await trio.to_thread.run_sync(self._read, settings, seen, limiter=self._turn)
         except OSError as error:
@@ -144,7 +162,9 @@ class File:
                 hint="name a file of the bundle, or add its folder to connectors.folders",
             )
 
-    def _read(self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None) -> Batch:
+    def _read(
+        self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None
+    ) -> tuple[Batch, int]:
         text = settings["path"]
         place = self._place(text)
         single = not stat.S_ISDIR(place.stat().st_mode)
@@ -152,7 +172,7 @@ class File:
         marks = {one.mark[:_MARK_BYTES]: one.mark for one in found}
         known = {} if seen is None else {at: seen[at] for at in marks if at in seen}
         items: list[Item] = []
-        taken_bytes = 0
+        taken_bytes = unsettled = 0
         for one in sorted(found):
             where = one.mark[:_MARK_BYTES]
             if known.get(where) == one.mark:
@@ -162,8 +182,7 @@ class File:
             try:
                 item = self._item(one, settings, single=single, known=where in known)
             except _UnsettledError:
-                if single and seen is None:
-                    raise UnavailableError(f"{text} is being written") from None
+                unsettled += 1
                 continue
             except FileNotFoundError:
                 if single:
@@ -177,7 +196,7 @@ class File:
                     f"{text} holds more than {MOST_BYTES >> 20} MiB to begin with",
                     hint="give a narrower pattern, or read: name",
                 )
-        return Batch(items, _cursor_of(known))
+        return Batch(items, _cursor_of(known)), unsettled
 
     def _listed(self, place: Path, settings: Mapping[str, Any]) -> list[_Found]:
         pattern = settings.get("pattern", "*")

@@ -31,6 +31,7 @@ async def submit_job(call: Call) -> Values:
         manifest,
         call.request["payloads"],
         runners=backend.runners,
+        connect=backend.connect,
         now=backend.now,
         origin=call.origin,
     )

@@ -70,6 +70,8 @@ def inputs_of(spec: JobSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     source: dict[str, Any] = {"adapter": adapter, "real_ready": adapter != "mock"}
     if adapter == "file" and isinstance(path, str):
         source["path"] = path
+    if spec.input_sources:
+        source["input_skills"] = spec.input_sources
     return spec.inputs, source
 
 

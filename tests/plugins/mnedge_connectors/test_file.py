@@ -123,15 +123,31 @@ async def test_what_is_no_plain_file_does_not_hang_it(folder):
             await bodies(File(str(folder)), path="in/pipe.json")
 
 
-async def test_a_file_that_was_just_written_is_left_until_it_is_settled(folder):
+async def test_a_file_that_was_just_written_is_waited_for_at_first_and_left_for_later_then(folder):
     connector = File(str(folder))
     settings = {"path": "in", "settle_s": 0.6, "interval_s": 0.1}
     (folder / "in" / "a.json").write_text('{"n": 2}')
-    first = await connector.read(settings)
-    assert first.items == []
     with trio.fail_after(10):
+        first = await connector.read(settings)
+        assert [item.body["content"] for item in first.items] == [{"n": 2}]
+        (folder / "in" / "a.json").write_text('{"n": 333}')
+        begun = trio.current_time()
         second = await connector.read(settings, first.cursor)
-    assert [item.body["content"] for item in second.items] == [{"n": 2}]
+    assert [item.body["content"] for item in second.items] == [{"n": 333}]
+    assert trio.current_time() - begun >= 0.4
+
+
+async def test_a_file_that_is_always_being_written_is_told(folder):
+    (folder / "in" / "a.json").touch()
+    later = 2 * 10**9
+    os.utime(folder / "in" / "a.json")
+    connector = File(str(folder))
+    settings = {"path": "in/a.json", "settle_s": 3600, "interval_s": 0.1}
+    with trio.move_on_after(0.3):
+        await connector.read(settings)
+        pytest.fail("it was read")
+    os.utime(folder / "in" / "a.json", (later, later))
+    assert (await connector.read({**settings, "read": "name"})).items  # its clock is wrong, no more
 
 
 async def test_a_change_of_a_known_file_is_an_update_and_another_item(folder):
