@@ -1,6 +1,7 @@
 """`mnedge selftest`: this program, tried on this machine."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,28 @@ from mnedge.cli.verbs import Asked, Verb, awaited
 
 if TYPE_CHECKING:
     from mnedge.daemon.selftest import Check
+
+
+async def verbs() -> str:
+    """Return how many verbs there are, every one of them imported."""
+    from mnedge.cli.root import root
+
+    return f"{sum(1 for _ in every_verb(root, click.Context(root)))} verbs"
+
+
+def every_verb(command: click.Command, ctx: click.Context) -> Iterator[click.Command]:
+    """Yield the command, or the verbs below it.
+
+    Raises: LookupError naming one that is listed and not there.
+    """
+    if not isinstance(command, click.Group):
+        yield command
+        return
+    for name in command.list_commands(ctx):
+        child = command.get_command(ctx, name)
+        if child is None:
+            raise LookupError(f"{ctx.command_path} {name} is no command")
+        yield from every_verb(child, click.Context(child, parent=ctx, info_name=name))
 
 
 @click.command("selftest", cls=Verb)
@@ -35,7 +58,7 @@ def selftest(asked: Asked) -> int:
         screen.say(Text.assemble(mark, *words))
         screen.flush()
 
-    checks = awaited(tried, tell, os.environ)
+    checks = awaited(tried, tell, os.environ, {"verbs": verbs})
     good = all(check.ok for check in checks)
     took_s = sum(check.took_s for check in checks)
     if asked.human:

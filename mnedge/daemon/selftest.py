@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
+from types import MappingProxyType
 
 import msgspec
 import trio
@@ -60,16 +61,21 @@ class _FailedError(Exception):
 
 
 Tell = Callable[[Check], None]
+Look = Callable[[], Awaitable[str]]
+"""Returns what was seen; raises if something is wrong."""
 
 
-async def selftest(tell: Tell, environ: Mapping[str, str]) -> list[Check]:
+async def selftest(
+    tell: Tell, environ: Mapping[str, str], more: Mapping[str, Look] = MappingProxyType({})
+) -> list[Check]:
     """Try everything, and `tell` of each check when it is done; return all of them.
 
+    `more`: what the caller looks at besides; raises if something is wrong.
     Nothing is left behind. After a failure of the daemon or its job, what builds on it is left out.
     """
     checks: list[Check] = []
 
-    async def check(name: str, work: Callable[[], Awaitable[str]]) -> bool:
+    async def check(name: str, work: Look) -> bool:
         began = trio.current_time()
         ok, found = True, ""
         try:
@@ -85,7 +91,7 @@ async def selftest(tell: Tell, environ: Mapping[str, str]) -> list[Check]:
         tell(done)
         return ok
 
-    for name, work in _LOOKS.items():
+    for name, work in (_LOOKS | dict(more)).items():
         await check(name, work)
     with tempfile.TemporaryDirectory(
         prefix="mnedge-selftest-", ignore_cleanup_errors=True
@@ -147,7 +153,7 @@ async def _interpreter() -> str:
     return f"{_text(done.stdout)}, {path}"
 
 
-_LOOKS: dict[str, Callable[[], Awaitable[str]]] = {
+_LOOKS: dict[str, Look] = {
     "program": _program,
     "modules": _modules,
     "files": _files,
@@ -171,7 +177,7 @@ class _Trial:
         self._effects = folder / job.EFFECTS
         # Unlike any other on this machine: a node kills what runs under its job's name.
         self._job_id = f"{job.NAME}-{token_hex(6)}"
-        self.steps: dict[str, Callable[[], Awaitable[str]]] = {
+        self.steps: dict[str, Look] = {
             "daemon starts": self._starts,
             "job is cut by kill -9": self._cut,
             "daemon starts again": self._starts,

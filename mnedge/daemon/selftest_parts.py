@@ -1,8 +1,7 @@
 """What the self-test looks for in the program: modules, libraries, files. Nothing is started."""
 
 import platform
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -64,17 +63,26 @@ def described() -> str:
 
 def all_modules() -> list[str]:
     """Return the names of all modules of mnedge and of its bundled plugins."""
-    found = list(_below("mnedge", mnedge.__path__))
-    for package in sorted({name.partition(".")[0] for name in BUNDLED}):
-        found += [package, *_below(package, import_module(package).__path__)]
+    packages = ["mnedge", *sorted({name.partition(".")[0] for name in BUNDLED})]
+    below = _below_frozen if shipped.frozen() else _below
+    found = [name for package in packages for name in (package, *below(package))]
     return [name for name in found if not name.startswith(APART)]
 
 
-def _below(package: str, path: Sequence[str]) -> Iterator[str]:
-    def failed(name: str) -> None:
-        raise ImportError(f"{name} cannot be imported: {sys.exc_info()[1]}")
+def _below(package: str) -> Iterator[str]:
+    for info in walk_packages(import_module(package).__path__, f"{package}."):
+        yield info.name
 
-    yield from (info.name for info in walk_packages(path, f"{package}.", onerror=failed))
+
+def _below_frozen(package: str) -> Iterator[str]:
+    """Ask the archive inside the executable: its modules are nowhere on a disk."""
+    tree = import_module("pyimod02_importers").get_pyz_toc_tree()
+    for part in package.split("."):
+        tree = tree.get(part, {})
+    for name, node in tree.items() if isinstance(tree, Mapping) else ():
+        yield f"{package}.{name}"
+        if isinstance(node, Mapping):
+            yield from _below_frozen(f"{package}.{name}")
 
 
 def unimportable(names: Sequence[str]) -> list[str]:

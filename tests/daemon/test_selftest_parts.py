@@ -1,7 +1,9 @@
 """What the self-test sees of the program, and what it misses."""
 
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,6 +25,20 @@ def test_every_module_of_the_source_tree_is_seen():
 
 def test_bundled_plugins_are_seen():
     assert {"mnedge_runners.host_local", "mnedge_skills.webhook"} <= set(parts.all_modules())
+
+
+def test_modules_inside_the_executable_are_seen(monkeypatch):
+    archive = ModuleType("pyimod02_importers")
+    archive.get_pyz_toc_tree = lambda: {
+        "mnedge": {"cli": {"root": ""}, "bus": "", "testing": {"medium": ""}},
+        "mnedge_runners": {"host_local": ""},
+        "other": {},
+    }
+    monkeypatch.setitem(sys.modules, "pyimod02_importers", archive)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    seen = parts.all_modules()
+    assert {"mnedge.cli.root", "mnedge.bus", "mnedge_runners.host_local"} <= set(seen)
+    assert not [name for name in seen if name.startswith(("mnedge.testing", "other"))]
 
 
 def test_a_module_that_is_missing_is_named():
