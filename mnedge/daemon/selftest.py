@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from types import MappingProxyType
@@ -172,7 +173,6 @@ class _Trial:
             "MN_HOME": str(folder / "home"),
             "TMPDIR": str(folder),
         }
-        self._spawner = Processes()
         self._daemon: ProcessTree | None = None
         self._effects = folder / job.EFFECTS
         # Unlike any other on this machine: a node kills what runs under its job's name.
@@ -271,6 +271,10 @@ class _Trial:
         numbers = [event["seq"] for event in events if "seq" in event]
         _none_wrong(job.gaps(numbers))
         return f"{len(numbers)} events"
+
+    @cached_property
+    def _spawner(self) -> Processes:
+        return Processes()
 
     @property
     def _config(self) -> Config:

@@ -78,3 +78,4 @@ async def test_a_frozen_program_without_its_compiled_module_fails(temporary, mon
     checks = await tried()
     assert checks["spawn helper"].found == "the compiled module is gone"
     assert checks["Python for payloads"].found == "no interpreter came with the program"
+    assert "no process can be started" in checks["daemon starts"].found
