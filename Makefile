@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 VENV := .venv
+FLAVOUR ?= lean
 BIN := $(VENV)/bin
 
 # Debian packages that tests need beyond setup, as PROGRAM:PACKAGE.
@@ -38,7 +39,7 @@ fix: setup ## format and repair what can be repaired by itself
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-test: check $(VENV)/.ready-test ## check, then the tests that fit CI
+test: check binary $(VENV)/.ready-test ## check, freeze, then the tests that fit CI
 	@$(BIN)/python -m pytest -n logical --dist loadfile
 
 soak: setup $(VENV)/.ready-test ## every test with its full counts: hours
@@ -47,10 +48,8 @@ soak: setup $(VENV)/.ready-test ## every test with its full counts: hours
 bench: setup ## figures, each beside its floor, measured in the same run
 	@$(BIN)/python tests/bench/run.py
 
-binary: setup ## freeze one executable and run its self-test
-	@test -x packaging/build.sh || { \
-	echo "make binary: packaging/build.sh is not here yet; the frozen executable comes with packaging/" >&2; exit 1; }
-	@packaging/build.sh
+binary: setup ## freeze one executable and run its self-test; FLAVOUR=full adds numba
+	@FLAVOUR=$(FLAVOUR) packaging/build.sh
 
 # Each step leaves a stamp in .venv, so a second call starts nothing.
 $(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*.py native/*.[ch]) $(wildcard plugins/*/__init__.py) | $(VENV)/.python

@@ -1,0 +1,95 @@
+"""What goes into the executable: modules, files and names of the distributions of the lock."""
+
+import importlib.metadata
+import sysconfig
+from collections.abc import Iterator
+from importlib.metadata import Distribution
+from pathlib import Path
+
+SITE = Path(sysconfig.get_path("purelib"))
+TOOLS = {
+    "altgraph", "macholib", "pefile", "pip", "pyinstaller", "pyinstaller-hooks-contrib",
+    "pywin32-ctypes", "setuptools", "wheel",
+}  # fmt: skip
+"""Distributions of the build's environment that only build."""
+EXCLUDED = [
+    # At every start PyInstaller's hooks would import these: 185 ms instead of 51.
+    *("setuptools", "pkg_resources", "distutils", "_distutils_hack"),
+    *("pip", "wheel", "tkinter", "_tkinter", "idlelib", "test", "lib2to3", "turtle", "turtledemo"),
+    *("_dbm", "_gdbm", "nis", "readline"),
+    *("IPython", "pytest", "mypy", "docutils", "sphinx", "gi", "curio", "asyncssh", "uvloop"),
+]
+NOT_SHIPPED = {"test", "tests", "_tests", "testing_support", "__pyinstaller", "_pyinstaller"}
+"""Folders of packages that only their authors need."""
+RUN_AS_FILES = (
+    "mnedge/bundle/source/*.py",
+    "mnedge/execution/module_host.py",
+    "mnedge/hot/become.py",
+)
+"""Our modules that another interpreter runs, or that are read as text."""
+LEXERS = {"configs", "data", "javascript", "nix", "python", "scripting", "shell", "special"}
+"""Languages that are coloured in the manual; all others of pygments would be 1.5 MB."""
+METADATA = {"METADATA", "WHEEL", "entry_points.txt", "top_level.txt"}
+
+
+def main_script() -> Path:
+    """Return the module that the executable runs."""
+    return SITE / "mnedge" / "__main__.py"
+
+
+def distributions() -> list[Distribution]:
+    """Return what is shipped, by name."""
+    found = {d.name.lower().replace("_", "-"): d for d in importlib.metadata.distributions()}
+    return [found[name] for name in sorted(found) if name not in TOOLS]
+
+
+def files() -> Iterator[tuple[Distribution, Path]]:
+    """Yield every installed file of every distribution, relative to the environment."""
+    for distribution in distributions():
+        for file in sorted(distribution.files or [], key=str):
+            if ".." not in file.parts and not NOT_SHIPPED & set(file.parts[:-1]):
+                yield distribution, Path(str(file))
+
+
+def modules() -> list[str]:
+    """Return the dotted name of every module, extension modules included."""
+    names = set()
+    for _, file in files():
+        if file.suffix == ".py" and file.name != "__main__.py":
+            parts = file.with_suffix("").parts
+        elif file.suffix == ".so":
+            parts = (*file.parts[:-1], file.name.partition(".")[0])
+        else:
+            continue
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        name = ".".join(parts)
+        if all(map(str.isidentifier, parts)) and wanted(name) and not _of_blueprints(file):
+            names.add(name)
+    return sorted(names)
+
+
+def data_files() -> list[tuple[str, str]]:
+    """Return what is read as a file, as PyInstaller wants it: file, folder inside."""
+    found = []
+    for distribution, file in files():
+        if any(part.endswith(".dist-info") for part in file.parts):
+            wanted = file.name in METADATA or "licenses" in file.parts
+        elif distribution.name == "mnedge":
+            wanted = file.suffix not in {".py", ".so", ".pyc"} or _of_blueprints(file)
+            wanted = wanted or any(file.match(pattern) for pattern in RUN_AS_FILES)
+        else:
+            wanted = file.suffix not in {".py", ".so", ".pyc", ".pyi", ".c", ".h", ".pyx", ".pxd"}
+            wanted = wanted and ".so." not in file.name
+        if wanted:
+            found.append((str(SITE / file), str(file.parent)))
+    return found
+
+
+def wanted(module: str) -> bool:
+    """Tell whether a module that PyInstaller found is shipped."""
+    package, _, name = module.rpartition(".")
+    return package != "pygments.lexers" or name in LEXERS or name.startswith("_")
+
+
+def _of_blueprints(file: Path) -> bool:
+    return file.parts[:2] == ("mnedge", "_blueprints")

@@ -1,0 +1,128 @@
+#!/bin/sh
+# mnedge @VERSION@ (@FLAVOUR@) for Linux on @MACHINE@. Behind this text stands an archive, which is unpacked
+# once, into the first of these folders that serves; then the program there takes over this process:
+#   $MNEDGE_RUNTIME_DIR  /opt/mnedge/runtime  $XDG_CACHE_HOME/mnedge  ~/.cache/mnedge  /var/cache/mnedge
+#   $TMPDIR/mnedge-UID  /dev/shm/mnedge-UID
+# It takes sh, tar, gzip and glibc >= @GLIBC@.
+
+_mnedge_key=@KEY@
+_mnedge_why=
+
+# Tell whether the folders are ours or root's, all of them, and nobody else may write there.
+_mnedge_trusted() {
+	_mnedge_ours=yes
+	for _mnedge_folder; do
+		[ -O "$_mnedge_folder" ] || _mnedge_ours=
+	done
+	while read -r _mnedge_mode _mnedge_links _mnedge_owner _mnedge_rest; do
+		case $_mnedge_mode in
+		d????[!w]??[!w]*) ;;
+		*) return 1 ;;
+		esac
+		[ -n "$_mnedge_ours" ] || [ "$_mnedge_owner" = 0 ] || return 1
+	done <<-EOF
+		$(LC_ALL=C ls -ldn "$@" 2>/dev/null)
+	EOF
+}
+
+# Tell whether the whole archive stands in the place: the mark is made last, and what cleans
+# temporary folders by age takes it first, since nobody ever reads it.
+_mnedge_complete() {
+	[ -x "$1/$_mnedge_key/mnedge/mnedge" ] && [ -f "$1/$_mnedge_key/complete" ]
+}
+
+# Unpack into the place: complete afterwards, or as it was.
+_mnedge_unpack() (
+	umask 022
+	mkdir -p "$1" 2>/dev/null
+	[ -d "$1" ] || { echo "cannot be made" && exit 1; }
+	[ -w "$1" ] || { echo "cannot be written" && exit 1; }
+	_mnedge_trusted "$1/." || { echo "belongs to somebody else, or others may write there" && exit 1; }
+	new=$1/.new-$_mnedge_key-$$
+	mkdir "$new" 2>/dev/null || { echo "cannot be written" && exit 1; }
+	trap 'rm -rf "$new"' EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	inside=$new/$_mnedge_key
+	mkdir "$inside" || exit 1
+	said=$(
+		{
+			tail -c +@OFFSET@ "$0" | { gzip -dc 2>/dev/null || echo @damaged@ >&3; } | tar -xomf - -C "$inside" 2>&3
+		} 3>&1
+	) || {
+		tail -c +@OFFSET@ "$0" | gzip -t 2>/dev/null || said=@damaged@
+		case $said in
+		@damaged@*) ;;
+		*) echo "does not take it: ${said:-tar failed}" && exit 1 ;;
+		esac
+	}
+	case $said in
+	*@damaged@*) exit 2 ;;
+	esac
+	[ -x "$inside/mnedge/mnedge" ] || { echo "runs no programs (mounted noexec?)" && exit 1; }
+	said=$("$inside/mnedge/_internal/python/bin/python3" -I -S -c '' 2>&1) || {
+		echo "$said"
+		exit 3
+	}
+	: >"$inside/complete"
+	# On disk before it has its name: a power cut leaves it whole, or not there.
+	sync -f "$inside" 2>/dev/null || sync
+	if [ -e "$1/$_mnedge_key" ] && ! _mnedge_complete "$1"; then
+		mv "$1/$_mnedge_key" "$new/old" 2>/dev/null # parts of it were deleted
+	fi
+	mv "$inside" "$1/" 2>/dev/null || _mnedge_complete "$1" # another start was faster
+)
+
+_mnedge_fail() {
+	printf 'mnedge: %s\n' "$@" >&2
+	exit 1
+}
+
+_mnedge_main() {
+	case $0 in
+	/*) MNEDGE_FILE=$0 ;;
+	*) MNEDGE_FILE=$PWD/$0 ;;
+	esac
+	export MNEDGE_FILE
+	_mnedge_cache=
+	case ${XDG_CACHE_HOME:-} in
+	/*) _mnedge_cache=$XDG_CACHE_HOME/mnedge ;;
+	esac
+	_mnedge_home=
+	[ -d "${HOME:-}/" ] && [ "${HOME:-/}" != / ] && _mnedge_home=$HOME/.cache/mnedge
+	for _mnedge_place in "${MNEDGE_RUNTIME_DIR:-}" /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge; do
+		if [ -n "$_mnedge_place" ] && _mnedge_complete "$_mnedge_place" &&
+			_mnedge_trusted "$_mnedge_place/." "$_mnedge_place/$_mnedge_key/."; then
+			exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
+		fi
+	done
+	_mnedge_me=$(id -u)
+	for _mnedge_place in "${TMPDIR:-/tmp}/mnedge-$_mnedge_me" "/dev/shm/mnedge-$_mnedge_me"; do
+		if _mnedge_complete "$_mnedge_place" &&
+			_mnedge_trusted "$_mnedge_place/." "$_mnedge_place/$_mnedge_key/."; then
+			exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
+		fi
+	done
+
+	# The first start.
+	[ -r "$0" ] || _mnedge_fail "the file itself cannot be read: $0"
+	[ "$(uname -m)" = @MACHINE@ ] || _mnedge_fail "this file is for @MACHINE@, and this machine is $(uname -m)"
+	for _mnedge_place in "${MNEDGE_RUNTIME_DIR:-}" /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge \
+		"${TMPDIR:-/tmp}/mnedge-$_mnedge_me" "/dev/shm/mnedge-$_mnedge_me"; do
+		[ -n "$_mnedge_place" ] || continue
+		_mnedge_said=$(_mnedge_unpack "$_mnedge_place")
+		case $? in
+		0) exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@" ;;
+		2) _mnedge_fail "this file is damaged: $0" "Fetch or copy it again; SHA256SUMS has its checksum." ;;
+		3) _mnedge_fail "this machine cannot run it; it takes glibc >= @GLIBC@:" "$_mnedge_said" ;;
+		1) _mnedge_why="$_mnedge_why
+  $_mnedge_place: $_mnedge_said" ;;
+		*) exit $? ;;
+		esac
+	done
+	_mnedge_fail "there is no folder to unpack into; name one with MNEDGE_RUNTIME_DIR.$_mnedge_why"
+}
+
+_mnedge_main "$@"
+exit 1
