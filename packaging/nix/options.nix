@@ -49,7 +49,7 @@ let
       { description = told written; }
       // (if builtins.elem name required then { type = typeOf written; }
       else if always then { type = typeOf written; default = { }; }
-      else { type = types.nullOr (typeOf written); default = null; })
+      else { type = if kind.nullable or false then typeOf written else types.nullOr (typeOf written); default = null; })
     );
 
   optionsOf = kind:

@@ -100,7 +100,11 @@ let
         genAttrs given (name: merged type (loc ++ [ name ]) (under name sets));
     };
     submodule = module: plain "submodule" "submodule" (value: isAttrs value || isFunction value) // {
-      merge = loc: found: (evalModules { modules = [ module ] ++ found; prefix = loc; }).config;
+      merge = loc: found: (evalModules {
+        # A bare set is all configuration, whatever its keys are called.
+        modules = [ module ] ++ map (one: if isFunction one then one else { config = one; }) found;
+        prefix = loc;
+      }).config;
     };
   };
 
@@ -167,10 +171,11 @@ let
     literalExpression = text: { _type = "literalExpression"; inherit text; };
     optional = condition: one: if condition then [ one ] else [ ];
     optionals = condition: some: if condition then some else [ ];
+    optionalString = condition: text: if condition then text else "";
     optionalAttrs = condition: set: if condition then set else { };
     getExe = package: "${package}/bin/${package.meta.mainProgram or package.pname}";
     licenses.asl20 = { spdxId = "Apache-2.0"; };
-    cleanSourceWith = { src, filter }: builtins.path { path = src; inherit filter; name = "source"; };
+    cleanSourceWith = { src, filter, name }: builtins.path { path = src; inherit filter name; };
   };
 in
 lib
