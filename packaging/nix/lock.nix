@@ -60,14 +60,16 @@ let
   pinned = builtins.mapAttrs (_: group: distinct (map (pin: pin.version) group)) (builtins.groupBy (pin: pin.attribute)
     (map (pin: { attribute = normal (builtins.elemAt pin 0); version = builtins.elemAt pin 1; }) pins));
 
+  # 2.0rc1 → [ "2.0" "rc" "1" ], else null.
+  early = builtins.match "([0-9.]*[0-9])\\.?(a|b|rc|dev)([0-9]+)";
+
   # As compareVersions orders it right: 2.0.0 is 2.0, and 2.0rc1 comes before both.
   comparable = version:
     let
-      early = builtins.match "([0-9.]*[0-9])\\.?(a|b|rc|dev)([0-9]+)" version;
+      parts = early version;
       zeros = builtins.match "([0-9.]*[1-9]|0)(\\.0)+" version;
     in
-    if early != null
-    then "${comparable (builtins.elemAt early 0)}.pre.${builtins.elemAt early 1}.${builtins.elemAt early 2}"
+    if parts != null then text.join "." [ (comparable (builtins.head parts)) "pre" (text.join "." (builtins.tail parts)) ]
     else if zeros != null then builtins.head zeros
     else version;
 
@@ -75,13 +77,14 @@ let
     let
       wanted = condition.version;
       order = builtins.compareVersions (comparable version) (comparable wanted);
+      isBefore = early version != null && comparable (builtins.head (early version)) == comparable wanted;
       series = builtins.match "(.*\\.)[^.]+" wanted;
     in
     {
       ">=" = order >= 0;
       "<=" = order <= 0;
       ">" = order > 0;
-      "<" = order < 0;
+      "<" = order < 0 && !isBefore;
       "==" = order == 0;
       "!=" = order != 0;
       "~=" = order >= 0 && series != null && text.hasPrefix (builtins.head series) version;
