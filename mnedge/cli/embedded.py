@@ -306,15 +306,19 @@ class Embedded:
 
         found = await jobs.open_jobs(self.store)
         decided = await eligibility(self.store)
+        devices = _inventory(self.config)
         return [
-            await machine.node_json(self.store, self.config, {}, decided, active_jobs=len(found))
+            await machine.node_json(
+                self.store, self.config, {}, decided, devices, active_jobs=len(found)
+            )
         ]
 
     async def resources(self) -> dict[str, Any]:
         """Return what the machine has."""
         from mnedge.gateway import machine
 
-        return {**await machine.resource_report(self.store, self.config), "pools": {}}
+        report = await machine.resource_report(self.store, self.config, _inventory(self.config))
+        return {**report, "pools": {}}
 
     def _definitions(self) -> Definitions:
         return Definitions(
@@ -327,6 +331,13 @@ class Embedded:
 
     async def _owned(self, job_id: str) -> bool:
         return await self.store.claims.holder(jobs.JOBS + job_id) is not None
+
+
+def _inventory(config: Config) -> Any:
+    from mnedge.daemon.app import inventory_of  # heavy, and seldom needed
+    from mnedge.plugins import loading
+
+    return inventory_of(config, loading.load(config.plugins))
 
 
 def _runners(config: Config) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import ConflictError, UnavailableError
 from mnedge.execution.attempt import Executor
+from mnedge.execution.inventory import Inventory, Tell, unheard
 from mnedge.execution.processes import Processes
 from mnedge.part import running
 from mnedge.plugins import loading
@@ -46,6 +47,13 @@ def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
     return loading.runners(loading.load(config.plugins), spawner)
 
 
+def inventory_of(config: Config, found: pluggy.PluginManager, tell: Tell = unheard) -> Inventory:
+    """Return what looks for the devices of this machine; it has not looked yet."""
+    told = config.devices
+    probes = loading.devices(found, told.sys_root, told.dev_root)
+    return Inventory(probes, config.environ, disabled=told.disabled, tell=tell)
+
+
 def connect_of(config: Config, found: pluggy.PluginManager | None = None) -> Connect:
     """Return how the input skills of a job are read; plugins are loaded once somebody does."""
 
@@ -65,16 +73,23 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     Raises: DaemonRunningError if another one does.
     """
     spawner = Processes()
-    runners = runners_of(config, spawner)
+    found = loading.load(config.plugins)
+    runners = loading.runners(found, spawner)
     bus = Bus()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened_store(config))
         if adopting:
             await stack.enter_async_context(sole_daemon(store, config))
         work = Executor(
-            config, runners, store.blobs, random=SystemRandom(), now=wall_clock, spawner=spawner
+            config,
+            runners,
+            store.blobs,
+            random=SystemRandom(),
+            now=wall_clock,
+            spawner=spawner,
+            inventory=inventory_of(config, found),
         )
-        connect = connect_of(config)
+        connect = connect_of(config, found)
         host = Host(store, config, work, bus, now=wall_clock, adopting=adopting, connect=connect)
         async with running(host):
             yield Node(

@@ -15,7 +15,7 @@ from mnedge.bus import Bus
 from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
 from mnedge.config.shown import document
-from mnedge.daemon.app import connect_of, sole_daemon
+from mnedge.daemon.app import connect_of, inventory_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
 from mnedge.daemon.reloading import Reloading
@@ -41,6 +41,7 @@ from mnedge.observe.channels import SkillChannels
 from mnedge.observe.jobs import JobWatch
 from mnedge.observe.logs import Log
 from mnedge.observe.machine import (
+    measure_devices,
     measure_pools,
     measure_process,
     measure_store,
@@ -95,8 +96,15 @@ async def serving(
     skills = loading.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()
     async with opened_store(config) as store, sole_daemon(store, config), AsyncExitStack() as parts:
+        inventory = inventory_of(config, found, log.told_by("devices"))
         executor = Executor(
-            config, runners, store.blobs, random=SystemRandom(), now=now, spawner=spawner
+            config,
+            runners,
+            store.blobs,
+            random=SystemRandom(),
+            now=now,
+            spawner=spawner,
+            inventory=inventory,
         )
         work = WatchedWork(executor, registry, spans, now=now)
         connect = connect_of(config, found)
@@ -150,6 +158,7 @@ async def serving(
             slo=alerting,
             models=models,
             pools=executor.stats,
+            inventory=inventory,
             runners=runners,
             now=now,
             config_shown=lambda: document(current.loaded),
@@ -167,11 +176,13 @@ async def serving(
         server = Server(guarded(application(backend), guarding), current, now)
         measure_process(registry, now=now, node=config.node)
         measure_pools(registry, executor.stats)
+        measure_devices(registry, lambda: inventory.devices)
         measure_store(registry, store.conditions, Path(database_path(str(config.data_dir))))
         measure_streams(registry, lambda: feed.open_streams)
         early: Sequence[Part] = (audit, tokens, accounts, models, feed, exporter, watch, alerting)
-        for part in (*early, host, operations, server):
+        for part in (*early, host, operations, server, inventory):
             await parts.enter_async_context(running(part))
+        reloading.always(inventory.look_soon)
         reloading.follow(_reconfigured(models, alerting, current))
         listeners = listeners_of(server.bound)
         files = EndpointFiles(

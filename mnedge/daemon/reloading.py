@@ -58,10 +58,15 @@ class Reloading:
         self._done = done
         self._one = trio.Lock()
         self._followers: list[Callable[[Sequence[Change]], None]] = []
+        self._always: list[Callable[[], None]] = []
 
     def follow(self, changed: Callable[[Sequence[Change]], None]) -> None:
         """Have the function called with what changed, after each reload that changed something."""
         self._followers.append(changed)
+
+    def always(self, asked: Callable[[], None]) -> None:
+        """Have the function called at each reload, whatever comes of it."""
+        self._always.append(asked)
 
     async def reload(self) -> Reloaded:
         """Read file and environment again; return what that changed, or what is wrong."""
@@ -72,6 +77,8 @@ class Reloading:
                 result = self._read()
             finally:
                 self._done(result)
+        for asked in self._always:
+            asked()
         if result.changed:
             for follower in self._followers:
                 follower(result.changed)

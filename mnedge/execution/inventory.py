@@ -28,6 +28,10 @@ Tell = Callable[[str, str, Mapping[str, Any]], None]
 """(level, message, fields) → said."""
 
 
+def unheard(level: str, message: str, fields: Mapping[str, Any]) -> None:
+    """Say nothing: nobody listens."""
+
+
 class Changed(Struct, frozen=True, kw_only=True):
     """What a look came to."""
 
@@ -56,7 +60,7 @@ class Inventory(Part):
         environ: Mapping[str, str] | None = None,
         *,
         disabled: Sequence[str] = (),
-        tell: Tell = lambda level, message, fields: None,
+        tell: Tell = unheard,
     ) -> None:
         self._probes = {
             name: probe for name, probe in (probes or {}).items() if name not in disabled

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from mnedge.bus import Bus
 from mnedge.config.settings import Config
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.pools import PoolStats
 from mnedge.gateway.feed import Feed
 from mnedge.gateway.llm.proxy import Proxy
@@ -47,6 +48,8 @@ class Backend(Struct, frozen=True, kw_only=True):
     """The upstreams of the LLM adapters."""
     pools: Callable[[], Mapping[str, PoolStats]]
     """How full the pools of this node are."""
+    inventory: Inventory
+    """The devices of this machine."""
     runners: Mapping[str, Runner]
     now: Clock
     config_shown: Callable[[], Mapping[str, Any]]

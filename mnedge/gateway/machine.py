@@ -14,9 +14,12 @@ import msgspec
 
 from mnedge.config.settings import Config
 from mnedge.errors import ConflictError, UsageError
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.pools import PoolStats
+from mnedge.execution.selection import HOST_LOCAL
 from mnedge.gateway.eligibility import Eligibility
 from mnedge.gateway.nodes import node_name
+from mnedge.model.resources import GPU, Device
 from mnedge.runtime.jobs import Stores
 
 LIMITS = "node/limits"
@@ -71,24 +74,62 @@ async def store_identity(stores: Stores) -> str:
             continue
 
 
-def totals(config: Config) -> dict[str, float]:
-    """Return what the machine has."""
+def totals(config: Config, inventory: Inventory) -> dict[str, float]:
+    """Return what the machine has, as found or as its operator says."""
     import psutil
 
-    memory = psutil.virtual_memory()
+    memory, said = psutil.virtual_memory(), inventory.said
     place: Path = config.data_dir if config.data_dir.exists() else Path("/")
     disk = shutil.disk_usage(place)
+    memory_bytes = _told(said.memory_total_mb, memory.total)
+    disk_bytes = _told(said.disk_total_mb, disk.total)
+    gpus = [one for one in inventory.devices if one.kind == GPU and one.healthy]
     return {
-        "cpu_cores": os.cpu_count() or 1,
-        "gpu_count": 0,
-        "gpu_memory_total_mb": 0,
-        "gpu_memory_free_mb": 0,
-        "memory_gb": round(memory.total / _GB, 2),
-        "memory_total_gb": round(memory.total / _GB, 2),
-        "memory_available_gb": round(memory.available / _GB, 2),
-        "disk_gb": round(disk.total / _GB, 2),
-        "disk_available_gb": round(disk.free / _GB, 2),
+        "cpu_cores": said.cpu_cores or os.cpu_count() or 1,
+        "gpu_count": len(gpus),
+        "gpu_memory_total_mb": sum(one.memory_total_mb for one in gpus),
+        "gpu_memory_free_mb": sum(_free_mb(one) for one in gpus),
+        "memory_gb": round(memory_bytes / _GB, 2),
+        "memory_total_gb": round(memory_bytes / _GB, 2),
+        "memory_available_gb": round(min(memory.available, memory_bytes) / _GB, 2),
+        "disk_gb": round(disk_bytes / _GB, 2),
+        "disk_available_gb": round(min(disk.free, disk_bytes) / _GB, 2),
     }
+
+
+def _told(said_mb: int | None, found_bytes: int) -> int:
+    return said_mb << 20 if said_mb else found_bytes
+
+
+def _free_mb(device: Device) -> int:
+    return device.memory_total_mb if device.memory_free_mb is None else device.memory_free_mb
+
+
+def devices_json(inventory: Inventory) -> list[dict[str, Any]]:
+    """Return the devices as the wire has them, and how many attempts hold each."""
+    lent = inventory.lent()
+    return [
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "type": one.type,
+            "name": one.name,
+            "vendor": one.vendor,
+            "driver": one.driver,
+            "driver_version": one.driver_version,
+            "api_version": one.api_version,
+            "memory_total_mb": one.memory_total_mb,
+            "memory_free_mb": one.memory_free_mb,
+            "unified_memory": one.unified_memory,
+            "index": one.index,
+            "path": one.path,
+            "capabilities": list(one.capabilities),
+            "healthy": one.healthy,
+            "shares": one.shares,
+            "in_use": lent.get(one.id, 0),
+        }
+        for one in inventory.devices
+    ]
 
 
 def usable(found: Mapping[str, float], shares: Mapping[str, int]) -> dict[str, float]:
@@ -99,17 +140,23 @@ def usable(found: Mapping[str, float], shares: Mapping[str, int]) -> dict[str, f
     }
 
 
-async def resource_report(stores: Stores, config: Config) -> dict[str, Any]:
-    """Return the machine's resources, its limits, and what remains of one by the other."""
-    found, shares = totals(config), await limits(stores)
+async def resource_report(stores: Stores, config: Config, inventory: Inventory) -> dict[str, Any]:
+    """Return the machine's resources, its limits, what remains of one by the other, its devices,
+    and how those who look for them fared."""
+    await inventory.known()
+    found, shares = totals(config, inventory), await limits(stores)
     rest = usable(found, shares)
-    here = {"name": node_name(config), "self?": True, "limits": shares}
+    devices = devices_json(inventory)
+    here = {"name": node_name(config), "self?": True, "limits": shares, "devices": devices}
     return {
         "limits": shares,
         "totals": found,
         "usable": rest,
         "combined": rest,
         "nodes": [{**here, **found, "totals": found, "usable": rest}],
+        "devices": devices,
+        "capabilities": list(inventory.capabilities),
+        "probes": msgspec.to_builtins(inventory.probes),
     }
 
 
@@ -118,11 +165,14 @@ async def node_json(
     config: Config,
     pools: Mapping[str, PoolStats],
     decided: Eligibility,
+    inventory: Inventory,
     *,
     active_jobs: int,
 ) -> dict[str, Any]:
     """Return this node as lists of nodes show it."""
-    found = totals(config)
+    await inventory.known()
+    found, said, devices = totals(config, inventory), inventory.said, devices_json(inventory)
+    model = next((one["name"] for one in devices if one["kind"] == "cpu"), "")
     name = node_name(config)
     sound = stores.conditions.current.name == "ok"
     drain = {"status": decided.drain_status} if decided.drain_status else None
@@ -139,6 +189,7 @@ async def node_json(
         "operator_disconnect": False,
         "connected_nodes": [],
         "hostname": platform.node(),
+        "display_name": said.display_name or platform.node(),
         "executor_pools": {
             pool: {
                 "capacity": one.capacity,
@@ -150,17 +201,25 @@ async def node_json(
             for pool, one in pools.items()
         },
         "hardware": {
-            "cpu": {"cores": found["cpu_cores"], "architecture": platform.machine()},
+            "cpu": {
+                "cores": found["cpu_cores"],
+                "architecture": platform.machine(),
+                "model": said.cpu_model or model,
+            },
             "memory": {
                 "total_gb": found["memory_gb"],
                 "available_gb": found["memory_available_gb"],
             },
             "disk": {"total_gb": found["disk_gb"], "available_gb": found["disk_available_gb"]},
-            "devices": [],
-            "capabilities": [],
+            "gpu": [one for one in devices if one["kind"] == GPU],
+            "devices": devices,
+            "capabilities": list(inventory.capabilities),
             "system": platform.system().lower(),
         },
-        "devices": [],
+        "devices": devices,
+        "capabilities": list(inventory.capabilities),
+        "runtime_drivers": sorted({HOST_LOCAL, *inventory.drivers}),
+        "host_paths": list(said.host_paths),
         "coordination_store": {
             "identity": await store_identity(stores),
             "healthy": sound,

@@ -2,11 +2,12 @@
 
 import os
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from mnedge import __version__
+from mnedge.model.resources import GPU, Device
 from mnedge.observe.metrics import Registry
 from mnedge.ports import Clock
 from mnedge.store.condition import Conditions
@@ -64,6 +65,34 @@ def measure_pools(registry: Registry, pools: Callable[[], Mapping[str, Pool]]) -
     registry.gauge("mnedge_pool_slots", "Slots of execution pools.", ["pool", "state"]).asked(slots)
     registry.gauge("cortex_queue_depth", "Requests that wait for slots.", ["pool"]).asked(
         lambda: {(name,): float(pool.queued) for name, pool in pools().items()}
+    )
+
+
+def measure_devices(registry: Registry, devices: Callable[[], Sequence[Device]]) -> None:
+    """Have the devices counted, and the memory of GPUs measured as it was last seen."""
+
+    def counted() -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for device in devices():
+            labels = (device.kind, "true" if device.healthy else "false")
+            found[labels] = found.get(labels, 0.0) + 1
+        return found
+
+    def memory(*, used: bool) -> dict[tuple[str, ...], float]:
+        return {
+            (str(device.index), device.id): float((device.memory_total_mb - free) << 20)
+            for device in devices()
+            if device.kind == GPU and device.vendor == "nvidia" and device.healthy
+            and (free := (device.memory_free_mb if used else 0)) is not None
+        }  # fmt: skip
+
+    registry.gauge("mnedge_devices", "Devices of this machine.", ["kind", "healthy"]).asked(counted)
+    labels = ["gpu", "uuid"]
+    registry.gauge("nvidia_gpu_memory_total_bytes", "Memory a GPU has.", labels).asked(
+        lambda: memory(used=False)
+    )
+    registry.gauge("nvidia_gpu_memory_used_bytes", "Memory of a GPU in use.", labels).asked(
+        lambda: memory(used=True)
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from mnedge.config.settings import Audit, Soul
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.pools import Pools
 from mnedge.gateway.backend import Backend
 from mnedge.gateway.connection import App, Connection, connected
@@ -82,6 +83,7 @@ def joined(
         operations=operations,
         views=Views(rig.store),
         pools=Pools({"default": 4}).stats,
+        inventory=Inventory(),
         tokens=tokens,
         audit=audit,
         models=Proxy(

@@ -1,6 +1,7 @@
 import pytest
 
 from mnedge.config.settings import Listen, Relay
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.pools import Pools
 from mnedge.gateway.eligibility import Eligibility
 from mnedge.gateway.machine import (
@@ -39,7 +40,7 @@ async def test_the_identity_of_the_store_is_drawn_once():
 
 def test_what_may_be_used_follows_the_limits(tmp_path):
     shares = {"cpu": 50, "gpu": 100, "memory": 25, "disk": 10}
-    found = totals(a_config(tmp_path))
+    found = totals(a_config(tmp_path), Inventory())
     rest = usable(found, shares)
     assert rest["cpu_cores"] == pytest.approx(found["cpu_cores"] * 0.5)
     assert rest["memory_gb"] == pytest.approx(found["memory_gb"] * 0.25, abs=0.01)
@@ -51,7 +52,12 @@ async def test_a_node_tells_its_address_only_if_it_is_fixed(tmp_path):
         for grpc, told in (("127.0.0.1:55051", True), ("127.0.0.1:0", False), (None, False)):
             config = a_config(tmp_path, relay=Relay(listen=Listen(grpc=grpc)))
             node = await node_json(
-                store, config, Pools({"gpu": 2}).stats(), Eligibility(draining=True), active_jobs=3
+                store,
+                config,
+                Pools({"gpu": 2}).stats(),
+                Eligibility(draining=True),
+                Inventory(),
+                active_jobs=3,
             )
             assert (node.get("grpc_port") == 55051) is told
             assert node["status"] == "draining"

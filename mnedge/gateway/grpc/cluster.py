@@ -41,6 +41,7 @@ async def get_system_summary(call: Call) -> Values:
         config,
         backend.pools(),
         await eligibility(backend.store),
+        backend.inventory,
         active_jobs=len(live),
     )
     summary = {
@@ -53,7 +54,9 @@ async def get_system_summary(call: Call) -> Values:
 
 async def get_resource(call: Call) -> Values:
     """Return what the machine has, and what of it may be used."""
-    report = await machine.resource_report(call.backend.store, call.backend.config)
+    report = await machine.resource_report(
+        call.backend.store, call.backend.config, call.backend.inventory
+    )
     return _resource(report)
 
 
@@ -62,7 +65,7 @@ async def set_resource(call: Call) -> Values:
     backend = call.backend
     await machine.set_limits(backend.store, call.json("resource_json"))
     call.changes(f"node/{node_name(backend.config)}")
-    report = await machine.resource_report(backend.store, backend.config)
+    report = await machine.resource_report(backend.store, backend.config, backend.inventory)
     return _resource({**report, "status": "updated"})
 
 

@@ -134,7 +134,12 @@ async def nodes(call: Call[Query, None]) -> Response:
 async def _node(backend: Backend, active: int) -> dict[str, Any]:
     decided = await eligibility(backend.store)
     return await machine.node_json(
-        backend.store, backend.config, backend.pools(), decided, active_jobs=active
+        backend.store,
+        backend.config,
+        backend.pools(),
+        decided,
+        backend.inventory,
+        active_jobs=active,
     )
 
 
@@ -147,12 +152,17 @@ class Resources(Struct, frozen=True, kw_only=True):
     combined: shapes.Anything
     nodes: list[shapes.Anything]
     pools: shapes.Anything
+    devices: list[shapes.Anything]
+    """What a job may be lent, and what is shown of the processors."""
+    capabilities: list[str]
+    probes: list[shapes.Anything]
+    """Who looked for devices, and what kept some from it."""
 
 
 async def resources(call: Call[Query, None]) -> Response:
     """Return what the machine has, what of it may be used, and how full the pools are."""
     backend = call.backend
-    report = await machine.resource_report(backend.store, backend.config)
+    report = await machine.resource_report(backend.store, backend.config, backend.inventory)
     return json_reply(plain(Resources(**report, pools=plain(dict(backend.pools())))))
 
 
