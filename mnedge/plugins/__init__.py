@@ -1,1 +1,1 @@
-"""Plugins: the bundled ones, those that operators add, and the typed way to ask them."""
+"""Plugins: the bundled ones, and those from outside that an operator let in."""

@@ -1,13 +1,17 @@
 """Find plugins, name the bundled ones, and ask the hooks through typed functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from mnedge import hookspecs
 from mnedge.errors import UsageError
 from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
+
+if TYPE_CHECKING:
+    from mnedge.plugins.outside import Outside, Terms
 
 BUNDLED = (
     "mnedge_connectors.file",
@@ -28,6 +32,8 @@ BUNDLED = (
     "mnedge_skills.webhook",
 )
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
+GROUP = "mnedge.plugins"
+"""Entry points of this group are plugins."""
 
 
 class PluginInvalidError(UsageError):
@@ -37,31 +43,38 @@ class PluginInvalidError(UsageError):
     code = "plugin.invalid"
 
 
-def load(extra: Sequence[str] = ()) -> pluggy.PluginManager:
-    """Return a manager with the bundled plugins and the `extra` modules that the operator named.
+class Plugins(pluggy.PluginManager):
+    """All plugins: those that are trusted, together, and each from outside apart."""
 
+    outside: "tuple[Outside, ...]" = ()
+
+
+def load(extra: Sequence[str] = (), terms: "Terms | None" = None) -> Plugins:
+    """Return the bundled plugins and the `extra` ones that the operator named.
+
+    A name in `extra` is a plugin of the depot (`terms`), a module, or an installed distribution
+    with entry points. Bundled plugins, modules and installed distributions are trusted: a broken
+    one stops the start. Those of the depot that are on are loaded under guard, and quarantined.
     Raises: PluginInvalidError naming the plugin.
     """
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    found = Plugins(hookspecs.PROJECT)
+    found.add_hookspecs(hookspecs)
+    kept = _names_kept(terms)
     for name in (*BUNDLED, *extra):
-        if manager.has_plugin(name):
-            continue
-        try:
-            manager.register(import_module(name), name=name)
-        except ImportError as error:
-            raise PluginInvalidError(
-                f"plugin {name} cannot be imported: {error}",
-                hint="install it beside mnedge, or take its name out of the configuration",
-            ) from error
+        if name in BUNDLED or _normal(name) not in kept:
+            _register(found, name)
     try:
-        manager.check_pending()
+        found.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginInvalidError(
-            f"plugin {manager.get_name(error.plugin)} implements an unknown hook: {error}",
+            f"plugin {found.get_name(error.plugin)} implements an unknown hook: {error}",
             hint="use a version of the plugin that fits this version of mnedge",
         ) from error
-    return manager
+    if terms is not None and kept:
+        from mnedge.plugins.outside import entered  # seldom needed
+
+        found.outside = tuple(entered(terms))
+    return found
 
 
 def runners(manager: pluggy.PluginManager, spawner: Spawner) -> dict[str, Runner]:
@@ -70,12 +83,11 @@ def runners(manager: pluggy.PluginManager, spawner: Spawner) -> dict[str, Runner
     Raises: PluginInvalidError if two runners share a name.
     """
     found: dict[str, Runner] = {}
-    for group in manager.hook.runners(spawner=spawner):
-        for runner in group:
-            for name in (runner.name, *runner.modules):
-                if name in found:
-                    raise PluginInvalidError(f"two runners are called {name!r}")
-                found[name] = runner
+    for runner in _collected(manager, "runners", {"spawner": spawner}):
+        for name in dict.fromkeys((runner.name, *runner.modules)):
+            _put(found, name, runner, "runners")
+    for runner, names in _outside(manager, "runners", {"spawner": spawner}, found):
+        found |= dict.fromkeys(names, runner)
     return found
 
 
@@ -86,13 +98,7 @@ def skills(
 
     Raises: PluginInvalidError if two skills share a name.
     """
-    found: dict[str, Skill] = {}
-    for group in manager.hook.skills(folder=folder, allowed=tuple(allowed)):
-        for skill in group:
-            if skill.name in found:
-                raise PluginInvalidError(f"two skills are called {skill.name!r}")
-            found[skill.name] = skill
-    return found
+    return _named(manager, "skills", {"folder": folder, "allowed": tuple(allowed)}, "skills")
 
 
 def devices(
@@ -102,26 +108,124 @@ def devices(
 
     Raises: PluginInvalidError if two probes share a name.
     """
-    found: dict[str, DeviceProbe] = {}
-    for group in manager.hook.devices(sys_root=sys_root, dev_root=dev_root):
-        for probe in group:
-            if probe.name in found:
-                raise PluginInvalidError(f"two device probes are called {probe.name!r}")
-            found[probe.name] = probe
-    return found
+    arguments = {"sys_root": sys_root, "dev_root": dev_root}
+    return _named(manager, "devices", arguments, "device probes")
 
 
 def connectors(
     manager: pluggy.PluginManager, folder: str, allowed: Sequence[str] = ()
 ) -> dict[str, Connector]:
-    """Return name → connector, for a job whose bundle lies in `folder`.
+    """Return name → connector.
 
     Raises: PluginInvalidError if two connectors share a name.
     """
-    found: dict[str, Connector] = {}
-    for group in manager.hook.connectors(folder=folder, allowed=tuple(allowed)):
-        for connector in group:
-            if connector.name in found:
-                raise PluginInvalidError(f"two connectors are called {connector.name!r}")
-            found[connector.name] = connector
+    arguments = {"folder": folder, "allowed": tuple(allowed)}
+    return _named(manager, "connectors", arguments, "connectors")
+
+
+def _named(
+    manager: pluggy.PluginManager, hook: str, arguments: Mapping[str, Any], what: str
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for thing in _collected(manager, hook, arguments):
+        _put(found, thing.name, thing, what)
+    for thing, _ in _outside(manager, hook, arguments, found):
+        found[thing.name] = thing
+    return found
+
+
+def _put(found: dict[str, Any], name: str, thing: Any, what: str) -> None:
+    if name in found:
+        raise PluginInvalidError(f"two {what} are called {name!r}")
+    found[name] = thing
+
+
+def _collected(manager: pluggy.PluginManager, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
+    """Return what the trusted plugins bring."""
+    try:
+        groups = getattr(manager.hook, hook)(**arguments)
+        return [thing for group in groups for thing in group]
+    except Exception as error:
+        raise PluginInvalidError(
+            f"plugin {_culprit(manager, error)}: its hook {hook} failed:"
+            f" {type(error).__name__}: {error}",
+            hint="mend it, or take its name out of the configuration",
+        ) from error
+
+
+def _outside(
+    manager: pluggy.PluginManager, hook: str, arguments: Mapping[str, Any], found: dict[str, Any]
+) -> list[tuple[Any, tuple[str, ...]]]:
+    """Return what plugins from outside bring, with its names; the bundled ones win every clash."""
+    brought: list[tuple[Any, tuple[str, ...]]] = []
+    if not isinstance(manager, Plugins) or not manager.outside:
+        return brought
+    from mnedge.plugins.boundary import names_of
+
+    taken = dict.fromkeys(found, "bundled")
+    for plugin in manager.outside:
+        for thing in plugin.ask(hook, arguments, taken):
+            names = names_of(hook, thing)
+            taken |= dict.fromkeys(names, f"that of plugin {plugin.record.name}")
+            brought.append((thing, names))
+    return brought
+
+
+def _register(found: Plugins, name: str) -> None:
+    """Import a trusted plugin, by its module or as an installed distribution."""
+    if found.has_plugin(name):
+        return
+    try:
+        plugins = [(name, import_module(name))]
+    except ImportError as error:
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == name
+        plugins = _of_distribution(name) if is_missing else []
+        if not plugins:
+            raise PluginInvalidError(
+                f"plugin {name} cannot be imported: {error}",
+                hint="install it (mnedge plugin install), or take its name out of the"
+                " configuration",
+            ) from error
+    for known_as, plugin in plugins:
+        if not found.is_registered(plugin):
+            found.register(plugin, name=known_as)
+
+
+def _of_distribution(name: str) -> list[tuple[str, Any]]:
+    """Return the plugins of a distribution that is installed beside mnedge.
+
+    Raises: PluginInvalidError if one of them does not import.
+    """
+    from importlib import metadata  # slow, and seldom needed
+
+    try:
+        points = metadata.distribution(name).entry_points.select(group=GROUP)
+    except (metadata.PackageNotFoundError, ValueError):
+        return []
+    try:
+        return [(f"{name}:{point.name}", point.load()) for point in points]
+    except (ImportError, AttributeError) as error:
+        raise PluginInvalidError(f"plugin {name} cannot be imported: {error}") from error
+
+
+def _names_kept(terms: "Terms | None") -> frozenset[str]:
+    """Return the names of what is in the depot; looks at the disk once."""
+    if terms is None or not terms.depot.folder.is_dir():
+        return frozenset()
+    return frozenset(record.name for record in terms.depot.records())
+
+
+def _normal(name: str) -> str:
+    from mnedge.plugins.depot import normal
+
+    return normal(name)
+
+
+def _culprit(manager: pluggy.PluginManager, error: BaseException) -> str:
+    """Return the plugin whose module is on the way to where it broke."""
+    modules = {getattr(p, "__name__", ""): name for name, p in manager.list_name_plugin()}
+    where, found = error.__traceback__, "(unknown)"
+    while where is not None:
+        found = modules.get(str(where.tb_frame.f_globals.get("__name__")), found)
+        where = where.tb_next
     return found

@@ -1,0 +1,55 @@
+"""All plugins of a node, those from outside included: who is let in, and how they are met first."""
+
+from pathlib import Path
+
+import trio
+
+import mnedge
+from mnedge import shipped
+from mnedge.config.settings import Config
+from mnedge.daemon.clock import wall_clock
+from mnedge.plugins import loading
+from mnedge.plugins.depot import Depot
+from mnedge.plugins.outside import Terms, prove
+from mnedge.plugins.probe import Probing
+
+FOLDER = "plugins"
+
+
+def depot_of(config: Config) -> Depot:
+    """Return where this node keeps plugins from outside."""
+    return Depot(config.data_dir / FOLDER)
+
+
+def terms_of(config: Config) -> Terms:
+    """Return on what terms they are let in."""
+    depot = depot_of(config)
+    return Terms(
+        depot=depot,
+        configured=config.plugins,
+        version=mnedge.__version__,
+        probing=Probing(program=shipped.program(), user=depot.owner()),
+        now=wall_clock,
+    )
+
+
+def plugins_of(config: Config) -> loading.Plugins:
+    """Return all plugins; one from outside that was never met is probed first, which takes time.
+
+    Raises: PluginInvalidError naming a trusted plugin that is broken.
+    """
+    if not _has_depot(config):
+        return loading.load(config.plugins)
+    return loading.load(config.plugins, terms_of(config))
+
+
+async def proven_plugins(config: Config) -> loading.Plugins:
+    """As `plugins_of`, while the loop goes on."""
+    if _has_depot(config):
+        await trio.to_thread.run_sync(prove, terms_of(config))
+    return plugins_of(config)
+
+
+def _has_depot(config: Config) -> bool:
+    place: Path = config.data_dir / FOLDER
+    return place.is_dir()

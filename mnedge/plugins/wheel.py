@@ -1,0 +1,613 @@
+"""Distributions as wheels and folders hold them: read, judged, unpacked. Nothing in them is run.
+
+A wheel is somebody else's archive, so nothing it says is believed before it was checked: names,
+sizes, hashes. Source: the wheel format (PEP 427), RECORD (PEP 376), metadata (PEP 566).
+"""
+
+import base64
+import binascii
+import configparser
+import csv
+import hashlib
+import io
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from msgspec import Struct
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from mnedge.plugins.problem import PluginRefusedError, Problem
+
+GROUP = "mnedge.plugins"
+"""Entry points of this group are plugins."""
+MOST_FILES = 20_000
+MOST_BYTES = 1 << 30
+MOST_RATIO = 100
+"""Unpacked over packed, beyond the first 16 MiB: more is an archive made to fill a disk."""
+FREE_BYTES = 16 << 20
+MOST_METADATA_BYTES = 1 << 20
+MOST_NAME = 400
+HASHES = ("sha256", "sha384", "sha512")
+UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+"""Files of the metadata folder that RECORD need not list."""
+INTO_SITE = ("purelib", "platlib")
+LEFT_OUT = ("scripts", "headers", "data")
+"""Parts of a wheel for other places of a system; a plugin is only imported."""
+RUN_BY_PYTHON = frozenset({"sitecustomize.py", "usercustomize.py"})
+_CHUNK = 1 << 16
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+class Entry(NamedTuple):
+    """One file inside, before it is believed."""
+
+    path: str
+    size_bytes: int
+    mode: int
+    """0 where the archive does not say."""
+
+
+class Listed(NamedTuple):
+    """What RECORD says of a file."""
+
+    algorithm: str
+    digest: str
+    size_bytes: int | None
+
+
+class Contents(Protocol):
+    """Where files are read from: an archive or a folder."""
+
+    name: str
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what is inside, files alone."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open one of them."""
+
+
+class EntryPoint(Struct, frozen=True):
+    """What is loaded: `module` or `module:attribute`."""
+
+    name: str
+    value: str
+
+
+class Metadata(Struct, frozen=True, kw_only=True):
+    """What a distribution says of itself."""
+
+    name: str
+    """Normalised: `acme-runner`."""
+    version: str
+    summary: str = ""
+    author: str = ""
+    license: str = ""
+    home_page: str = ""
+    requires: tuple[str, ...] = ()
+    requires_python: str = ""
+
+
+class Distribution(Struct, frozen=True, kw_only=True):
+    """A distribution that was judged, its hashes not yet: `unpack` compares them."""
+
+    contents: Contents
+    metadata: Metadata
+    tags: tuple[str, ...]
+    """`cp311-abi3-manylinux_2_17_x86_64`, …"""
+    entry_points: tuple[EntryPoint, ...]
+    tops: tuple[str, ...]
+    """What can be imported once it is on the path: first names of modules and packages."""
+    namespaces: tuple[str, ...]
+    """Those of `tops` that are packages without a file of their own, which others may share."""
+    places: dict[str, str]
+    """Path inside → path below the folder it is unpacked to."""
+    listed: dict[str, Listed]
+    left_out: tuple[str, ...] = ()
+    """Paths inside that have no place in a plugin: scripts, headers, compiled caches."""
+
+    @property
+    def label(self) -> str:
+        """Name and version."""
+        return f"{self.metadata.name} {self.metadata.version}"
+
+
+class Unpacked(NamedTuple):
+    """What was written."""
+
+    digest: str
+    """SHA-256 over names and contents of all files."""
+    files: dict[str, str]
+    """Path below the folder → SHA-256."""
+    size_bytes: int
+
+
+class Archive:
+    """A wheel file."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._zip = zipfile.ZipFile(path)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield its files; a folder's own entry says nothing."""
+        for item in self._zip.infolist():
+            mode = item.external_attr >> 16 if item.create_system == 3 else 0
+            if not item.is_dir():
+                yield Entry(item.filename, item.file_size, mode)
+
+    def archive_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the archive as such."""
+        packed = 0
+        for item in self._zip.infolist():
+            packed += item.compress_size
+            if item.flag_bits & 0x1:
+                yield Problem(message=f"{item.filename} is encrypted")
+            if item.filename != item.orig_filename:
+                yield Problem(message=f"the name {item.orig_filename!r} hides something")
+            if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                yield Problem(message=f"{item.filename} is packed in a way wheels do not know")
+        size = sum(item.file_size for item in self._zip.infolist())
+        if size > FREE_BYTES + MOST_RATIO * packed:
+            yield Problem(message=f"{packed} bytes would become {size}: made to fill a disk")
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open one of its files."""
+        return self._zip.open(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._zip.close()
+
+
+class Folder:
+    """A folder with one distribution, or with several beside each other."""
+
+    def __init__(self, path: Path, metadata_folder: str) -> None:
+        self.name = path.name
+        self._path = path
+        self._metadata_folder = metadata_folder
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what RECORD lists and what the metadata folder holds; links are not followed."""
+        listed = [*_record_rows(self, self._metadata_folder)]
+        inside = [*(path for path, *_ in listed), *self._metadata_files()]
+        for path in dict.fromkeys(inside):
+            if path.startswith("../") or os.path.isabs(path):
+                continue  # what an installer put elsewhere: scripts
+            mode, size = self._looked_at(path)
+            yield Entry(path, size, mode)
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open one of its files."""
+        return open(self._path / path, "rb")  # the caller closes it
+
+    def _metadata_files(self) -> list[str]:
+        folder = self._path / self._metadata_folder
+        return [f"{folder.name}/{file.name}" for file in sorted(folder.iterdir()) if file.is_file()]
+
+    def _looked_at(self, path: str) -> tuple[int, int]:
+        """Return mode and size; the mode of a link, if one leads there."""
+        place, found = self._path, None
+        for part in path.split("/"):
+            place /= part
+            try:
+                found = place.lstat()
+            except OSError:
+                return 0, 0
+            if stat.S_ISLNK(found.st_mode):
+                return found.st_mode, 0
+        return (found.st_mode, found.st_size) if found else (0, 0)
+
+
+def read_wheel(path: Path) -> Distribution:
+    """Return a wheel file that was judged; its archive stays open until the process ends.
+
+    Raises: PluginRefusedError with all that is wrong.
+    """
+    try:
+        name, version, _, tags = parse_wheel_filename(path.name)
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        raise PluginRefusedError(
+            f"{path.name} is no wheel",
+            [Problem(message=f"{error}", hint="keep the name that the file was published under")],
+        ) from error
+    try:
+        archive = Archive(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise _refused(path.name, [Problem(message=f"it is no archive: {error}")]) from error
+    try:
+        found = [*archive.archive_problems()]
+        named = (str(name), str(version))
+        return _judged(archive, found, named, tuple(sorted(str(tag) for tag in tags)))
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+        archive.close()
+        raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
+    except PluginRefusedError:
+        archive.close()
+        raise
+
+
+def read_folder(path: Path) -> list[Distribution]:
+    """Return the distributions in a folder: wheels, or what `pip install --target` leaves.
+
+    Raises: PluginRefusedError with all that is wrong.
+    """
+    wheels = sorted(path.glob("*.whl"))
+    if wheels:
+        return [read_wheel(wheel) for wheel in wheels]
+    found = sorted(folder.name for folder in path.glob("*.dist-info") if folder.is_dir())
+    if not found:
+        source = any((path / name).exists() for name in ("pyproject.toml", "setup.py"))
+        hint = "make a wheel of it first: pip wheel --no-deps DIR" if source else ""
+        raise PluginRefusedError(
+            f"{path} holds no plugin",
+            [Problem(message="there is neither a wheel nor a *.dist-info folder in it", hint=hint)],
+        )
+    return [_judged(Folder(path, name), [], None, None, metadata_folder=name) for name in found]
+
+
+def unpack(distribution: Distribution, target: Path) -> Unpacked:
+    """Write the files below `target`, which is new, comparing each with RECORD.
+
+    Raises: PluginRefusedError naming every file that differs; what was written is the caller's to
+    remove.
+    """
+    digests: dict[str, str] = {}
+    found: list[Problem] = []
+    total = 0
+    for inside, place in sorted(distribution.places.items(), key=lambda item: item[1]):
+        listed = distribution.listed.get(inside)
+        file = target / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            written = _copied(distribution.contents, inside, file, listed, MOST_BYTES - total)
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            found.append(Problem(message=f"{inside} cannot be unpacked: {error}"))
+            continue
+        digests[place], size, is_right = written
+        total += size
+        if not is_right:
+            found.append(Problem(message=f"{inside} is not what RECORD says"))
+    if found:
+        hint = "it was damaged or altered on the way: get it again"
+        raise _refused(distribution.label, [*found[:20], Problem(message=hint)])
+    return Unpacked(digest_of(digests), digests, total)
+
+
+def digest_of(files: dict[str, str]) -> str:
+    """Return one SHA-256 for all files, from path → SHA-256."""
+    lines = "".join(f"{path}\0{digest}\n" for path, digest in sorted(files.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def name_problem(path: str) -> str:
+    """Return why a path inside an archive is not taken, or nothing. Pure."""
+    if not path or len(path) > MOST_NAME:
+        return "is empty or too long"
+    if "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+        return "holds characters that no file name should"
+    if path.startswith("/") or _DRIVE.match(path):
+        return "is absolute"
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        return "leaves its folder or says so in a roundabout way"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is no text"
+    return ""
+
+
+def _judged(
+    contents: Contents,
+    found: list[Problem],
+    named: tuple[str, str] | None,
+    tags: tuple[str, ...] | None,
+    *,
+    metadata_folder: str = "",
+) -> Distribution:
+    """Return the distribution; everything is looked at before anything is refused."""
+    entries = [*contents.entries()]
+    found += _entry_problems(entries)
+    if found:  # names and sizes are not to be trusted: nothing is read
+        raise _refused(contents.name, found)
+    paths = {entry.path: entry for entry in entries}
+    folder = metadata_folder or _metadata_folder(contents.name, paths)
+    metadata = _metadata(contents, folder, paths)
+    if named is not None and (metadata.name, metadata.version) != named:
+        told = f"its file says {' '.join(named)}, inside it is {metadata.name} {metadata.version}"
+        found.append(Problem(message=told))
+    wheel = _headers(contents, f"{folder}/WHEEL", paths)
+    wheel_version = str(wheel.get("Wheel-Version", ""))
+    if wheel_version.partition(".")[0] != "1":
+        found.append(Problem(message=f"Wheel-Version is {wheel_version!r}, known is 1.x"))
+    inside_tags = _spread(str(tag) for tag in wheel.get_all("Tag") or ())
+    listed = _listed(contents, folder, paths, found)
+    places, left_out = _places(paths, folder, found)
+    found += _site_problems(places)
+    tops, namespaces = _tops(places.values())
+    if found:
+        raise _refused(f"{metadata.name} {metadata.version}", found)
+    return Distribution(
+        contents=contents,
+        metadata=metadata,
+        tags=tags if tags is not None else inside_tags,
+        entry_points=_entry_points(contents, folder, paths),
+        tops=tops,
+        namespaces=namespaces,
+        places=places,
+        listed=listed,
+        left_out=left_out,
+    )
+
+
+def _entry_problems(entries: list[Entry]) -> Iterator[Problem]:
+    if len(entries) > MOST_FILES:
+        yield Problem(message=f"it holds {len(entries)} files; {MOST_FILES} are allowed")
+        return
+    total = sum(entry.size_bytes for entry in entries)
+    if total > MOST_BYTES:
+        yield Problem(message=f"it would take {total} bytes; {MOST_BYTES} are allowed")
+    files: set[str] = set()
+    for entry in entries:
+        said = name_problem(entry.path)
+        if said:
+            yield Problem(message=f"the name {entry.path!r} {said}")
+        elif entry.path in files:
+            yield Problem(message=f"{entry.path} stands in it twice")
+        kind = stat.S_IFMT(entry.mode)
+        if kind not in (0, stat.S_IFREG):
+            what = "a link" if kind == stat.S_IFLNK else "no plain file"
+            yield Problem(message=f"{entry.path!r} is {what}")
+        files.add(entry.path)
+    for path in files:
+        if any(parent in files for parent in _parents(path)):
+            yield Problem(message=f"{path} lies in what is a file")
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _metadata_folder(name: str, paths: Iterable[str]) -> str:
+    folders = {path.partition("/")[0] for path in paths if "/" in path}
+    found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
+    if len(found) != 1:
+        raise _refused(name, [Problem(message=f"it has {len(found)} *.dist-info folders, not one")])
+    return found[0]
+
+
+def _headers(contents: Contents, path: str, paths: dict[str, Entry]) -> Message[str, str]:
+    return HeaderParser().parsestr(_text(contents, path, paths))
+
+
+def _text(contents: Contents, path: str, paths: dict[str, Entry]) -> str:
+    entry = paths.get(path)
+    if entry is None:
+        raise _refused(contents.name, [Problem(message=f"{path} is missing")])
+    if entry.size_bytes > MOST_METADATA_BYTES:
+        raise _refused(contents.name, [Problem(message=f"{path} is too large")])
+    with contents.open(path) as file:
+        return file.read(MOST_METADATA_BYTES).decode("utf-8", "replace")
+
+
+def _metadata(contents: Contents, folder: str, paths: dict[str, Entry]) -> Metadata:
+    said = _headers(contents, f"{folder}/METADATA", paths)
+
+    def one(*names: str) -> str:
+        return next((str(v).strip() for name in names if (v := said.get(name, ""))), "")
+
+    name, text = one("Name"), one("Version")
+    try:
+        version = str(Version(text))
+    except InvalidVersion:
+        raise _refused(contents.name, [Problem(message=f"its version is {text!r}")]) from None
+    normal = str(canonicalize_name(name))
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", normal) or len(normal) > 100:
+        raise _refused(contents.name, [Problem(message=f"its name is {name!r}")])
+    inside = folder.removesuffix(".dist-info").rpartition("-")
+    with suppress(InvalidVersion):
+        if (str(canonicalize_name(inside[0])), str(Version(inside[2]))) == (normal, version):
+            return Metadata(
+                name=normal,
+                version=version,
+                summary=one("Summary")[:300],
+                author=one("Author", "Author-email", "Maintainer", "Maintainer-email")[:300],
+                license=one("License-Expression", "License").partition("\n")[0][:300],
+                home_page=one("Home-page", "Project-URL")[:300],
+                requires=tuple(str(line) for line in said.get_all("Requires-Dist") or ()),
+                requires_python=one("Requires-Python"),
+            )
+    told = Problem(message=f"{folder} belongs to another distribution than {normal} {version}")
+    raise _refused(contents.name, [told])
+
+
+def _spread(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return single tags: `py2.py3-none-any` stands for two."""
+    found = set()
+    for tag in tags:
+        parts = tag.split("-")
+        if len(parts) == 3:
+            pythons, abis, platforms = (part.split(".") for part in parts)
+            found |= {f"{p}-{a}-{m}" for p in pythons for a in abis for m in platforms}
+    return tuple(sorted(found))
+
+
+def _record_rows(contents: Contents, folder: str) -> Iterator[list[str]]:
+    with contents.open(f"{folder}/RECORD") as file:
+        text = file.read(MOST_FILES * 600).decode("utf-8", "replace")
+    yield from (row for row in csv.reader(io.StringIO(text)) if row)
+
+
+def _listed(
+    contents: Contents, folder: str, paths: dict[str, Entry], found: list[Problem]
+) -> dict[str, Listed]:
+    """Return what RECORD says of each file, and note what it leaves out or cannot be."""
+    if f"{folder}/RECORD" not in paths:
+        found.append(Problem(message=f"{folder}/RECORD is missing: nothing can be compared"))
+        return {}
+    listed: dict[str, Listed] = {}
+    try:
+        rows = [*_record_rows(contents, folder)]
+    except csv.Error as error:
+        found.append(Problem(message=f"{folder}/RECORD cannot be read: {error}"))
+        return {}
+    for row in rows:
+        path, hashed, size = (*row, "", "")[:3]
+        algorithm, _, digest = hashed.partition("=")
+        if path in listed:
+            found.append(Problem(message=f"RECORD lists {path} twice"))
+        if algorithm:
+            known = int(size) if size.isascii() and size.isdecimal() else None
+            listed[path] = Listed(algorithm, digest, known)
+    unlisted = {f"{folder}/{name}" for name in UNLISTED}
+    for path in paths:
+        if path in unlisted or _is_cache(path):
+            continue
+        if path not in listed:
+            found.append(Problem(message=f"{path} is not listed in RECORD with a hash"))
+        elif listed[path].algorithm not in HASHES:
+            told = f"{path} is listed with {listed[path].algorithm}, which proves nothing"
+            found.append(Problem(message=told))
+    for path in listed.keys() - paths.keys():
+        outside = path.startswith("../") or os.path.isabs(path)
+        if not outside and not _is_cache(path):
+            found.append(Problem(message=f"{path} is listed in RECORD and not there"))
+    return listed
+
+
+def _is_cache(path: str) -> bool:
+    return "__pycache__" in path.split("/")
+
+
+def _places(
+    paths: Iterable[str], folder: str, found: list[Problem]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return where each file goes, and what is left out."""
+    elsewhere = folder.removesuffix(".dist-info") + ".data/"
+    places: dict[str, str] = {}
+    left_out = []
+    for path in paths:
+        place = path
+        if path.startswith(elsewhere):
+            scheme, _, place = path.removeprefix(elsewhere).partition("/")
+            if scheme in LEFT_OUT:
+                left_out.append(path)
+                continue
+            if scheme not in INTO_SITE or not place:
+                found.append(Problem(message=f"{path} is for a place that wheels do not know"))
+                continue
+        if _is_cache(place):
+            left_out.append(path)
+            continue
+        if place in places.values():
+            found.append(Problem(message=f"two files in it are both for {place}"))
+        places[path] = place
+    return places, tuple(sorted(left_out))
+
+
+def _site_problems(places: dict[str, str]) -> Iterator[Problem]:
+    """Yield what Python would run or follow by itself, just because it lies there."""
+    for place in places.values():
+        is_top = "/" not in place
+        if is_top and place.endswith((".pth", ".egg-link")):
+            yield Problem(
+                message=f"{place} changes where Python looks for modules",
+                hint="a plugin is imported by its entry points only",
+            )
+        if is_top and place in RUN_BY_PYTHON:
+            yield Problem(message=f"{place} would be run by every Python that finds it")
+
+
+def _tops(places: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return first names that can be imported, and those of them without a file of their own."""
+    found: dict[str, bool] = {}
+    for place in places:
+        first, slash, rest = place.partition("/")
+        if first.endswith((".dist-info", ".data", ".libs")):
+            continue
+        if slash:
+            if first.isidentifier() and place.endswith((".py", ".so", ".pyc", ".pyi")):
+                found[first] = found.get(first, False) or rest.split(".")[0] == "__init__"
+        elif first.endswith((".py", ".so", ".pyc")):
+            name = first.partition(".")[0]
+            if name.isidentifier():
+                found[name] = True
+    return tuple(sorted(found)), tuple(sorted(name for name, whole in found.items() if not whole))
+
+
+def _entry_points(
+    contents: Contents, folder: str, paths: dict[str, Entry]
+) -> tuple[EntryPoint, ...]:
+    path = f"{folder}/entry_points.txt"
+    if path not in paths:
+        return ()
+    reader = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    reader.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    try:
+        reader.read_string(_text(contents, path, paths))
+    except configparser.Error as error:
+        raise _refused(contents.name, [Problem(message=f"{path}: {error}")]) from error
+    if not reader.has_section(GROUP):
+        return ()
+    points = []
+    for name, value in reader.items(GROUP):
+        plain = value.partition("[")[0].strip()
+        module, colon, attribute = plain.partition(":")
+        words = [*module.split("."), *(attribute.split(".") if colon else ())]
+        if not all(word.isidentifier() for word in words):
+            told = Problem(
+                message=f"its entry point {name} = {value} names no module",
+                hint="write name = package.module, or package.module:plugin",
+            )
+            raise _refused(contents.name, [told])
+        points.append(EntryPoint(name, plain))
+    return tuple(points)
+
+
+def _copied(
+    contents: Contents, inside: str, file: Path, listed: Listed | None, most_bytes: int
+) -> tuple[str, int, bool]:
+    """Write one file; return its SHA-256, its size, and whether RECORD agrees."""
+    ours = hashlib.sha256()
+    theirs = hashlib.new(listed.algorithm) if listed and listed.algorithm != "sha256" else ours
+    limit = most_bytes if listed is None or listed.size_bytes is None else listed.size_bytes
+    size = 0
+    with contents.open(inside) as source, open(file, "xb") as target:
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if size > min(limit, most_bytes):
+                raise ValueError("it is larger than it said")
+            ours.update(chunk)
+            if theirs is not ours:
+                theirs.update(chunk)
+            target.write(chunk)
+    is_right = listed is None or (
+        theirs.digest() == _bytes(listed.digest) and listed.size_bytes in (None, size)
+    )
+    return ours.hexdigest(), size, is_right
+
+
+def _bytes(text: str) -> bytes:
+    """Return a digest that is written in base64 without its padding; nothing if it is none."""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _refused(what: str, found: list[Problem]) -> PluginRefusedError:
+    return PluginRefusedError(f"{what} is refused", found)
