@@ -1,5 +1,6 @@
 """All plugins of a node, those from outside included: who is let in, and how they are met first."""
 
+from functools import cache
 from pathlib import Path
 
 import trio
@@ -16,17 +17,17 @@ from mnedge.plugins.probe import Probing
 FOLDER = "plugins"
 
 
-def depot_of(config: Config) -> Depot:
-    """Return where this node keeps plugins from outside."""
-    return Depot(config.data_dir / FOLDER)
-
-
 def terms_of(config: Config) -> Terms:
-    """Return on what terms they are let in."""
-    depot = depot_of(config)
+    """Return where this node keeps plugins from outside, and on what terms they are let in."""
+    return terms(config.data_dir, config.plugins)
+
+
+def terms(data_dir: Path, plugins: tuple[str, ...]) -> Terms:
+    """Return the same, from the two settings that count."""
+    depot = Depot(data_dir / FOLDER)
     return Terms(
         depot=depot,
-        configured=config.plugins,
+        configured=plugins,
         version=mnedge.__version__,
         probing=Probing(program=shipped.program(), user=depot.owner()),
         now=wall_clock,
@@ -40,7 +41,7 @@ def plugins_of(config: Config) -> loading.Plugins:
     """
     if not _has_depot(config):
         return loading.load(config.plugins)
-    return loading.load(config.plugins, terms_of(config))
+    return _loaded(config.data_dir, config.plugins)
 
 
 async def proven_plugins(config: Config) -> loading.Plugins:
@@ -48,6 +49,12 @@ async def proven_plugins(config: Config) -> loading.Plugins:
     if _has_depot(config):
         await trio.to_thread.run_sync(prove, terms_of(config))
     return plugins_of(config)
+
+
+@cache
+def _loaded(data_dir: Path, plugins: tuple[str, ...]) -> loading.Plugins:
+    """Return them, the same ones for the whole life of this process: code is loaded once."""
+    return loading.load(plugins, terms(data_dir, plugins))
 
 
 def _has_depot(config: Config) -> bool:
