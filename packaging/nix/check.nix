@@ -50,7 +50,10 @@ let
     array = { fits = isList; expected = "a list"; };
     object = { fits = value: isAttrs value && value.type or null != "derivation"; expected = "a set"; };
   };
-  typesOf = kind: if isList kind.type then kind.type else [ kind.type ];
+  typesOf = kind:
+    if kind ? anyOf then concatLists (map (one: typesOf (resolved one)) kind.anyOf)
+    else if isList kind.type then kind.type
+    else [ kind.type ];
 
   # `^\s*\d+…$` → what builtins.match wants.
   matches = pattern: value:
@@ -78,7 +81,7 @@ let
 
   hintOf = kind: value:
     let
-      wants = filter (type: kind ? type && elem type (typesOf kind));
+      wants = any (type: (kind ? type || kind ? anyOf) && elem type (typesOf kind));
       bare = isString value && match "-?[0-9]+(\\.[0-9]+)?|true|false" value != null;
     in
     if typeOf value == "path" then "put it in quotes: a bare path is copied to where everybody can read it"
@@ -87,9 +90,9 @@ let
     else if kind ? enum then "write one of them in quotes"
     else if kind ? pattern && (forms kind.pattern).example != null
     then "write for example ${text.quoted (forms kind.pattern).example}"
-    else if bare && wants [ "integer" "number" "boolean" ] != [ ] then "take the quotes away"
-    else if (number value || isBool value) && wants [ "string" ] != [ ] then "put it in quotes"
-    else if isString value && wants [ "array" ] != [ ] then "write [ ${text.quoted value} ]"
+    else if bare && wants [ "integer" "number" "boolean" ] then "take the quotes away"
+    else if (number value || isBool value) && wants [ "string" ] then "put it in quotes"
+    else if isString value && wants [ "array" ] then "write [ ${text.quoted value} ]"
     else if kind ? default then "left out it is ${builtins.toJSON kind.default}"
     else "";
 

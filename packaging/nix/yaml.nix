@@ -9,12 +9,19 @@ let
       && match "[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[Tt]rue|TRUE|[Ff]alse|FALSE|[Nn]ull|NULL" name == null
     then name else text.quoted name;
 
-  # 1e-05 is a text to YAML 1.1; 1.0e-05 is a number to all.
-  scalar = value:
-    let parts = match "(-?[0-9]+)(e.*)?" (toJSON value); in
-    if isFloat value && parts != null
-    then concatStringsSep "" [ (builtins.head parts) ".0" (let e = builtins.elemAt parts 1; in if e == null then "" else e) ]
+  # With a dot and, if it can be, without an exponent: 1e-05 is a text to YAML 1.1, and 1.0e+06 is no duration.
+  number = value:
+    let
+      size = if value < 0 then -value else value;
+      short = builtins.head (match "(.*[^0]|.*\\.0)0*" (toString value));
+      parts = match "(-?[0-9]+)(e.*)" (toJSON value);
+    in
+    if size < 1.0e15 && builtins.floor size == size then toJSON (builtins.floor value)
+    else if size >= 0.001 && size < 1.0e15 then short
+    else if parts != null then concatStringsSep ".0" parts
     else toJSON value;
+
+  scalar = value: if isFloat value then number value else toJSON value;
 
   isBlock = value: (isAttrs value || isList value) && value != { } && value != [ ];
 
