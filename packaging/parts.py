@@ -208,7 +208,6 @@ def interpreter(internal: Path) -> Part:
 def _vendored(internal: Path) -> Iterator[Part]:
     """Yield what comes with CPython's sources, unless the system's library is used for it."""
     import decimal
-
     import pyexpat
 
     mpdecimal = getattr(decimal, "__libmpdec_version__", "")

@@ -26,7 +26,10 @@ NOUNS = {
         "Print what happens in all jobs; `mnedge job events` tells of one.",
     ),
     "node": ("mnedge.cli.node:node", "Look at nodes: the machines that run jobs."),
-    "resource": ("mnedge.cli.node:resource", "Look at what a node has."),
+    "resource": (
+        "mnedge.cli.resource:resource",
+        "Look at what a node has: cores, memory, pools, devices.",
+    ),
     "relay": (
         "mnedge.cli.relay:relay",
         "Look at the upstreams of language models, and at what was used of them.",
@@ -45,6 +48,10 @@ NOUNS = {
     "selftest": (
         "mnedge.cli.selftest:selftest",
         "Try this program on this machine: run a job, kill its daemon, see it recover.",
+    ),
+    "sbom": (
+        "mnedge.cli.sbom:sbom",
+        "Print what this program is made of: every part, its version and its licence.",
     ),
     "docs": ("mnedge.cli.docs:docs", "Read the manual."),
     "config": ("mnedge.cli.config:config", "Check and show the settings of this node."),
