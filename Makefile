@@ -16,7 +16,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup check fix test soak bench binary
+.PHONY: help run setup check fix test soak bench binary vulnerabilities
 
 help:
 	@echo "make WORD"
@@ -50,6 +50,9 @@ bench: setup ## figures, each beside its floor, measured in the same run
 
 binary: setup ## freeze one executable and run its self-test; FLAVOUR=full adds numba
 	@FLAVOUR=$(FLAVOUR) packaging/build.sh
+
+vulnerabilities: ## look up what is known against the packages of the locks; OSV_URL names a database
+	@"$(PYTHON)" packaging/vulnerabilities.py requirements.lock packaging/*.lock
 
 # Each step leaves a stamp in .venv, so a second call starts nothing.
 $(VENV)/.ready: requirements.lock pyproject.toml $(wildcard native/*.py native/*.[ch]) $(wildcard plugins/*/__init__.py) | $(VENV)/.python
