@@ -64,27 +64,32 @@ mkdir -p "$freeze/source"
 step "freeze"
 # Not compressed inside: it is compressed once, as a whole, and starts faster.
 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 PYINSTALLER_CONFIG_DIR=$freeze/cache \
-	"$env/bin/python" -m PyInstaller --log-level ERROR --noconfirm \
-	--distpath "$freeze/dist" --workpath "$freeze/work" packaging/mnedge.spec 2>"$freeze/log" || {
+	"$env/bin/python" -m PyInstaller --log-level WARN --noconfirm \
+	--distpath "$freeze/dist" --workpath "$freeze/work" packaging/mnedge.spec >"$freeze/log" 2>&1 || {
 	cat "$freeze/log" >&2
 	exit 1
 }
-grep -v INFO: "$freeze/log" >&2 || :
+# It calls a module that it did not find an error, and goes on.
+if grep ERROR: "$freeze/log" >&2; then
+	exit 1
+fi
+mkdir "$freeze/out" "$freeze/try"
 "$env/bin/python" packaging/finish.py "$freeze/dist/mnedge"
 "$env/bin/python" packaging/licences.py "$freeze/dist/mnedge"
-"$env/bin/python" packaging/sbom.py "$freeze/dist/mnedge" --flavour "$FLAVOUR" --out "$OUT/$name.cdx.json" \
+"$env/bin/python" packaging/sbom.py "$freeze/dist/mnedge" --flavour "$FLAVOUR" --out "$freeze/out/$name.cdx.json" \
 	--wheels "$freeze" --report "$env/report.json"
 
 step "packages"
-rm -rf "$OUT/$name" "$OUT/$name"[-_][0-9]* "$OUT/onedir/$name"
-"$env/bin/python" packaging/pack.py "$freeze/dist/mnedge" "$OUT" "$FLAVOUR"
-mkdir -p "$OUT/onedir"
-mv "$freeze/dist/mnedge" "$OUT/onedir/$name"
+"$env/bin/python" packaging/pack.py "$freeze/dist/mnedge" "$freeze/out" "$FLAVOUR"
 
 step "its own self-test"
-mkdir "$freeze/try"
-env -i PATH=/usr/bin:/bin HOME="$freeze/try" MNEDGE_RUNTIME_DIR="$freeze/try/runtime" "$OUT/$name" selftest >&2
+env -i PATH=/usr/bin:/bin HOME="$freeze/try" MNEDGE_RUNTIME_DIR="$freeze/try/runtime" "$freeze/out/$name" selftest >&2
 
+# What was not run was not built: only now it goes where it is looked for.
+rm -rf "$OUT/$name" "$OUT/$name"[-_][0-9]* "$OUT/onedir/$name"
+mkdir -p "$OUT/onedir"
+mv "$freeze/dist/mnedge" "$OUT/onedir/$name"
+mv "$freeze/out"/* "$OUT"
 "$env/bin/python" packaging/checksums.py "$OUT"
 "$env/bin/python" packaging/sign.py "$OUT/$name" --flavour "$FLAVOUR"
 rm -rf "$freeze"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 SITE = Path(sysconfig.get_path("purelib"))
 TOOLS = {
-    "altgraph", "macholib", "pefile", "pip", "pyinstaller", "pyinstaller-hooks-contrib",
+    "altgraph", "deflate", "macholib", "pefile", "pip", "pyinstaller", "pyinstaller-hooks-contrib",
     "pywin32-ctypes", "setuptools", "wheel",
 }  # fmt: skip
 """Distributions of the build's environment that only build."""
+NOT_NEEDED = {"invoke"}
+"""What a distribution names and does without: paramiko needs it for one word of ssh_config."""
 EXCLUDED = [
     # At every start PyInstaller's hooks would import these: 185 ms instead of 51.
     *("setuptools", "pkg_resources", "distutils", "_distutils_hack"),
@@ -27,7 +29,7 @@ RUN_AS_FILES = (
     "mnedge/hot/become.py",
 )
 """Our modules that another interpreter runs, or that are read as text."""
-LEXERS = {"configs", "data", "javascript", "nix", "python", "scripting", "shell", "special"}
+LEXERS = {"configs", "data", "python", "shell", "special"}
 """Languages that are coloured in the manual; all others of pygments would be 1.5 MB."""
 METADATA = {"METADATA", "WHEEL", "entry_points.txt", "top_level.txt"}
 
@@ -40,7 +42,7 @@ def main_script() -> Path:
 def distributions() -> list[Distribution]:
     """Return what is shipped, by name."""
     found = {d.name.lower().replace("_", "-"): d for d in importlib.metadata.distributions()}
-    return [found[name] for name in sorted(found) if name not in TOOLS]
+    return [found[name] for name in sorted(found) if name not in TOOLS | NOT_NEEDED]
 
 
 def files() -> Iterator[tuple[Distribution, Path]]:
@@ -86,8 +88,10 @@ def data_files() -> list[tuple[str, str]]:
 
 
 def wanted(module: str) -> bool:
-    """Tell whether a module that PyInstaller found is shipped."""
+    """Tell whether a module is shipped."""
     package, _, name = module.rpartition(".")
+    if any(f"{module}.".startswith(f"{excluded}.") for excluded in EXCLUDED):
+        return False
     return package != "pygments.lexers" or name in LEXERS or name.startswith("_")
 
 
