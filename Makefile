@@ -20,7 +20,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 help:
 	@echo "make WORD"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: setup ## run a first blueprint and see it complete
 	@run=first-$$(date +%s)-$$$$ && $(BIN)/mnedge blueprint run message_routing_trace --run-id $$run && \
