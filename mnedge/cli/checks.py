@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from mnedge.cli.recover import orphans
 from mnedge.cli.show import counted
 from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config
-from mnedge.daemon.app import runners_of
+from mnedge.daemon.app import inventory_of, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import MnedgeError
@@ -29,6 +30,7 @@ from mnedge.execution.processes import Processes
 from mnedge.hot import native
 from mnedge.model.amounts import size
 from mnedge.model.states import TERMINAL, JobStatus
+from mnedge.plugins import loading
 from mnedge.runtime import jobs
 from mnedge.store.claims import process_name
 
@@ -53,6 +55,7 @@ async def examine(config: Config) -> list[Finding]:
         *clock_findings(wall_clock()),
         *interpreters,
         *runner_findings(config),
+        *await device_findings(config),
         *neighbour_findings(),
     ]
 
@@ -197,6 +200,29 @@ def runner_findings(config: Config) -> Iterator[Finding]:
             yield ok("runners", runner.name, f"available, isolation: {runner.isolation}")
         else:
             yield absent("runners", runner.name, why_not)
+
+
+async def device_findings(config: Config) -> list[Finding]:
+    """Look for devices as a node would, and say what kept probes from it."""
+    try:
+        inventory = inventory_of(config, loading.load(config.plugins))
+    except MnedgeError:
+        return []  # runner_findings told of the plugin
+    await inventory.known()
+    counts = Counter(one.kind for one in inventory.devices)
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    found = [ok("devices", "found", said) if said else absent("devices", "found", "none")]
+    ill = [one.id for one in inventory.devices if not one.healthy]
+    if ill:
+        mend = "let the user of the daemon open their nodes, or plug them in again"
+        found.append(warning("devices", "unhealthy", ", ".join(ill[:5]), mend))
+    for probe in inventory.probes:
+        if probe.problem:
+            mend = f"mend the driver, or name {probe.name} in devices.disabled"
+            found.append(warning("devices", f"probe {probe.name}", probe.problem, mend))
+    mend = "mend the variable, or unset it"
+    odd = [warning("devices", "environment", said, mend) for said in inventory.said.problems]
+    return [*found, *odd]
 
 
 def neighbour_findings() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`mnedge node` and `mnedge resource`."""
+"""`mnedge node`."""
 
 import click
 
@@ -22,22 +22,3 @@ def list_nodes(asked: Asked) -> None:
     from mnedge.cli import machine
 
     awaited(machine.list_nodes, asked)
-
-
-@click.group("resource", cls=Noun)
-def resource() -> None:
-    """Look at what a node has."""
-
-
-@resource.command("list")
-@click.pass_obj
-def list_resources(asked: Asked) -> None:
-    """Show what the machine has, what of it may be used, and how full the pools are.
-
-    \b
-    Example:
-      mnedge resource list
-    """
-    from mnedge.cli import machine
-
-    awaited(machine.list_resources, asked)

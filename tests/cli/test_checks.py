@@ -189,5 +189,14 @@ def test_neighbours_that_are_absent_cost_nothing(monkeypatch):
 
 async def test_an_examination_looks_at_everything(config):
     groups = {finding.group for finding in await checks.examine(config)}
-    assert groups == {"mnedge", "folders", "store", "machine", "payloads", "runners", "neighbours"}
+    own = {"mnedge", "folders", "store"}
+    assert groups == own | {"machine", "payloads", "runners", "devices", "neighbours"}
     assert isinstance(config.data_dir, Path)
+
+
+async def test_devices_and_what_kept_probes_from_them_are_told(tmp_path):
+    said = {"MN_NODE_GPU_COUNT": "2", "MN_NODE_CPU_CORES": "many"}
+    found = await checks.device_findings(read_config({"MN_HOME": str(tmp_path), **said}))
+    assert "2 gpu" in found[0].found
+    assert [one.name for one in found if one.status == "warning"] == ["environment"]
+    assert "MN_NODE_CPU_CORES" in found[-1].found

@@ -67,13 +67,48 @@ async def nodes(request: Request) -> Response:
             "status": str(one["status"]),
             "pairs": [
                 (name.replace("_", " "), _plainly(name, value, backend_of(request).now()))
-                for name, value in one.items()
+                for name, value in brief(one).items()
                 if name not in _SAID and value not in (None, "", [], {}) and value is not False
             ],
         }
         for one in answer["data"]
     ]
     return await page(request, "nodes.html", place="/nodes", nodes=shown)
+
+
+def brief(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node with its devices by name: the page of resources has the rest."""
+    hardware = {
+        name: value
+        for name, value in node["hardware"].items()
+        if name not in ("gpu", "devices", "capabilities")
+    }
+    devices = [f"{one['kind']} {one['name'] or one['id']}" for one in node["devices"]]
+    return {**node, "hardware": hardware, "devices": devices}
+
+
+def devices_of(resources: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the devices as the table shows them."""
+    return [
+        {
+            "id": one["id"],
+            "kind": one["kind"],
+            "name": one["name"] or one["path"],
+            "driver": " ".join(filter(None, (one["driver"], one["driver_version"]))),
+            "memory": words.size(one["memory_total_mb"] << 20) if one["memory_total_mb"] else "",
+            "labels": ", ".join(one["capabilities"]),
+            "state": _state(one),
+        }
+        for one in resources.get("devices") or ()
+    ]
+
+
+def _state(device: Mapping[str, Any]) -> str:
+    if not device["healthy"]:
+        return "unhealthy"
+    if not device["shares"]:
+        return "shown only"
+    return f"lent {device['in_use']} of {device['shares']}" if device["in_use"] else "free"
 
 
 def _plainly(name: str, value: Any, now: float) -> str:
@@ -205,6 +240,8 @@ async def resources(request: Request) -> Response:
         "resources.html",
         place="/resources",
         pools=pools_of(answer),
+        devices=devices_of(answer),
+        probes=[one for one in answer.get("probes") or () if one["problem"]],
         lines=[line.shown() for line in kept.values()],
         document=answer,
     )
