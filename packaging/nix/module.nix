@@ -123,6 +123,8 @@ in
     services.mnedge.settings = {
       data_dir = mkDefault "/var/lib/mnedge";
       runs_root = mkDefault "${cfg.settings.data_dir}/runs";
+      # Its members may use the node without a token.
+      relay.listen.socketGroup = mkDefault "mnedge";
       plugins = mkIf (plugins != [ ]) (map (plugin: plugin.pname) plugins);
       relay.listen.http = mkIf (cfg.httpPort != null) (mkDefault "${cfg.host}:${toString cfg.httpPort}");
       relay.listen.grpc = mkIf (cfg.grpcPort != null) (mkDefault "${cfg.host}:${toString cfg.grpcPort}");
@@ -147,7 +149,7 @@ in
       home = data_dir;
       description = "mnedge node";
       # Whose devices workers may open; a group that this machine lacks says nothing.
-      extraGroups = [ "audio" "dialout" "render" "video" ];
+      extraGroups = [ "audio" "dialout" "gpio" "i2c" "plugdev" "render" "spi" "video" ];
     };
     users.groups.mnedge = { };
 

@@ -52,7 +52,8 @@ rec {
       ranked = builtins.sort (a: b: a.far < b.far)
         (map (name: { inherit name; far = distance (bare word) (bare name); }) known);
       best = builtins.head ranked;
-      bound = let third = builtins.stringLength word / 3; in if third > 1 then third else 1;
+      long = builtins.stringLength word;
+      bound = if long >= 9 then long / 3 else 2;
     in
-    if known != [ ] && best.far <= bound then best.name else null;
+    if known != [ ] && best.far <= bound && best.far < long then best.name else null;
 }

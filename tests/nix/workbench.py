@@ -70,14 +70,21 @@ class Workbench:
         return done
 
     def flake(
-        self, *words: str, at: str | None = None, check: bool = True
+        self,
+        *words: str,
+        at: str | None = None,
+        check: bool = True,
+        nixpkgs: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `nix WORDS` on the flake at `at`, the tree as a plain folder unless given."""
+        """Run `nix WORDS` on the flake at `at`, the tree as a plain folder unless given.
+
+        `nixpkgs`: a copy of nixpkgs instead of the stub.
+        """
         verb = 2 if words[0] == "flake" else 1
         where = at or f"path:{self.tree}"
         return self.run(
             "nix", *words[:verb], where + ("" if verb == 2 else words[1]), *words[2:],
-            "--override-input", "nixpkgs", f"path:{self.stub}", "--no-write-lock-file",
+            "--override-input", "nixpkgs", f"path:{nixpkgs or self.stub}", "--no-write-lock-file",
             check=check,
         )  # fmt: skip
 
@@ -98,7 +105,7 @@ class Workbench:
         try:
             found = self.value(expression, **arguments)
         except AssertionError as error:
-            return str(error).partition("error: ")[2]
+            return str(error).partition("error:")[2].strip()
         raise AssertionError(f"it was not refused: {found}")
 
 
