@@ -30,6 +30,10 @@ NOUNS = {
         "mnedge.cli.resource:resource",
         "Look at what a node has: cores, memory, pools, devices.",
     ),
+    "plugin": (
+        "mnedge.cli.plugin:plugin",
+        "Install, look at and remove plugins from outside.",
+    ),
     "relay": (
         "mnedge.cli.relay:relay",
         "Look at the upstreams of language models, and at what was used of them.",
@@ -62,6 +66,14 @@ NOUNS = {
     "audit": (
         "mnedge.cli.audit:audit",
         "Read the record of every change, and check that nobody altered it.",
+    ),
+    "install": (
+        "mnedge.cli.install:install",
+        "Make this machine a supervised node: user, folders, systemd unit, completion.",
+    ),
+    "uninstall": (
+        "mnedge.cli.install:uninstall",
+        "Stop the node and remove what `install` made; jobs and settings stay.",
     ),
     "daemon": (
         "mnedge.cli.daemon:daemon",

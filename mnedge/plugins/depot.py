@@ -95,6 +95,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     namespaces: tuple[str, ...] = ()
     entry_points: tuple[Point, ...] = ()
     """None: a library that plugins of the depot need."""
+    tags: tuple[str, ...] = ()
+    """Interpreters and machines it is made for."""
     requires: tuple[str, ...] = ()
     requires_python: str = ""
     summary: str = ""
