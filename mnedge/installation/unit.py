@@ -73,6 +73,21 @@ def places(service: Service) -> Mapping[str, str]:
     }
 
 
+def user_of(text: str) -> str | None:
+    """Return the user that a unit names."""
+    return _value(text, "User")
+
+
+def networks_of(text: str) -> tuple[str, ...]:
+    """Return the addresses that a unit lets through; empty if it does not say."""
+    return tuple((_value(text, "IPAddressAllow") or "").split())
+
+
+def _value(text: str, key: str) -> str | None:
+    found = re.search(rf"^{key}=(\S.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
 def _words(*words: str) -> str:
     return " ".join(_word(word) for word in words)
 

@@ -1,0 +1,188 @@
+"""What `install` and `uninstall` have in common: the machine, what is asked, the plan on screen."""
+
+from pathlib import Path
+from typing import Any
+
+import mnedge
+from mnedge import shipped
+from mnedge.cli.completion import SHELLS, script
+from mnedge.cli.screen import Screen
+from mnedge.cli.show import Cell, columns, counted
+from mnedge.cli.verbs import Asked
+from mnedge.config.layout import Layout
+from mnedge.config.problem import ConfigInvalidError
+from mnedge.config.read import Flags, load_config
+from mnedge.errors import UsageError
+from mnedge.installation.box import Program, sha256_of
+from mnedge.installation.doing import do
+from mnedge.installation.plan import DATA, Plan, Settings, Wanted
+from mnedge.installation.steps import AnyStep
+
+ENVIRON = {"HOME": DATA, "MN_HOME": f"{DATA}/mn"}
+"""What the service's configuration is read with."""
+UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
+
+NIX = "/nix/store"
+
+
+class NotOneFileError(UsageError):
+    """Only the one file is installed."""
+
+    code = "install.not_one_file"
+
+
+def layout_of(root: Path | None) -> Layout:
+    """Return the places of this machine, or of an image."""
+    return Layout(root.absolute()) if root else Layout()
+
+
+def settings_of(layout: Layout, *, even_if_bad: bool = False) -> Settings:
+    """Return what the configuration that is there says; the defaults if there is none.
+
+    Raises: ConfigInvalidError, unless it is taken `even_if_bad`.
+    """
+    try:
+        if not layout.config_file.exists():
+            return Settings()
+        config = load_config(ENVIRON, Flags(file=str(layout.config_file))).config
+    except PermissionError:
+        return Settings()
+    except ConfigInvalidError:
+        if even_if_bad:
+            return Settings()
+        raise
+    folders = (str(config.data_dir), str(config.runs_root), *config.daemon.skill_folders)
+    outer = tuple(f for f in dict.fromkeys(folders) if not _is_below(f, folders))
+    return Settings(
+        data_dir=str(config.data_dir),
+        runs_root=str(config.runs_root),
+        socket=str(config.socket),
+        writable=outer,
+    )
+
+
+def wanted_of(
+    settings: Settings,
+    *,
+    no_start: bool,
+    http: str | None,
+    grpc: str | None,
+    user: str | None,
+    networks: tuple[str, ...],
+    replace: bool,
+) -> Wanted:
+    """Return what is asked, with the program that runs and all it writes.
+
+    Raises: NotOneFileError.
+    """
+    return Wanted(
+        program=_program(),
+        user=user,
+        http=http,
+        grpc=grpc,
+        networks=networks,
+        start=not no_start,
+        replace=replace,
+        settings=settings,
+        completions={shell: script(shell) for shell in SHELLS},
+        update_unit=UPDATE_UNIT.read_text(encoding="utf-8") if UPDATE_UNIT.is_file() else "",
+    )
+
+
+def tell_plan(asked: Asked, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> int:
+    """Show the plan, and do it unless it is only to be shown; return the exit code.
+
+    Raises: StepFailedError.
+    """
+    screen = Screen(asked)
+    width = max((len(step.told()[0]) for step in plan.steps), default=0)
+
+    def line(number: int, step: AnyStep) -> None:
+        deed, what = step.told()
+        screen.say(f"  {number:>2}  {deed:<{width}}  {what}")
+        screen.flush()
+
+    if not dry_run:
+        do(plan, layout, verb=verb, begun=line)
+    elif plan.steps:
+        rows = [
+            [Cell(f"{number}", "dim"), Cell(step.told()[0], "bold"), Cell(step.told()[1])]
+            for number, step in enumerate(plan.steps, 1)
+        ]
+        screen.say(*columns(rows))
+    if not asked.human:
+        tell_document(screen, plan, dry_run=dry_run)
+        return 0
+    for note in plan.notes:
+        screen.note(note)
+    _tell_end(screen, plan, layout, verb=verb, dry_run=dry_run)
+    return 0
+
+
+def tell_document(screen: Screen, plan: Plan, *, dry_run: bool) -> None:
+    """Print the plan for a program."""
+    steps = [
+        {
+            "number": number,
+            "step": type(step).__struct_config__.tag,
+            "does": " ".join(step.told()),
+            "done": not dry_run,
+        }
+        for number, step in enumerate(plan.steps, 1)
+    ]
+    if screen.asked.output == "ndjson":
+        screen.records(steps)
+        return
+    screen.document(
+        {
+            "changed": bool(steps) and not dry_run,
+            "dry_run": dry_run,
+            "steps": steps,
+            "notes": list(plan.notes),
+            "by_hand": list(plan.by_hand),
+        }
+    )
+
+
+def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> None:
+    is_image = layout.root != Path("/")
+    if not plan.steps:
+        screen.good("nothing to do: mnedge is installed as this version would install it")
+    elif dry_run:
+        screen.note(f"{counted(len(plan.steps), 'step')}, none of them done: --dry-run")
+    elif verb == "uninstall":
+        screen.good("mnedge is gone")
+    else:
+        screen.good("mnedge is installed" + (f" in {layout.root}" if is_image else ""))
+        if not plan.by_hand and not is_image:
+            screen.hint("a first run        mnedge blueprint run message_routing_trace")
+            screen.hint("how it is          mnedge doctor; systemctl status mnedge")
+            screen.hint("its log            journalctl --namespace=mnedge -f")
+            screen.hint("who else may use it  usermod -aG mnedge SOMEBODY")
+    for words in plan.by_hand:
+        screen.say(words)
+
+
+def _program() -> Program:
+    file = shipped.file()
+    if Path(mnedge.__file__).is_relative_to(NIX):
+        raise NotOneFileError(
+            "this mnedge belongs to Nix, which installs it",
+            hint="services.mnedge.enable = true; in the machine's configuration",
+        )
+    if file is None:
+        raise NotOneFileError(
+            "this mnedge runs from Python source, and what is installed is one file",
+            hint="`make binary` makes it (dist/mnedge); to supervise source yourself: "
+            "mnedge docs daemon",
+        )
+    if not shipped.one_file():
+        raise NotOneFileError(
+            f"{file} needs the folder it stands in, and what is installed is one file",
+            hint="run the one file, not the unpacked folder: `sudo ./mnedge install`",
+        )
+    return Program(file=str(file), version=mnedge.__version__, sha256=sha256_of(file))
+
+
+def _is_below(folder: str, folders: Any) -> bool:
+    return any(one != folder and Path(folder).is_relative_to(one) for one in folders)

@@ -1,0 +1,239 @@
+"""Does the steps of a plan. Thin: each is one thing that the machine offers."""
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import assert_never
+
+from mnedge.config.layout import Layout
+from mnedge.errors import MnedgeError
+from mnedge.installation.box import Box, look, sha256_of
+from mnedge.installation.health import await_health
+from mnedge.installation.plan import PATHS, Plan
+from mnedge.installation.steps import (
+    AddGroup,
+    AddUser,
+    AnyStep,
+    AwaitHealth,
+    CopyProgram,
+    Folder,
+    Join,
+    Link,
+    Remove,
+    RemoveGroup,
+    RemoveUser,
+    Systemctl,
+    Unpack,
+    Write,
+)
+
+NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
+MOST_S = 180.0
+"""The longest that a step of the machine's own takes: a stop waits for work to end."""
+LAST_LINES = 12
+
+
+class StepFailedError(MnedgeError):
+    """A step could not be done; those before it stay done."""
+
+    code = "install.step_failed"
+
+
+class _CommandFailedError(Exception):
+    """A program of the machine said no."""
+
+
+def do(
+    plan: Plan, layout: Layout, *, verb: str, begun: Callable[[int, AnyStep], None] | None = None
+) -> None:
+    """Do every step in order; `begun` hears of each before it is done.
+
+    Raises: StepFailedError naming the step that failed and how to go on.
+    """
+    for number, step in enumerate(plan.steps, 1):
+        if begun is not None:
+            begun(number, step)
+        try:
+            _do(step, layout)
+        except (OSError, subprocess.SubprocessError, _CommandFailedError, MnedgeError) as error:
+            deed, what = step.told()
+            raise StepFailedError(
+                f"step {number} of {len(plan.steps)} failed, {deed} {what}: {_reason(error)}",
+                hint=f"mend it and run `mnedge {verb}` again: what is done stays done",
+                details={"step": deed, "of": what, "number": number},
+            ) from error
+
+
+def _do(step: AnyStep, layout: Layout) -> None:
+    match step:
+        case AddGroup() | AddUser() | Join() | RemoveUser() | RemoveGroup():
+            _run(*_account_words(step, layout))
+        case Folder(path=path):
+            _folder(step, layout.at(path), layout)
+        case CopyProgram(source=source, path=path, sha256=sha256):
+            _copy(Path(source), layout.at(path), sha256)
+        case Unpack(program=program, folder=folder):
+            environ = os.environ | {"MNEDGE_RUNTIME_DIR": str(layout.at(folder))}
+            _run(str(layout.at(program)), "--version", environ=environ)
+        case Link(path=path, target=target):
+            _link(layout.at(path), target)
+        case Write(path=path, text=text, mode=mode, owner=owner, group=group):
+            _write(layout.at(path), text.encode(), mode, _ids(layout, owner, group))
+        case Systemctl(words=words, may_fail=may_fail):
+            with suppress(*((_CommandFailedError,) if may_fail else ())):
+                _run("systemctl", *words)
+        case AwaitHealth(socket=socket, within_s=within_s):
+            await_health(Path(socket), within_s)
+        case Remove(path=path, is_tree=is_tree, is_pattern=is_pattern):
+            _remove(layout, path, is_tree=is_tree, is_pattern=is_pattern)
+        case _:
+            assert_never(step)
+
+
+def _account_words(
+    step: AddGroup | AddUser | Join | RemoveUser | RemoveGroup, layout: Layout
+) -> Sequence[str]:
+    where = () if layout.root == Path("/") else ("--prefix", str(layout.root))
+    match step:
+        case AddGroup(name=name):
+            return ("groupadd", *where, "--system", name)
+        case AddUser(name=name, group=group, home=home):
+            shell = next((one for one in NO_LOGIN if layout.at(one).exists()), NO_LOGIN[-1])
+            more = ("--system", "--gid", group, "--home-dir", home, "--no-create-home")
+            return ("useradd", *where, *more, "--shell", shell, "--comment", "mnedge node", name)
+        case Join(user=user, groups=groups):
+            return ("usermod", *where, "--append", "--groups", ",".join(groups), user)
+        case RemoveUser(name=name):
+            return ("userdel", *where, name)
+        case RemoveGroup(name=name):
+            # Of a user it was the first one of, userdel took it already.
+            ask = "getent group" if not where else f"grep -q ^{name}: {layout.at('/etc/group')}"
+            rest = f" {name} >/dev/null" if not where else ""
+            return ("sh", "-c", f'! {ask}{rest} || exec groupdel "$@"', "sh", *where, name)
+        case _:
+            assert_never(step)
+
+
+def _folder(step: Folder, path: Path, layout: Layout) -> None:
+    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    os.chown(path, *_ids(layout, step.owner, step.group))
+    path.chmod(step.mode)
+
+
+def _copy(source: Path, path: Path, sha256: str) -> None:
+    if sha256_of(path) == sha256:
+        return
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(source, unfinished)
+        if sha256_of(unfinished) != sha256:
+            raise _CommandFailedError(f"{source} changed while it was copied")
+        unfinished.chmod(0o755)
+        _to_disk(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _to_disk(path.parent)
+
+
+def _link(path: Path, target: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    unfinished.symlink_to(target)
+    try:
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _to_disk(path.parent)
+
+
+def _write(path: Path, content: bytes, mode: int, ids: tuple[int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            os.fchown(descriptor, *ids)
+            os.fchmod(descriptor, mode)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _to_disk(path.parent)
+
+
+def _remove(layout: Layout, path: str, *, is_tree: bool, is_pattern: bool) -> None:
+    if is_pattern:
+        for found in layout.root.glob(path.lstrip("/")):
+            shutil.rmtree(found)
+        return
+    place = layout.at(path)
+    if is_tree and not place.is_symlink():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _ids(layout: Layout, owner: str, group: str) -> tuple[int, int]:
+    """Return the numbers of a user and a group as the installed machine has them."""
+    if (owner, group) == ("root", "root"):
+        return 0, 0
+    if layout.root == Path("/"):
+        try:
+            return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
+        except KeyError as error:
+            raise _CommandFailedError(f"there is no {error.args[0]}") from error
+    box: Box = look(layout, ())
+    if owner != "root" and owner not in box.users:
+        raise _CommandFailedError(f"the image has no user {owner}")
+    if group != "root" and group not in box.groups:
+        raise _CommandFailedError(f"the image has no group {group}")
+    uid = 0 if owner == "root" else box.users[owner].uid
+    return uid, 0 if group == "root" else box.groups[group].gid
+
+
+def _run(*words: str, environ: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=MOST_S,
+        env=environ,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stdout.strip().splitlines()[-LAST_LINES:]
+        raise _CommandFailedError("\n  ".join(lines) or f"it ended with {done.returncode}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MnedgeError):
+        return f"{error.message}{'; ' if error.hint else ''}{error.hint}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def examined(layout: Layout, *more: str) -> Box:
+    """Return this machine, or the image, as a plan needs to know it; `more`: paths besides."""
+    return look(layout, (*PATHS, *more))

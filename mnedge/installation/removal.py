@@ -1,0 +1,108 @@
+"""What has to be done so that a machine has no node any more: a pure function of the machine."""
+
+from collections.abc import Iterator
+
+from mnedge.config.layout import ACCOUNT, JOURNAL, UNIT, UPDATE_UNIT
+from mnedge.errors import UsageError
+from mnedge.installation import unit
+from mnedge.installation.box import Box
+from mnedge.installation.plan import (
+    COMMAND,
+    COMPLETIONS,
+    DATA,
+    DROP_INS,
+    ETC,
+    JOURNAL_FILE,
+    OPT,
+    UNIT_FILE,
+    UPDATE_UNIT_FILE,
+    WANTED_BY,
+    Plan,
+    Settings,
+)
+from mnedge.installation.steps import AnyStep, Remove, RemoveGroup, RemoveUser, Systemctl
+
+JOURNALS = f"/var/log/journal/*.{JOURNAL}"
+UPDATE_WANTED_BY = WANTED_BY.replace(UNIT, UPDATE_UNIT)
+NO_FOLDERS = frozenset(
+    ("/", "/boot", "/dev", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib")
+)
+"""What no configuration makes us remove."""
+
+
+class NotInstalledError(UsageError):
+    """There is nothing to take away."""
+
+    code = "install.absent"
+
+
+def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
+    """Return what takes the node away; its data too with `purge`.
+
+    The program goes last: it is what runs. Raises: NotInstalledError.
+    """
+    user = unit.user_of(box.at(UNIT_FILE).text) or ACCOUNT
+    steps = [*_service(box), *_files(box)]
+    if purge:
+        steps.extend(_data(box, settings, user))
+    if is_there(box, OPT):
+        steps.append(Remove(path=OPT, is_tree=True))
+    left = [path for path in dict.fromkeys((settings.data_dir, ETC)) if is_there(box, path)]
+    if not steps:
+        raise NotInstalledError(
+            "mnedge is not installed here",
+            hint=f"{' and '.join(left)} are left: `mnedge uninstall --purge` removes them"
+            if left and not purge
+            else "`mnedge install` installs it",
+        )
+    notes = []
+    if left and not purge:
+        notes.append(f"stays: {' '.join(left)} and the user {user} (--purge removes them as well)")
+    return Plan(steps=tuple(steps), notes=tuple(notes))
+
+
+def is_there(box: Box, path: str) -> bool:
+    """Tell whether there is anything at a path."""
+    return box.at(path).kind != "absent"
+
+
+def _service(box: Box) -> Iterator[AnyStep]:
+    units = [path for path in (UNIT_FILE, UPDATE_UNIT_FILE) if is_there(box, path)]
+    if box.systemd_runs and is_there(box, UPDATE_UNIT_FILE):
+        yield Systemctl(words=("disable", "--now", UPDATE_UNIT), may_fail=True)
+    if box.systemd_runs and is_there(box, UNIT_FILE):
+        yield Systemctl(words=("disable", "--now", UNIT))
+    if not box.systemd_runs:
+        links = (WANTED_BY, UPDATE_WANTED_BY)
+        yield from (Remove(path=link) for link in links if is_there(box, link))
+    yield from (Remove(path=path) for path in units)
+    if is_there(box, JOURNAL_FILE):
+        if box.systemd_runs:
+            names = (f"systemd-journald@{JOURNAL}.{kind}" for kind in ("socket", "service"))
+            yield Systemctl(words=("stop", *names), may_fail=True)
+        yield Remove(path=JOURNAL_FILE)
+    if box.systemd_runs and units:
+        yield Systemctl(words=("daemon-reload",))
+        yield Systemctl(words=("reset-failed", UNIT), may_fail=True)
+
+
+def _files(box: Box) -> Iterator[AnyStep]:
+    yield from (Remove(path=path) for path in COMPLETIONS.values() if is_there(box, path))
+    command = box.at(COMMAND)
+    if command.kind == "link" and command.target.startswith(f"{OPT}/"):
+        yield Remove(path=COMMAND)
+
+
+def _data(box: Box, settings: Settings, user: str) -> Iterator[AnyStep]:
+    for folder in dict.fromkeys((settings.data_dir, settings.runs_root, DATA)):
+        if is_there(box, folder) and folder not in NO_FOLDERS:
+            yield Remove(path=folder, is_tree=True)
+    for folder in (ETC, DROP_INS):
+        if is_there(box, folder):
+            yield Remove(path=folder, is_tree=True)
+    if is_there(box, UNIT_FILE) or is_there(box, JOURNAL_FILE):
+        yield Remove(path=JOURNALS, is_pattern=True)
+    if user in box.users and box.users[user].home == DATA:
+        yield RemoveUser(name=user)
+        if user in box.groups:
+            yield RemoveGroup(name=user)
