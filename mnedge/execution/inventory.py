@@ -63,7 +63,7 @@ class Inventory(Part):
         tell: Tell = unheard,
     ) -> None:
         self._probes = {
-            name: probe for name, probe in (probes or {}).items() if name not in disabled
+            name: probe for name, probe in sorted((probes or {}).items()) if name not in disabled
         }
         self.said: Said = said_by(environ or {})
         self._tell = tell
@@ -272,7 +272,7 @@ class Inventory(Part):
         for own, device in here.items():
             owner.setdefault(own, device.vendor)  # one that only the operator knows of
         self._owner = owner
-        self.devices = (*here.values(), *kept.values())
+        self.devices = tuple(sorted((*here.values(), *kept.values()), key=_place))
         labels = [label for told in self._found.values() for label in told.capabilities]
         labels += [label for device in here.values() for label in _labels_of(device)]
         self.capabilities = with_markers([*labels, *self.said.capabilities])
@@ -327,6 +327,10 @@ def _labels_of(device: Device) -> tuple[str, ...]:
         return ()
     unified = ("unified-memory",) if device.unified_memory else ()
     return (GPU, *filter(None, (device.vendor, device.driver)), *device.capabilities, *unified)
+
+
+def _place(device: Device) -> tuple[str, int, str]:
+    return (device.kind, device.index or 0, device.id)
 
 
 def _text(error: Exception) -> str:

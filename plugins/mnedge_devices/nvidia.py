@@ -77,7 +77,11 @@ class Nvidia:
 
     def environment(self, lent: Sequence[Device]) -> Mapping[str, str]:
         """Return the GPUs by UUID, which CUDA counts in no order of its own; empty hides all."""
-        return {"CUDA_VISIBLE_DEVICES": ",".join(device.id for device in lent)}
+        names = [
+            device.id if device.id.startswith(("GPU-", "MIG-")) else str(device.index)
+            for device in lent
+        ]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(names)}
 
     def _library(self) -> ctypes.CDLL | None:
         for name in self._libraries:
