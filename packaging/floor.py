@@ -10,6 +10,7 @@ from pathlib import Path
 
 import elf
 
+LOAD, DYNAMIC = 1, 2
 NEEDED_VERSIONS, HOW_MANY, STRINGS = 0x6FFFFFFE, 0x6FFFFFFF, 5
 _GLIBC = re.compile(r"GLIBC_(\d+(?:\.\d+)+)$")
 
@@ -37,7 +38,7 @@ def needed(content: bytes) -> Iterator[str]:
     (table,) = struct.unpack_from("<Q", content, 32)
     size, count = struct.unpack_from("<HH", content, 54)
     headers = [struct.unpack_from("<IIQQQQQQ", content, table + size * i) for i in range(count)]
-    dynamic = next((header for header in headers if header[0] == elf.DYNAMIC), None)
+    dynamic = next((header for header in headers if header[0] == DYNAMIC), None)
     if dynamic is None:
         return
     entries = dict(struct.iter_unpack("<QQ", content[dynamic[2] : dynamic[2] + dynamic[5]]))
@@ -46,7 +47,7 @@ def needed(content: bytes) -> Iterator[str]:
 
     def offset(address: int) -> int:
         header = next(
-            h for h in headers if h[0] == elf.LOAD and h[3] <= address < h[3] + h[5]
+            h for h in headers if h[0] == LOAD and h[3] <= address < h[3] + h[5]
         )  # fmt: skip
         return int(address - header[3] + header[2])
 
