@@ -59,7 +59,7 @@ def sign(file: Path, flavour: str, key: Path) -> int:
     """Write the envelope beside the file."""
     import mnedge
     from mnedge.engine.compile import CURRENT_REVISION
-    from mnedge.store.schema import MIGRATIONS
+    from mnedge.store.schema import NEWEST
     from mnedge.updates.envelope import Release, sealed
 
     try:
@@ -77,7 +77,7 @@ def sign(file: Path, flavour: str, key: Path) -> int:
         file=file.name,
         size=file.stat().st_size,
         sha256=digest,
-        schema=len(MIGRATIONS),
+        schema=NEWEST,
         engine_revision=CURRENT_REVISION,
         source_date_epoch=int(os.environ.get("SOURCE_DATE_EPOCH", "0")),
     )
