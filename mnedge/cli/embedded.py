@@ -191,7 +191,7 @@ class Embedded:
             self.config,
             record.job_id,
             runners=_runners(self.config),
-            connect=_connect(self.config),
+            connectors=_connectors(self.config),
             now=wall_clock,
             new_id=run_id,
         )
@@ -207,7 +207,7 @@ class Embedded:
             dict(body["manifest"]),
             dict(body.get("payloads") or {}),
             runners=_runners(self.config),
-            connect=_connect(self.config),
+            connectors=_connectors(self.config),
             now=wall_clock,
             job_id=body.get("run_id"),
             inputs=body.get("inputs"),
@@ -325,7 +325,7 @@ class Embedded:
             self.store,
             lambda: self.config,
             runners=_runners(self.config),
-            connect=_connect(self.config),
+            connectors=_connectors(self.config),
             now=wall_clock,
         )
 
@@ -335,9 +335,9 @@ class Embedded:
 
 def _inventory(config: Config) -> Any:
     from mnedge.daemon.app import inventory_of  # heavy, and seldom needed
-    from mnedge.plugins import loading
+    from mnedge.daemon.outside import plugins_of
 
-    return inventory_of(config, loading.load(config.plugins))
+    return inventory_of(config, plugins_of(config))
 
 
 def _runners(config: Config) -> Mapping[str, Any]:
@@ -356,7 +356,7 @@ async def _cancelled_here(config: Config, job_id: str) -> JobRecord:
         return await here.host.finished(job_id)
 
 
-def _connect(config: Config) -> Callable[[str], Mapping[str, Any]]:
-    from mnedge.daemon.app import connect_of
+def _connectors(config: Config) -> Mapping[str, Any]:
+    from mnedge.daemon.app import connectors_of
 
-    return connect_of(config)
+    return connectors_of(config)

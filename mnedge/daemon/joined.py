@@ -15,9 +15,10 @@ from mnedge.bus import Bus
 from mnedge.config.current import Change, Current
 from mnedge.config.settings import Config
 from mnedge.config.shown import document
-from mnedge.daemon.app import connect_of, inventory_of, sole_daemon
+from mnedge.daemon.app import connectors_of, inventory_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
+from mnedge.daemon.outside import proven_plugins
 from mnedge.daemon.reloading import Reloading
 from mnedge.daemon.store import opened_store
 from mnedge.execution.attempt import Executor
@@ -67,6 +68,7 @@ class Serving(Struct, frozen=True, kw_only=True):
     executor: Executor
     host: Host
     listeners: Listeners
+    plugins: loading.Plugins
 
     @property
     def status(self) -> str:
@@ -91,7 +93,7 @@ async def serving(
     """
     config, now = current(), wall_clock
     spawner = Processes()
-    found = loading.load(config.plugins)
+    found = await proven_plugins(config)
     runners = loading.runners(found, spawner)
     skills = loading.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()
@@ -107,8 +109,8 @@ async def serving(
             inventory=inventory,
         )
         work = WatchedWork(executor, registry, spans, now=now)
-        connect = connect_of(config, found)
-        host = Host(store, config, work, bus, now=now, adopting=True, connect=connect)
+        connectors = connectors_of(config, found)
+        host = Host(store, config, work, bus, now=now, adopting=True, connectors=connectors)
         feed = Feed(bus, store, current)
         audit = AuditLog(config.data_dir, config.soul.audit, now, redact=secrets.text)
         tokens = Tokens(store.table, config.data_dir, lambda: current().soul, config.node, now)
@@ -147,7 +149,9 @@ async def serving(
             host=host,
             bus=bus,
             feed=feed,
-            definitions=Definitions(store, current, runners=runners, now=now, connect=connect),
+            definitions=Definitions(
+                store, current, runners=runners, now=now, connectors=connectors
+            ),
             operations=operations,
             views=Views(store),
             tokens=tokens,
@@ -163,7 +167,7 @@ async def serving(
             now=now,
             config_shown=lambda: document(current.loaded),
             reload=reloading.reload,
-            connect=connect,
+            connectors=connectors,
         )
         guarding = Guarding(
             settings=current,
@@ -190,7 +194,12 @@ async def serving(
         )
         async with running(files):
             yield Serving(
-                config=config, store=store, executor=executor, host=host, listeners=listeners
+                config=config,
+                store=store,
+                executor=executor,
+                host=host,
+                listeners=listeners,
+                plugins=found,
             )
 
 

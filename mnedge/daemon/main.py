@@ -74,7 +74,10 @@ class _Life:
                     serving(self._current, self._reloading, self._log, self._secrets) as here,
                 ):
                     watchdog = Watchdog(
-                        self._notifier.alive, self._notifier.watchdog_s, [here.store.pulse]
+                        self._notifier.alive,
+                        self._notifier.watchdog_s,
+                        [here.store.pulse],
+                        here.plugins.watch,
                     )
                     async with running(watchdog):
                         self._up(here)

@@ -9,6 +9,7 @@ outside are loaded.
 import atexit
 import faulthandler
 import fcntl
+import logging
 import os
 import re
 import threading
@@ -26,6 +27,7 @@ PREFIX = "suspect-"
 LOADING_S = 10.0
 """How long importing a plugin and asking its hooks may take, although its probe was quick."""
 MOST_BYTES = 1 << 20
+_log = logging.getLogger("mnedge.plugins")
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
 _THREAD = re.compile(r"^(?P<current>Current thread|Thread) 0x(?P<id>[0-9a-f]+)")
 _WAITING = ("_io_epoll.py", "_io_poll.py", "_io_kqueue.py")
@@ -107,16 +109,15 @@ class Watch:
         if self._file is not None:
             faulthandler.cancel_dump_traceback_later()
 
-    def stood_still(self) -> Blame | None:
-        """Return who made the loop stand still if it did, and go on; forget it then."""
-        if self._file is None:
-            return None
-        size = os.fstat(self._file).st_size
-        if size <= self._clean:
-            return None
+    def moved(self) -> None:
+        """Forget that the loop stood still, if it did, and say in the log who held it up."""
+        if self._file is None or os.fstat(self._file).st_size <= self._clean:
+            return
         text = os.pread(self._file, MOST_BYTES, 0).decode("utf-8", "replace")
         self._note("")
-        return blamed(text)
+        who = blamed(text)
+        if who is not None:
+            _log.warning("plugin %s held up the loop for a while:\n%s", who.plugin, who.trace)
 
     def close(self) -> None:
         """Leave nothing behind: the process ends as it should."""

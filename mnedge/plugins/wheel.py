@@ -390,7 +390,7 @@ def _metadata_folder(name: str, paths: Iterable[str]) -> str:
     return found[0]
 
 
-def _headers(contents: Contents, path: str, paths: dict[str, Entry]) -> Message[str, str]:
+def _headers(contents: Contents, path: str, paths: dict[str, Entry]) -> "Message[str, str]":
     return HeaderParser().parsestr(_text(contents, path, paths))
 
 

@@ -1,0 +1,438 @@
+"""Bring a plugin into the depot, let it in, take it out again, look whether it is still good.
+
+Everything is judged before anything is changed; what is unpacked lies aside until it was probed,
+and is then moved to its place whole. A daemon that runs goes on with what it loaded: a change
+counts from its next start.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from mnedge.plugins import fitting
+from mnedge.plugins.asking import Report, Request, Trouble
+from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
+from mnedge.plugins.fitting import Part
+from mnedge.plugins.outside import Terms, key_of, libraries, probed
+from mnedge.plugins.probe import probe
+from mnedge.plugins.problem import PluginRefusedError, Problem
+from mnedge.plugins.wheel import GROUP, Distribution, read_folder, read_wheel, unpack
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one plugin."""
+
+    record: Record
+    was: Record | None = None
+    """What it took the place of."""
+    report: Report | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """What was taken out."""
+
+    record: Record
+    libraries: tuple[Record, ...] = ()
+    in_use: bool = False
+    """A process that runs has loaded it; the files go when that process has ended."""
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """How one plugin does now."""
+
+    record: Record
+    problems: tuple[Problem, ...]
+    report: Report | None = None
+
+
+class _Set(Struct, frozen=True, kw_only=True):
+    """The distributions of one installation, by name."""
+
+    plugins: dict[str, Distribution]
+    libraries: dict[str, Distribution]
+    notes: tuple[str, ...]
+
+    @property
+    def all(self) -> dict[str, Distribution]:
+        """Return both."""
+        return self.plugins | self.libraries
+
+
+def install(sources: Sequence[Path], terms: Terms, *, allow: bool | None, by: str) -> list[Outcome]:
+    """Unpack wheels or folders of them into the depot, and probe what was never probed.
+
+    `allow`: True lets them in from the next start on, False keeps them out, None leaves that as it
+    was (off, if they are new). One that its probe finds bad is kept, quarantined.
+    Raises: PluginRefusedError with all that is wrong; nothing was changed then.
+    """
+    distributions = [one for source in sources for one in _read(source)]
+    came_along = fitting.bundled(terms.version, outside=_folders(terms))
+    chosen = _chosen(distributions, came_along)
+    there = {record.name: record for record in terms.depot.records()}
+    _refuse(chosen, there, came_along, terms)
+    with terms.depot.staging() as staging:
+        staged = {name: _staged(one, staging, terms, by) for name, one in chosen.all.items()}
+        terms.depot.own(staging)
+        after = there | _with_past(staged, there, chosen)
+        reports = {name: _met(after[name], after, staging, there, terms) for name in chosen.plugins}
+        with terms.depot.changing() as records:
+            if records != there:  # somebody was quicker: judge again
+                _refuse(chosen, records, came_along, terms)
+            outcomes = []
+            for name, record in _with_past(staged, records, chosen).items():
+                terms.depot.settle(staging / record.folder, record)
+                place = terms.depot.place(record)
+                kept = msgspec.structs.replace(record, seen=seen(place, list(record.files)))
+                was = records.get(name)
+                records[name] = kept
+                if name in chosen.plugins:
+                    outcomes.append((name, was))
+            for name, _ in outcomes:
+                records[name] = _decided(records[name], reports[name], records, terms, allow, by)
+            for name in _unneeded(records):
+                del records[name]
+            done = {name: records[name] for name, _ in outcomes}
+    return [
+        Outcome(record=done[name], was=was, report=reports[name], notes=chosen.notes)
+        for name, was in outcomes
+    ]
+
+
+def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
+    """Let an installed plugin in from the next start on, or keep it out; let in, it is probed.
+
+    Raises: PluginUnknownError; PluginRefusedError if it is a library.
+    """
+    was = terms.depot.find(name)
+    if not was.is_plugin:
+        told = Problem(message="it is a library that plugins need: nothing to let in")
+        raise PluginRefusedError(was.label, [told])
+    report = None
+    if allow:
+        there = {record.name: record for record in terms.depot.records()}
+        report = probed(was, there, terms.depot, terms.probing)
+    with terms.depot.changing() as records:
+        if records.get(was.name) is None:
+            raise PluginRefusedError(was.label, [Problem(message="it was removed meanwhile")])
+        record = msgspec.structs.replace(records[was.name], quarantine=None, strikes=0)
+        if not allow:
+            record = msgspec.structs.replace(
+                records[was.name], allowed=False, allowed_by="", allowed_at=0.0
+            )
+        done = _decided(record, report, records, terms, allow, by)
+        records[was.name] = done
+    return Outcome(record=done, was=was, report=report)
+
+
+def remove(name: str, terms: Terms) -> Removed:
+    """Take a plugin out, and the libraries that came for it; the depot is as it was before it.
+
+    Raises: PluginUnknownError; PluginRefusedError if something else needs it, or the configuration
+    names it.
+    """
+    record = terms.depot.find(name)
+    found = []
+    if record.name in map(normal, terms.configured):
+        found.append(
+            Problem(
+                message="the configuration names it: the next start would look for it in vain",
+                hint="take it out of plugins: (or MNEDGE_PLUGINS) first",
+            )
+        )
+    with terms.depot.changing() as records:
+        if record.name not in records:
+            raise PluginRefusedError(record.label, [Problem(message="it was removed meanwhile")])
+        others = [_part(one) for one in records.values() if one.name != record.name]
+        for other in fitting.needed_by(record.name, others):
+            hint = f"remove {other} first"
+            found.append(Problem(message=f"{other} needs it", hint=hint))
+        if found:
+            raise PluginRefusedError(f"{record.label} stays", found)
+        del records[record.name]
+        gone = [records.pop(unneeded) for unneeded in _unneeded(records)]
+    places = [terms.depot.place(one) for one in (record, *gone)]
+    in_use = any(place.exists() for place in places)
+    return Removed(record=record, libraries=tuple(gone), in_use=in_use)
+
+
+def check(record: Record, terms: Terms) -> Checked:
+    """Look at everything again: files, interpreter, what it needs, what it hides, its probe."""
+    records = {one.name: one for one in terms.depot.records()}
+    parts = {one.name: _part(one) for one in records.values()}
+    came_along = fitting.bundled(terms.version, outside=_folders(terms))
+    found = [*_fit({record.name: record.tags}, parts, terms)]
+    mine = {record.name: parts[record.name]}
+    needed = {part.name: _part(part) for part in libraries(record, records)}
+    found += fitting.requirement_problems(mine | needed, came_along)
+    for part in (record, *libraries(record, records)):
+        wrong = altered(terms.depot.place(part), part.files)
+        found += [
+            Problem(message=f"{part.label}: {said}", hint="install it again") for said in wrong[:20]
+        ]
+    report = None
+    if record.is_plugin and not found:
+        report = probed(record, records, terms.depot, terms.probing)
+        if report.trouble is not None:
+            found.append(Problem(message=report.trouble.message))
+    return Checked(record=record, problems=tuple(found), report=report)
+
+
+def _read(source: Path) -> list[Distribution]:
+    if source.is_dir():
+        return read_folder(source)
+    if not source.is_file():
+        raise PluginRefusedError(
+            f"{source} is refused", [Problem(message="there is no such file or folder")]
+        )
+    return [read_wheel(source)]
+
+
+def _chosen(distributions: Sequence[Distribution], came_along: Mapping[str, Part]) -> _Set:
+    """Return what is installed of what was given: plugins, and the libraries they need.
+
+    Raises: PluginRefusedError if there is no plugin, one stands there twice, or one is bundled.
+    """
+    found: dict[str, Distribution] = {}
+    problems, notes = [], []
+    for one in distributions:
+        name = one.metadata.name
+        if name in found:
+            both = f"{found[name].label} and {one.label}"
+            problems.append(Problem(message=f"{both} are given; which one is meant?"))
+        elif name in came_along and one.entry_points:
+            problems.append(Problem(message=f"{name} is bundled with mnedge"))
+        elif name in came_along:
+            notes.append(f"{one.label} is left out: mnedge brings {came_along[name].version}")
+        else:
+            found[name] = one
+    plugins = {name: one for name, one in found.items() if one.entry_points}
+    if not plugins and not problems:
+        labels = ", ".join(one.label for one in distributions)
+        told = Problem(
+            message=f"no entry point in the group {GROUP!r}",
+            hint="is it a plugin for mnedge? Its author names it in [project.entry-points]",
+        )
+        raise PluginRefusedError(f"{labels} brings no plugin", [told])
+    if problems:
+        raise PluginRefusedError("nothing is installed", problems)
+    needed = _needed(plugins, found)
+    notes += [
+        f"{found[name].label} is left out: nothing here needs it"
+        for name in sorted(found.keys() - needed - plugins.keys())
+    ]
+    notes += [
+        f"{found[name].label}: {len(left_out)} files for other places are left out"
+        for name in (*plugins, *sorted(needed - plugins.keys()))
+        if (left_out := found[name].left_out)
+    ]
+    libraries_too = {name: found[name] for name in sorted(needed - plugins.keys())}
+    return _Set(plugins=plugins, libraries=libraries_too, notes=tuple(notes))
+
+
+def _needed(plugins: Mapping[str, Distribution], found: Mapping[str, Distribution]) -> set[str]:
+    """Return the names of those in `found` that the plugins need, directly or not."""
+    needed: set[str] = set()
+    while True:
+        parts = [_part_of(found[name]) for name in (*plugins, *needed)]
+        more = {name for name in found if name not in needed and fitting.needed_by(name, parts)}
+        if not more:
+            return needed
+        needed |= more
+
+
+def _refuse(
+    chosen: _Set, there: Mapping[str, Record], came_along: Mapping[str, Part], terms: Terms
+) -> None:
+    """Go on if all of it fits into the depot as it is.
+
+    Raises: PluginRefusedError with all that is wrong.
+    """
+    parts = {name: _part(record) for name, record in there.items()}
+    parts |= {name: _part_of(one) for name, one in chosen.all.items()}
+    found = [*_fit({name: one.tags for name, one in chosen.all.items()}, parts, terms)]
+    found += fitting.requirement_problems(parts, came_along)
+    if found:
+        labels = ", ".join(one.label for one in chosen.plugins.values())
+        raise PluginRefusedError(f"{labels} cannot be installed", found)
+
+
+def _fit(
+    tags: Mapping[str, Sequence[str]], parts: Mapping[str, Part], terms: Terms
+) -> Iterator[Problem]:
+    """Yield what is wrong with each alone, and beside the others; `tags`: name → its tags."""
+    supported = frozenset(fitting.supported_tags())
+    found_here = fitting.where_found(_folders(terms))
+    for name, made_for in tags.items():
+        part = parts[name]
+        yield from fitting.tag_problems(part.label, made_for, supported)
+        yield from fitting.python_problems(part)
+        yield from fitting.shadow_problems(part, parts.values(), found_here)
+
+
+def _staged(one: Distribution, staging: Path, terms: Terms, by: str) -> Record:
+    """Unpack it aside, and return its record."""
+    raw = staging / f".{one.metadata.name}"
+    raw.mkdir(mode=0o755)
+    written = unpack(one, raw)
+    folder = f"{one.metadata.name}-{one.metadata.version}-{written.digest[:8]}"
+    raw.rename(staging / folder)
+    said = one.metadata
+    return Record(
+        name=said.name,
+        version=said.version,
+        folder=folder,
+        digest=written.digest,
+        files=written.files,
+        size_bytes=written.size_bytes,
+        source=one.contents.name,
+        installed_at=terms.now(),
+        installed_by=by,
+        tops=one.tops,
+        namespaces=one.namespaces,
+        entry_points=tuple(Point(point.name, point.value) for point in one.entry_points),
+        tags=one.tags,
+        requires=said.requires,
+        requires_python=said.requires_python,
+        summary=said.summary,
+        author=said.author,
+        license=said.license,
+        left_out=one.left_out,
+    )
+
+
+def _with_past(
+    staged: Mapping[str, Record], there: Mapping[str, Record], chosen: _Set
+) -> dict[str, Record]:
+    """Return the new records with what was decided about those whose place they take."""
+    found = {}
+    for name, record in staged.items():
+        was = there.get(name)
+        if was is not None and was.digest == record.digest:
+            found[name] = was
+            continue
+        came_with = ""
+        if name in chosen.libraries:
+            came_with = was.came_with if was else _needing(name, chosen)
+        found[name] = msgspec.structs.replace(
+            record,
+            came_with=came_with,
+            allowed=was.allowed if was else False,
+            allowed_by=was.allowed_by if was else "",
+            allowed_at=was.allowed_at if was else 0.0,
+        )
+    return found
+
+
+def _needing(name: str, chosen: _Set) -> str:
+    """Return a plugin that brought the library along."""
+    for plugin, one in chosen.plugins.items():
+        if name in _needed({plugin: one}, chosen.all):
+            return plugin
+    return next(iter(chosen.plugins))
+
+
+def _met(
+    record: Record,
+    after: Mapping[str, Record],
+    staging: Path,
+    there: Mapping[str, Record],
+    terms: Terms,
+) -> Report:
+    """Probe a plugin that lies aside, unless this very content is known to be good."""
+    was = there.get(record.name)
+    key = key_of(record, after, terms.version)
+    if was is not None and was.verdict is not None and was.verdict.key == key:
+        return Report(brings=was.verdict.brings, took_s=was.verdict.took_s)
+    places = []
+    for part in (record, *libraries(record, after)):
+        aside = staging / part.folder
+        places.append(str(aside if aside.is_dir() else terms.depot.place(part)))
+    request = Request(
+        label=record.label,
+        folders=tuple(places),
+        points=record.entry_points,
+        scratch="",
+        limit_s=terms.probing.limit_s,
+    )
+    try:
+        return probe(request, terms.probing)
+    except OSError as error:
+        told = Trouble(stage="install", message=f"it cannot be probed: {error}")
+        return Report(trouble=told)
+
+
+def _decided(
+    record: Record,
+    report: Report | None,
+    records: Mapping[str, Record],
+    terms: Terms,
+    allow: bool | None,
+    by: str,
+) -> Record:
+    """Return the record with the verdict of its probe, and whether it is let in."""
+    changes: dict[str, object] = {}
+    if allow is not None:
+        changes = {
+            "allowed": allow,
+            "allowed_by": by if allow else "",
+            "allowed_at": terms.now() if allow else 0.0,
+        }
+    if report is None:
+        return msgspec.structs.replace(record, **changes)
+    if report.trouble is not None:
+        said = report.trouble
+        changes["verdict"] = None
+        changes["quarantine"] = Quarantine(
+            reason=said.message,
+            stage=said.stage,
+            at=terms.now(),
+            program=terms.version,
+            trace=said.trace,
+        )
+    else:
+        key = key_of(record, records, terms.version)
+        changes["verdict"] = Verdict(
+            key=key, brings=report.brings, took_s=report.took_s, at=terms.now()
+        )
+        if allow:
+            changes |= {"quarantine": None, "strikes": 0}
+    return msgspec.structs.replace(record, **changes)
+
+
+def _unneeded(records: Mapping[str, Record]) -> list[str]:
+    """Return libraries that came with a plugin, and that nobody needs any more."""
+    kept: set[str] = set()
+    for record in records.values():
+        if record.is_plugin:
+            kept |= {record.name, *(part.name for part in libraries(record, records))}
+    return [name for name, record in records.items() if name not in kept and record.came_with]
+
+
+def _folders(terms: Terms) -> tuple[str, ...]:
+    return tuple(str(terms.depot.place(record)) for record in terms.depot.records())
+
+
+def _part(record: Record) -> Part:
+    return Part(
+        name=record.name,
+        version=record.version,
+        requires=record.requires,
+        requires_python=record.requires_python,
+        tops=record.tops,
+        namespaces=record.namespaces,
+    )
+
+
+def _part_of(one: Distribution) -> Part:
+    said = one.metadata
+    return Part(
+        name=said.name,
+        version=said.version,
+        requires=said.requires,
+        requires_python=said.requires_python,
+        tops=one.tops,
+        namespaces=one.namespaces,
+    )
