@@ -75,8 +75,9 @@ if grep ERROR: "$freeze/log" >&2; then
 fi
 mkdir "$freeze/out" "$freeze/try"
 "$env/bin/python" packaging/finish.py "$freeze/dist/mnedge"
-REPORT=$env/report.json WHEEL=$(ls "$freeze"/mnedge-*.whl) \
-	"$env/bin/python" packaging/supply.py "$freeze/dist/mnedge" "$freeze/out" "$name"
+"$env/bin/python" packaging/licences.py "$freeze/dist/mnedge"
+"$env/bin/python" packaging/sbom.py "$freeze/dist/mnedge" --flavour "$FLAVOUR" --out "$freeze/out/$name.cdx.json" \
+	--wheels "$freeze" --report "$env/report.json"
 
 step "packages"
 "$env/bin/python" packaging/pack.py "$freeze/dist/mnedge" "$freeze/out" "$FLAVOUR"
