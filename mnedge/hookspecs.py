@@ -53,13 +53,13 @@ def devices(sys_root: str, dev_root: str) -> list[DeviceProbe]:
 
 
 @hookspec
-def connectors(folder: str, allowed: Sequence[str]) -> list[Connector]:
+def connectors(allowed: Sequence[str]) -> list[Connector]:
     """Return the connectors this plugin brings: ways to read from outside systems.
 
-    Asked for each job that reads, so it makes them cheaply. A connector that reads files keeps
-    relative paths below `folder`, which is the job's bundle, and absolute ones below a folder in
-    `allowed`, which the operator named. An empty list means "none on this machine". Names must be
-    unique over all plugins; a clash, or an exception here, stops the start if the plugin is
-    bundled, and else quarantines it.
+    Asked once, when a host opens. A connector that reads files keeps relative paths below the
+    folder of the job's bundle, which `read` is told, and absolute ones below a folder in `allowed`,
+    which the operator named. An empty list means "none on this machine". Names must be unique over
+    all plugins; a clash, or an exception here, stops the start if the plugin is bundled, and else
+    quarantines it.
     """
     raise NotImplementedError

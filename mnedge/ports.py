@@ -385,9 +385,12 @@ class Connector(Protocol):
     def check(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the settings, one sentence each; nothing is opened."""
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         """Return what is there (`cursor` None), or what is new since the cursor, oldest first.
 
+        `folder` holds the bundle of the job that reads: relative paths start there.
         With a cursor it may wait up to 30 s for something new, and else returns an empty batch. It
         may be cancelled, and called again with the same cursor: then it returns the same again.
         Raises: UnavailableError if trying again later may help; UsageError if it never will.

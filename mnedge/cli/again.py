@@ -30,7 +30,7 @@ async def retry_job(
             config,
             record.job_id,
             runners=here.runners,
-            connect=here.connect,
+            connectors=here.connectors,
             now=wall_clock,
             new_id=new_id,
             own=here.host.reserve,

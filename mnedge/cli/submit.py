@@ -17,7 +17,7 @@ from mnedge.cli.screen import Screen
 from mnedge.cli.show import counted, fields
 from mnedge.cli.verbs import Asked
 from mnedge.config.settings import Config
-from mnedge.daemon.app import connect_of, node, runners_of
+from mnedge.daemon.app import connectors_of, node, runners_of
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.execution.processes import Processes
@@ -171,7 +171,7 @@ async def _detach(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted
             config,
             bundle,
             runners=runners_of(config, Processes()),
-            connect=connect_of(config),
+            connectors=connectors_of(config),
             now=wall_clock,
             job_id=wanted.run_id,
         )
@@ -193,7 +193,7 @@ async def _run(screen: Screen, config: Config, bundle: Bundle, wanted: Wanted) -
             config,
             bundle,
             runners=here.runners,
-            connect=here.connect,
+            connectors=here.connectors,
             now=wall_clock,
             job_id=wanted.run_id,
             own=here.host.reserve,

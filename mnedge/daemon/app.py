@@ -11,6 +11,7 @@ from msgspec import Struct
 from mnedge.bus import Bus
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.outside import plugins_of, proven_plugins
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import ConflictError, UnavailableError
 from mnedge.execution.attempt import Executor
@@ -20,7 +21,7 @@ from mnedge.part import running
 from mnedge.plugins import loading
 from mnedge.ports import Connector, Runner, Spawner
 from mnedge.runtime.host import Host
-from mnedge.runtime.input_reading import Connect
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.store.claims import process_name
 from mnedge.store.sqlite import SqliteStore
 
@@ -39,12 +40,12 @@ class Node(Struct, frozen=True):
     bus: Bus
     host: Host
     runners: Mapping[str, Runner]
-    connect: Connect
+    connectors: Mapping[str, Connector] = NO_CONNECTORS
 
 
 def runners_of(config: Config, spawner: Spawner) -> Mapping[str, Runner]:
     """Return the runners of all plugins, by every name they go by."""
-    return loading.runners(loading.load(config.plugins), spawner)
+    return loading.runners(plugins_of(config), spawner)
 
 
 def inventory_of(config: Config, found: pluggy.PluginManager, tell: Tell = unheard) -> Inventory:
@@ -54,15 +55,12 @@ def inventory_of(config: Config, found: pluggy.PluginManager, tell: Tell = unhea
     return Inventory(probes, config.environ, disabled=told.disabled, tell=tell)
 
 
-def connect_of(config: Config, found: pluggy.PluginManager | None = None) -> Connect:
-    """Return how the input skills of a job are read; plugins are loaded once somebody does."""
-
-    def connect(folder: str) -> Mapping[str, Connector]:
-        nonlocal found
-        found = loading.load(config.plugins) if found is None else found
-        return loading.connectors(found, folder, config.connectors.folders)
-
-    return connect
+def connectors_of(
+    config: Config, found: pluggy.PluginManager | None = None
+) -> Mapping[str, Connector]:
+    """Return the connectors of all plugins."""
+    found = plugins_of(config) if found is None else found
+    return loading.connectors(found, config.connectors.folders)
 
 
 @asynccontextmanager
@@ -73,7 +71,7 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     Raises: DaemonRunningError if another one does.
     """
     spawner = Processes()
-    found = loading.load(config.plugins)
+    found = await proven_plugins(config)
     runners = loading.runners(found, spawner)
     bus = Bus()
     async with AsyncExitStack() as stack:
@@ -89,11 +87,18 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
             spawner=spawner,
             inventory=inventory_of(config, found),
         )
-        connect = connect_of(config, found)
-        host = Host(store, config, work, bus, now=wall_clock, adopting=adopting, connect=connect)
+        connectors = connectors_of(config, found)
+        host = Host(
+            store, config, work, bus, now=wall_clock, adopting=adopting, connectors=connectors
+        )
         async with running(host):
             yield Node(
-                config=config, store=store, bus=bus, host=host, runners=runners, connect=connect
+                config=config,
+                store=store,
+                bus=bus,
+                host=host,
+                runners=runners,
+                connectors=connectors,
             )
 
 

@@ -19,10 +19,10 @@ from mnedge.observe.alerting import Alerting
 from mnedge.observe.jobs import JobWatch
 from mnedge.observe.metrics import Registry
 from mnedge.observe.traces import Spans
-from mnedge.ports import Clock, Runner
+from mnedge.ports import Clock, Connector, Runner
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
-from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.jobs import Stores
 
 
@@ -56,7 +56,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     """`config.shown.document` of what was loaded: settings without secrets, and their origins."""
     reload: Callable[[], Awaitable[Any]]
     """`daemon.reloading.Reloading.reload`: read the configuration again, and tell what changed."""
-    connect: Connect = no_connectors
+    connectors: Mapping[str, Connector] = NO_CONNECTORS
     """How input skills are read."""
 
     @property

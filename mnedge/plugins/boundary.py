@@ -230,12 +230,14 @@ class CheckedConnector(Connector):
         """Return what it complains about; its own breakage is a complaint too."""
         return _complaints(self._author, f"connector {self.name}", self._inner, settings)
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         """Return what it read, every member of the type that it should have."""
         _usable(self._author)
         what = f"connector {self.name}: read()"
         async with _patience(CONNECTOR_S, self._author, what):
-            answer = await _awaited(self._inner.read(settings, cursor))
+            answer = await _awaited(self._inner.read(settings, cursor, folder=folder))
         with _blamed(self._author, what):
             is_pair = isinstance(answer, tuple) and len(answer) == 2
             _expected(answer, is_pair, "a Batch")

@@ -12,6 +12,7 @@ from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
 
 if TYPE_CHECKING:
     from mnedge.plugins.outside import Outside, Terms
+    from mnedge.plugins.suspicion import Watch
 
 BUNDLED = (
     "mnedge_connectors.file",
@@ -47,6 +48,8 @@ class Plugins(pluggy.PluginManager):
     """All plugins: those that are trusted, together, and each from outside apart."""
 
     outside: "tuple[Outside, ...]" = ()
+    watch: "Watch | None" = None
+    """Knows who was at work if this process hangs; only where there are some from outside."""
 
 
 def load(extra: Sequence[str] = (), terms: "Terms | None" = None) -> Plugins:
@@ -71,9 +74,11 @@ def load(extra: Sequence[str] = (), terms: "Terms | None" = None) -> Plugins:
             hint="use a version of the plugin that fits this version of mnedge",
         ) from error
     if terms is not None and kept:
-        from mnedge.plugins.outside import entered  # seldom needed
+        from mnedge.plugins import suspicion  # seldom needed
+        from mnedge.plugins.outside import entered
 
         found.outside = tuple(entered(terms))
+        found.watch = suspicion.watch(terms.depot.folder) if found.outside else None
     return found
 
 
@@ -112,15 +117,12 @@ def devices(
     return _named(manager, "devices", arguments, "device probes")
 
 
-def connectors(
-    manager: pluggy.PluginManager, folder: str, allowed: Sequence[str] = ()
-) -> dict[str, Connector]:
+def connectors(manager: pluggy.PluginManager, allowed: Sequence[str] = ()) -> dict[str, Connector]:
     """Return name → connector.
 
     Raises: PluginInvalidError if two connectors share a name.
     """
-    arguments = {"folder": folder, "allowed": tuple(allowed)}
-    return _named(manager, "connectors", arguments, "connectors")
+    return _named(manager, "connectors", {"allowed": tuple(allowed)}, "connectors")
 
 
 def _named(

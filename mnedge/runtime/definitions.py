@@ -21,9 +21,9 @@ from mnedge.execution.staging import remove_workspace
 from mnedge.model.manifest import JobSpec
 from mnedge.model.records import JobRecord
 from mnedge.model.states import TERMINAL
-from mnedge.ports import Clock, Runner
+from mnedge.ports import Clock, Connector, Runner
 from mnedge.runtime import jobs
-from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.received import checked_id, received
 from mnedge.runtime.shared_folders import data_folder, shared_storage
 from mnedge.runtime.submission import UNKNOWN, Origin, new_job_id, submit
@@ -103,10 +103,10 @@ class Definitions:
         *,
         runners: Mapping[str, Runner],
         now: Clock,
-        connect: Connect = no_connectors,
+        connectors: Mapping[str, Connector] = NO_CONNECTORS,
     ) -> None:
         self._stores = stores
-        self._connect = connect
+        self._connectors = connectors
         self._settings = settings
         self._runners = runners
         self._now = now
@@ -301,7 +301,7 @@ class Definitions:
                 own=own,
                 source=definition_id,
                 origin=structs.replace(origin, definition_id=definition_id),
-                connect=self._connect,
+                connectors=self._connectors,
             )
 
     async def runs_of(self, definition_id: str) -> list[JobRecord]:

@@ -2,6 +2,7 @@
 hurting the others."""
 
 import traceback
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,10 +25,10 @@ from mnedge.model.records import JobRecord
 from mnedge.model.redaction import redactor_for
 from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.part import Part
-from mnedge.ports import Claim, Clock
+from mnedge.ports import Claim, Clock, Connector
 from mnedge.runtime import jobs
 from mnedge.runtime.coordinator import Apply, Coordinator, PoisonError
-from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.live_inputs import LiveInputs
 from mnedge.runtime.publisher import RETRY_S
 from mnedge.runtime.timers import JobClock
@@ -52,7 +53,7 @@ class Host(Part):
     `adopting`: take up every unfinished job that has no living owner, now and for ever (the
     daemon). Otherwise only what
     `start_job` and `adopt` are asked for. `file_work`: how slow file work is kept off the loop.
-    `connect`: how live inputs are read.
+    `connectors`: how live inputs are read.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class Host(Part):
         adopting: bool = False,
         file_work: FileWork | None = None,
         apply: Apply = engine.apply,
-        connect: Connect = no_connectors,
+        connectors: Mapping[str, Connector] = NO_CONNECTORS,
     ) -> None:
         self._stores = stores
-        self._connect = connect
+        self._connectors = connectors
         self._config = config
         self._work = work
         self._bus = bus
@@ -310,7 +311,7 @@ class Host(Part):
                     LiveInputs,
                     blobs=self._stores.blobs,
                     config=self._config,
-                    connect=self._connect,
+                    connectors=self._connectors,
                     folder=_folder_of(record, self._config),
                 ),
             )

@@ -3,7 +3,7 @@
 Source: bundle format 5.4.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,8 +32,7 @@ CURSOR_BYTES = 64 << 10
 SHOWN = 1000
 """So many items are listed with where they came from."""
 
-Connect = Callable[[str], Mapping[str, Connector]]
-"""Given the folder of a job's bundle, returns name → connector."""
+NO_CONNECTORS: Mapping[str, Connector] = {}
 
 
 class ConnectorBrokenError(UsageError):
@@ -42,12 +41,9 @@ class ConnectorBrokenError(UsageError):
     code = "connector.broken"
 
 
-def no_connectors(folder: str) -> Mapping[str, Connector]:
-    """Return none."""
-    return {}
-
-
-async def read_inputs(bundle: Bundle, connect: Connect, config: Config) -> list[LiveInput]:
+async def read_inputs(
+    bundle: Bundle, connectors: Mapping[str, Connector], config: Config
+) -> list[LiveInput]:
     """Add what its input skills bring to the bundle's inputs; return those to be read later.
 
     What the inputs that were given hold already is not read again. `bundle.input_sources` tells
@@ -57,7 +53,6 @@ async def read_inputs(bundle: Bundle, connect: Connect, config: Config) -> list[
     skills = input_skills(bundle.config, config.environ)
     if not skills:
         return []
-    connectors = connect(str(bundle.root)) if any(not skill.mock for skill in skills) else {}
     reading = _Reading(bundle, connectors, config)
     for skill in skills:
         await reading.take(skill)
@@ -154,7 +149,7 @@ class _Reading:
             )
         self._left = None if self._left is None else self._left - 1
         with trio.move_on_after(READ_S) as limit:
-            batch = await asked(connector, settings, None)
+            batch = await asked(connector, settings, None, folder=str(self._bundle.root))
         if limit.cancelled_caught:
             raise UnavailableError(f"connector {connector.name} did not answer in {READ_S:g} s")
         bodies = [item.body for item in batch.items]
@@ -182,13 +177,15 @@ def checked(connector: Connector, settings: JsonObject) -> list[str]:
         raise _broken(connector, error) from error
 
 
-async def asked(connector: Connector, settings: JsonObject, cursor: str | None) -> Batch:
+async def asked(
+    connector: Connector, settings: JsonObject, cursor: str | None, *, folder: str
+) -> Batch:
     """Return what the connector reads, known to be JSON.
 
     Raises: UnavailableError, UsageError, ConnectorBrokenError: as the port says.
     """
     try:
-        batch = await connector.read(settings, cursor)
+        batch = await connector.read(settings, cursor, folder=folder)
         items = [msgspec.convert(msgspec.to_builtins(item), type(item)) for item in batch.items]
         msgspec.json.encode([(item.item_id, item.event, item.source_ref) for item in items])
         if len(batch.cursor.encode()) > CURSOR_BYTES:

@@ -25,7 +25,7 @@ from mnedge.model.manifest import LiveInput
 from mnedge.model.states import JobStatus
 from mnedge.ports import Batch, Blobs, Clock, Connector
 from mnedge.runtime.inbox import Inbox
-from mnedge.runtime.input_reading import Connect, asked, checked
+from mnedge.runtime.input_reading import asked, checked
 
 WAIT_S = 60.0
 """The longest wait for a source that is away; it begins with 1 s and doubles."""
@@ -47,7 +47,7 @@ class LiveInputs:
         state: Callable[[], JobState],
         blobs: Blobs,
         config: Config,
-        connect: Connect,
+        connectors: Mapping[str, Connector],
         folder: str,
     ) -> None:
         self._job = job
@@ -56,7 +56,7 @@ class LiveInputs:
         self._state = state
         self._offload = Offload(blobs, job.body_paths)
         self._config = config
-        self._connect = connect
+        self._connectors = connectors
         self._folder = folder
         self._stirred = trio.Event()
         self._journaled: dict[str, trio.Event] = {}
@@ -86,23 +86,16 @@ class LiveInputs:
             return
         with self._scope:
             await self._until(lambda state: state.status is not JobStatus.PENDING)
-            connectors = await self._connected()
             async with trio.open_nursery() as nursery:
                 for live in self._job.spec.live_inputs:
                     if not is_over(self._state(), live.name):
-                        nursery.start_soon(self._read_one, live, connectors)
+                        nursery.start_soon(self._read_one, live)
 
-    async def _connected(self) -> Mapping[str, Connector]:
-        try:
-            return self._connect(self._folder)
-        except Exception:  # whatever a plugin does: each input says that it has no connector
-            return {}
-
-    async def _read_one(self, live: LiveInput, connectors: Mapping[str, Connector]) -> None:
+    async def _read_one(self, live: LiveInput) -> None:
         """Read one input; what ends it is a fact."""
         try:
             settings = resolved(live.settings, self._job.spec.config, self._config.environ)
-            connector = connectors.get(live.connector)
+            connector = self._connectors.get(live.connector)
             if connector is None:
                 raise UsageError(f"this node has no connector {live.connector!r}")
             problems = checked(connector, settings)
@@ -127,7 +120,7 @@ class LiveInputs:
                 return
             self._reads[live.name] = self._reads.get(live.name, 0) + 1
             try:
-                batch = await asked(connector, dict(settings), cursor)
+                batch = await asked(connector, dict(settings), cursor, folder=self._folder)
             except UnavailableError as error:
                 failures += 1
                 await self._wait_for(live, error, failures)

@@ -23,8 +23,8 @@ from mnedge.config.settings import Config
 from mnedge.errors import UsageError
 from mnedge.model.body import json_bytes
 from mnedge.model.records import JobRecord
-from mnedge.ports import Clock, Runner
-from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.ports import Clock, Connector, Runner
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.jobs import Stores
 from mnedge.runtime.shared_folders import absent_inputs
 from mnedge.runtime.submission import UNKNOWN, Origin, submit
@@ -59,7 +59,7 @@ async def submit_received(
     overrides: Mapping[str, Any] | None = None,
     origin: Origin = UNKNOWN,
     source: str = LABEL,
-    connect: Connect = no_connectors,
+    connectors: Mapping[str, Connector] = NO_CONNECTORS,
 ) -> JobRecord:
     """Keep a pending job of what a program sent; `payloads` by their path below `payloads/`.
 
@@ -80,7 +80,7 @@ async def submit_received(
             own=own,
             source=source,
             origin=origin,
-            connect=connect,
+            connectors=connectors,
         )
 
 

@@ -18,9 +18,9 @@ from mnedge.errors import ConflictError
 from mnedge.model.message import Message, wire
 from mnedge.model.records import JobRecord
 from mnedge.model.states import SUCCESSFUL_STEP, JobStatus, StepOutcome, StepStatus
-from mnedge.ports import Clock, Runner
+from mnedge.ports import Clock, Connector, Runner
 from mnedge.runtime import jobs
-from mnedge.runtime.input_reading import Connect, no_connectors
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.submission import new_job_id, submit, submit_spec
 from mnedge.runtime.view import committed_state
 from mnedge.runtime.workplace import unpacked
@@ -44,7 +44,7 @@ async def retry(
     now: Clock,
     new_id: str | None = None,
     own: Callable[[str], Awaitable[None]] | None = None,
-    connect: Connect = no_connectors,
+    connectors: Mapping[str, Connector] = NO_CONNECTORS,
 ) -> tuple[JobRecord, list[str]]:
     """Submit the failed job again as a new one; return it, and the steps that it takes over.
 
@@ -83,7 +83,7 @@ async def retry(
             own=own,
             carried=carried,
             source=record.bundle_source,
-            connect=connect,
+            connectors=connectors,
         )
     return made, done
 

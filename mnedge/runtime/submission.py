@@ -21,8 +21,8 @@ from mnedge.model.manifest import JobSpec
 from mnedge.model.message import is_body_alone
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus
-from mnedge.ports import Clock, Runner
-from mnedge.runtime.input_reading import Connect, no_connectors, read_inputs
+from mnedge.ports import Clock, Connector, Runner
+from mnedge.runtime.input_reading import NO_CONNECTORS, read_inputs
 from mnedge.runtime.jobs import Stores, write_new_job
 
 _random = SystemRandom()
@@ -52,18 +52,18 @@ async def submit(
     carried: Mapping[str, Any] | None = None,
     source: str | None = None,
     origin: Origin = UNKNOWN,
-    connect: Connect = no_connectors,
+    connectors: Mapping[str, Connector] = NO_CONNECTORS,
 ) -> JobRecord:
     """Keep the bundle and a pending job, if it can run here.
 
-    `connect`: how its input skills are read. `carried`: steps that it takes over from an earlier
+    `connectors`: how its input skills are read. `carried`: steps that it takes over from an earlier
     job. `own` (`Host.reserve`) is asked to own the job before anybody can see it. `source`: where
     people say the bundle came from.
     Raises: BundleInvalidError if the bundle has errors, or needs what this node lacks;
     ContextEngineUnavailableError; JobExistsError; UnavailableError if the disk is full.
     """
     await _admit(stores, config, bundle, runners)
-    live_inputs = await read_inputs(bundle, connect, config)
+    live_inputs = await read_inputs(bundle, connectors, config)
     job_id = job_id or new_job_id(
         bundle.blueprint_id if bundle.spec is None else bundle.spec.graph_id, now
     )

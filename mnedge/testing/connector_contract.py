@@ -1,8 +1,9 @@
 """What all connectors keep to. Subclass it in a test module with these fixtures.
 
 `connector`: the connector under test. `settings`: good settings for it, with every secret being
-`SECRET`, of a source that holds something. `away`: settings of a source that cannot be reached now.
-`change()`: makes the source hold something new. The tests need real time.
+`SECRET`, of a source that holds something; paths in them are absolute. `away`: settings of a source
+that cannot be reached now. `change()`: makes the source hold something new. The tests need real
+time.
 """
 
 import re
@@ -31,13 +32,13 @@ class ConnectorContract:
     ) -> Batch:
         """Read, and fail rather than wait for ever."""
         with trio.fail_after(PATIENCE_S):
-            return await connector.read(settings, cursor)
+            return await connector.read(settings, cursor, folder="")
 
     async def news(self, connector: Connector, settings: Settings, cursor: str) -> Batch:
         """Read until there is something new, and fail rather than wait for ever."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                batch = await connector.read(settings, cursor)
+                batch = await connector.read(settings, cursor, folder="")
                 if batch.items:
                     return batch
                 cursor = batch.cursor
@@ -110,7 +111,7 @@ class ConnectorContract:
     ) -> None:
         cursor = (await self.got(connector, settings)).cursor
         with trio.move_on_after(0.3):
-            batch = await connector.read(settings, cursor)
+            batch = await connector.read(settings, cursor, folder="")
             assert batch.items == []
             cursor = batch.cursor
         change()

@@ -72,8 +72,7 @@ class File:
 
     name = "file"
 
-    def __init__(self, folder: str, allowed: Sequence[str] = ()) -> None:
-        self._folder = Path(folder)
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._allowed = [Path(os.path.realpath(path)) for path in allowed]
         self._turn = trio.CapacityLimiter(1)
 
@@ -88,10 +87,7 @@ class File:
         if not isinstance(path, str) or not path or "\0" in path:
             problems.append("path has to name a file or a folder, as in payloads/readings")
         else:
-            try:
-                self._place(path)
-            except PathForbiddenError as error:
-                problems.append(error.message)
+            problems += self._path_problems(path)
         pattern = settings.get("pattern", "*")
         if not isinstance(pattern, str) or not pattern or "\0" in pattern:
             problems.append("pattern has to be a text such as *.json, or **/*.json for all below")
@@ -106,7 +102,18 @@ class File:
                 problems.append(f"{key} has to be a number of {least:g} to {most_s:g}")
         return problems
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    def _path_problems(self, text: str) -> list[str]:
+        """Return why the path cannot be one that is open to connectors, as far as it tells."""
+        if text.startswith("/"):
+            place = Path(os.path.realpath(text))
+            inside = any(place.is_relative_to(top) for top in self._allowed)
+        else:
+            inside = not os.path.normpath(text).startswith("..")
+        return [] if inside else [_forbidden(text).message]
+
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         """Return the files, or those that are new or changed since the cursor."""
         problems = self.check(settings)
         if problems:
@@ -115,18 +122,18 @@ class File:
         interval_s = float(settings.get("interval_s", INTERVAL_S))
         ends = trio.current_time() + WAIT_S
         if seen is None:
-            return await self._first(settings)
+            return await self._first(settings, folder)
         while True:
-            batch, _ = await self._look(settings, seen)
+            batch, _ = await self._look(settings, seen, folder)
             left_s = ends - trio.current_time()
             if batch.items or left_s <= 0:
                 return batch
             await trio.sleep(min(interval_s, left_s))
 
-    async def _first(self, settings: Mapping[str, Any]) -> Batch:
+    async def _first(self, settings: Mapping[str, Any], folder: str) -> Batch:
         """Return what is there; what is being written is waited for, but not for ever."""
         for _ in range(FIRST_LOOKS):
-            batch, unsettled = await self._look(settings, None)
+            batch, unsettled = await self._look(settings, None, folder)
             if not unsettled:
                 return batch
             await trio.sleep(settings.get("settle_s", SETTLE_S))
@@ -135,40 +142,35 @@ class File:
         return batch
 
     async def _look(
-        self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None
+        self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None, folder: str
     ) -> tuple[Batch, int]:
         """Return what was found, and how many files are being written."""
         try:
-            return await trio.to_thread.run_sync(self._read, settings, seen, limiter=self._turn)
+            reading = _Reading(settings, folder, self._allowed)
+            return await trio.to_thread.run_sync(reading.read, seen, limiter=self._turn)
         except OSError as error:
             raise UnavailableError(
                 f"{settings['path']} cannot be read: {error.strerror or error}"
             ) from error
 
-    def _place(self, text: str) -> Path:
-        """Return what the path leads to.
 
-        Raises: PathForbiddenError if that is outside of what is open to connectors.
-        """
+class _Reading:
+    """One look at what the settings name, in a thread."""
+
+    def __init__(self, settings: Mapping[str, Any], folder: str, allowed: Sequence[Path]) -> None:
+        self._settings = settings
+        self._folder = Path(folder)
+        own = [Path(os.path.realpath(folder))] if folder else []
+        self._inside = [*own, *allowed]
+
+    def read(self, seen: Mapping[bytes, bytes] | None) -> tuple[Batch, int]:
+        """Return what was found, and how many files are being written."""
+        settings = self._settings
+        text = settings["path"]
         place = Path(os.path.realpath(self._folder / text))
         self._refuse_outside(place, text)
-        return place
-
-    def _refuse_outside(self, place: Path, text: str) -> None:
-        inside = [Path(os.path.realpath(self._folder)), *self._allowed]
-        if not any(place.is_relative_to(top) for top in inside):
-            raise PathForbiddenError(
-                f"{text} is outside the bundle",
-                hint="name a file of the bundle, or add its folder to connectors.folders",
-            )
-
-    def _read(
-        self, settings: Mapping[str, Any], seen: Mapping[bytes, bytes] | None
-    ) -> tuple[Batch, int]:
-        text = settings["path"]
-        place = self._place(text)
         single = not stat.S_ISDIR(place.stat().st_mode)
-        found = [_found(place, place.name)] if single else self._listed(place, settings)
+        found = [_found(place, place.name)] if single else self._listed(place)
         marks = {one.mark[:_MARK_BYTES]: one.mark for one in found}
         known = {} if seen is None else {at: seen[at] for at in marks if at in seen}
         items: list[Item] = []
@@ -180,7 +182,7 @@ class File:
             if seen is not None and (len(items) >= BATCH_FILES or taken_bytes >= BATCH_BYTES):
                 break
             try:
-                item = self._item(one, settings, single=single, known=where in known)
+                item = self._item(one, single=single, known=where in known)
             except _UnsettledError:
                 unsettled += 1
                 continue
@@ -198,7 +200,13 @@ class File:
                 )
         return Batch(items, _cursor_of(known)), unsettled
 
-    def _listed(self, place: Path, settings: Mapping[str, Any]) -> list[_Found]:
+    def _refuse_outside(self, place: Path, text: str) -> None:
+        """Raise if that is outside of what is open to connectors."""
+        if not any(place.is_relative_to(top) for top in self._inside):
+            raise _forbidden(text)
+
+    def _listed(self, place: Path) -> list[_Found]:
+        settings = self._settings
         pattern = settings.get("pattern", "*")
         found: list[_Found] = []
         for name in _names(place, deep="**" in pattern):
@@ -218,7 +226,8 @@ class File:
                 )
         return found
 
-    def _item(self, one: _Found, settings: Mapping[str, Any], *, single: bool, known: bool) -> Item:
+    def _item(self, one: _Found, *, single: bool, known: bool) -> Item:
+        settings = self._settings
         age_s = time.time() - one.modified_ns / 1e9  # noqa: TID251 - files carry wall-clock times
         if 0 <= age_s < settings.get("settle_s", SETTLE_S):
             raise _UnsettledError
@@ -231,7 +240,7 @@ class File:
         form = settings.get("read", "json" if one.name.endswith(".json") else "text")
         if form != "name":
             try:
-                body["content"] = _content(self._bytes(one, settings), form)
+                body["content"] = _content(self._bytes(one), form)
             except ValueError as error:
                 if single:
                     raise UnavailableError(f"{settings['path']} {error}") from error
@@ -241,18 +250,18 @@ class File:
             event="file_content_changed" if single else "folder_content_changed",
             body=body,
             source_ref={
-                "connector": self.name,
+                "connector": File.name,
                 "path": settings["path"] if single else f"{settings['path']}/{one.name}",
                 "modified_at": one.modified_ns / 1e9,
             },
         )
 
-    def _bytes(self, one: _Found, settings: Mapping[str, Any]) -> bytes:
+    def _bytes(self, one: _Found) -> bytes:
         """Return the content of this very version.
 
         Raises: ValueError if it is too large; _UnsettledError if it is another version by now.
         """
-        most = settings.get("max_bytes", MAX_BYTES)
+        most = self._settings.get("max_bytes", MAX_BYTES)
         if one.size_bytes > most:
             raise ValueError(f"is larger than {most} bytes")
         file = os.open(one.path, _OPENING)
@@ -270,6 +279,13 @@ class File:
         if (after.st_mtime_ns, len(content)) != (one.modified_ns, one.size_bytes):
             raise _UnsettledError
         return content
+
+
+def _forbidden(text: str) -> PathForbiddenError:
+    return PathForbiddenError(
+        f"{text} is outside the bundle",
+        hint="name a file of the bundle, or add its folder to connectors.folders",
+    )
 
 
 def _hashed(content: bytes) -> bytes:
@@ -342,6 +358,6 @@ def _seen_in(cursor: str) -> dict[bytes, bytes]:
 
 
 @hookimpl
-def connectors(folder: str, allowed: Sequence[str]) -> list[Connector]:
+def connectors(allowed: Sequence[str]) -> list[Connector]:
     """Bring `file`."""
-    return [File(folder, allowed)]
+    return [File(allowed)]

@@ -4,6 +4,7 @@ Only the address in the settings is asked; a redirect is followed within the sam
 """
 
 import base64
+from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import ip_address
@@ -28,6 +29,8 @@ WAIT_S = 30.0
 MAX_BYTES = 1 << 20
 MOST_BYTES = 16 << 20
 REDIRECTS = 3
+REMEMBERED = 1000
+"""Addresses whose last asking is known."""
 AGAIN = frozenset({404, 408, 425, 429, 500, 502, 503, 504})
 """Answers after which trying again may help; so may any other over 500."""
 FORMS = ("json", "text", "bytes")
@@ -68,8 +71,8 @@ class Http:
     name = "http"
 
     def __init__(self) -> None:
-        self._asked_at: dict[str, float] = {}
-        """When each address was asked last, on trio's clock."""
+        self._asked_at: OrderedDict[str, float] = OrderedDict()
+        """When each address was asked last, on trio's clock; the newest last."""
 
     def check(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the settings."""
@@ -98,7 +101,9 @@ class Http:
                 problems.append(f"{key} has to be a number of {least:g} to {most_s:g}")
         return problems
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         """Return what is there, or what is there now instead of what the cursor saw."""
         problems = self.check(settings)
         if problems:
@@ -109,7 +114,7 @@ class Http:
         try:
             answer = await _answer(settings, before)
         finally:
-            self._asked_at[settings["url"]] = trio.current_time()
+            self._remember(settings["url"])
         if answer.content is None and cursor is not None:
             return Batch([], cursor)
         content = answer.content or b""
@@ -120,6 +125,12 @@ class Http:
         number = 1 if before is None else before.number + 1
         item = _item(settings, answer.kind, content, f"{digest}-{number}")
         return Batch([item], _text(_Cursor(digest, number, answer.etag, answer.modified)))
+
+    def _remember(self, url: str) -> None:
+        self._asked_at[url] = trio.current_time()
+        self._asked_at.move_to_end(url)
+        if len(self._asked_at) > REMEMBERED:
+            self._asked_at.popitem(last=False)
 
     async def _is_time(self, settings: Mapping[str, Any]) -> bool:
         """Wait for the moment to ask again; return False if it is further off than we may wait."""

@@ -22,15 +22,15 @@ class TestFileOfAFolder(ConnectorContract):
         (tmp_path / "readings").mkdir()
         (tmp_path / "readings" / "first.json").write_text('{"n": 0}')
         (tmp_path / "readings" / "note.txt").write_text("Grüße")
-        return File(str(tmp_path))
+        return File([str(tmp_path)])
 
     @pytest.fixture
-    def settings(self):
-        return {"path": "readings", "settle_s": 0, "interval_s": 0.1}
+    def settings(self, tmp_path):
+        return {"path": str(tmp_path / "readings"), "settle_s": 0, "interval_s": 0.1}
 
     @pytest.fixture
-    def away(self):
-        return {"path": "nowhere"}
+    def away(self, tmp_path):
+        return {"path": str(tmp_path / "nowhere")}
 
     @pytest.fixture
     def change(self, tmp_path, connector):
@@ -47,7 +47,7 @@ class TestFileAlone(ConnectorContract):
     @pytest.fixture
     def connector(self, tmp_path):
         (tmp_path / "reading.json").write_text('{"n": 0}')
-        return File("/nowhere", [str(tmp_path)])
+        return File([str(tmp_path)])
 
     @pytest.fixture
     def settings(self, tmp_path):
@@ -108,7 +108,9 @@ class Kept:
     def check(self, settings: Mapping[str, Any]) -> list[str]:
         return [] if settings.keys() == {"away"} else ["it has one setting, away"]
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         await trio.lowlevel.checkpoint()
         if self.check(settings):
             raise UsageError("mend the settings")

@@ -96,17 +96,17 @@ class AConnector:
 def test_connectors_are_found_by_their_names_and_told_what_they_may_read(plugin):
     told = []
 
-    def connectors(folder, allowed):
-        told.append((folder, allowed))
+    def connectors(allowed):
+        told.append(allowed)
         return [AConnector()]
 
     manager = loading.load([plugin("acme_plugin", connectors=connectors)])
-    found = loading.connectors(manager, "/bundle", ["/open"])
+    found = loading.connectors(manager, ["/open"])
     assert set(found) == {"queue", "file", "http"}
-    assert told == [("/bundle", ("/open",))]
+    assert told == [("/open",)]
 
 
 def test_connectors_of_one_name_are_refused(plugin):
     name = plugin("acme_plugin", connectors=lambda: [AConnector("http")])
     with pytest.raises(loading.PluginInvalidError, match="two connectors are called 'http'"):
-        loading.connectors(loading.load([name]), "/bundle")
+        loading.connectors(loading.load([name]))

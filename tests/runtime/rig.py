@@ -20,7 +20,7 @@ from mnedge.model.records import JobRecord
 from mnedge.model.states import AgentKind, OutcomeStatus
 from mnedge.part import running
 from mnedge.runtime.host import Host
-from mnedge.runtime.input_reading import no_connectors
+from mnedge.runtime.input_reading import NO_CONNECTORS
 from mnedge.runtime.submission import submit_spec
 from mnedge.store.blobs import on_the_loop
 from mnedge.store.memory import MemoryStore
@@ -91,7 +91,7 @@ class Rig(Struct):
     bus: Bus = field(default_factory=Bus)
     now: Callable[[], float] = now
     apply: Any = apply
-    connect: Any = no_connectors
+    connectors: Any = NO_CONNECTORS
 
     @asynccontextmanager
     async def host(self, *, adopting: bool = False) -> AsyncIterator[Host]:
@@ -104,7 +104,7 @@ class Rig(Struct):
             adopting=adopting,
             file_work=on_the_loop,
             apply=self.apply,
-            connect=self.connect,
+            connectors=self.connectors,
         )
         async with running(host):
             yield host

@@ -1,7 +1,7 @@
 """Connectors that do what the test says, without any outside."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ class Listed:
     def check(self, settings: Mapping[str, Any]) -> list[str]:
         return [f"{key} is no setting" for key in settings if key not in ("path", "auth")]
 
-    async def read(self, settings: Mapping[str, Any], cursor: str | None = None) -> Batch:
+    async def read(
+        self, settings: Mapping[str, Any], cursor: str | None = None, *, folder: str = ""
+    ) -> Batch:
         self.asked.append((trio.current_time(), cursor))
         self.settings.append(dict(settings))
         await trio.lowlevel.checkpoint()
@@ -48,9 +50,9 @@ def _end(begin: int, taken: list[Any]) -> str:
     return str(begin + len(taken))
 
 
-def connecting(*connectors: Connector) -> Callable[[str], Mapping[str, Connector]]:
-    """Return what connects to these, wherever the bundle lies."""
-    return lambda folder: {one.name: one for one in connectors}
+def by_name(*connectors: Connector) -> dict[str, Connector]:
+    """Return them by their names."""
+    return {one.name: one for one in connectors}
 
 
 def a_small_bundle(place: Path, config: dict[str, Any]) -> Path:

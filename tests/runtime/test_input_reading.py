@@ -10,10 +10,10 @@ from mnedge.bundle.problem import BundleInvalidError
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.ports import Batch, Item
 from mnedge.runtime import input_reading, jobs
-from mnedge.runtime.input_reading import ConnectorBrokenError, asked, checked, no_connectors
+from mnedge.runtime.input_reading import ConnectorBrokenError, asked, checked
 from mnedge.runtime.submission import submit
 from tests.runtime.rig import EPOCH, a_rig
-from tests.runtime.sources import Listed, a_small_bundle, connecting
+from tests.runtime.sources import Listed, a_small_bundle, by_name
 from tests.runtime.test_submission import RUNNERS
 
 ENTRY = {"skill": "s", "connector": "listed", "path": "x"}
@@ -27,7 +27,7 @@ class Readings:
         self.place = place
         self.source = Listed(items=["a", "b"])
 
-    async def spec(self, skills, *, inputs=None, connect=None, environ=None, **config):
+    async def spec(self, skills, *, inputs=None, connectors=None, environ=None, **config):
         given = {"mode": "live", "inputs": {"payload": {"old": 1}, "skills": skills}, **config}
         root = a_small_bundle(self.place, given)
         settings = msgspec.structs.replace(self.rig.config, environ=environ or {})
@@ -38,7 +38,7 @@ class Readings:
                 bundle,
                 runners=RUNNERS,
                 now=lambda: EPOCH,
-                connect=connect or connecting(self.source),
+                connectors=by_name(self.source) if connectors is None else connectors,
             )
         return await jobs.read_spec(self.rig.store, record.job_id)
 
@@ -74,13 +74,10 @@ async def test_what_was_given_is_not_read_again(readings):
 
 @pytest.mark.parametrize("how", ["mode", "skill", "environment"])
 async def test_in_a_mock_run_nobody_is_asked_and_a_fixture_stands_in(readings, how):
-    def connect(folder):
-        pytest.fail("it connected")
-
     entry = {**ENTRY, "fixture": [{"n": 0}], **({"mock": True} if how == "skill" else {})}
     spec = await readings.spec(
         {"site": entry, "bare": {**entry, "fixture": None}, "drop": {**entry, "live": True}},
-        connect=connect if how != "skill" else None,
+        connectors={} if how != "skill" else None,
         environ={"MN_BLUEPRINT_FAKE_SKILLS": "1"} if how == "environment" else None,
         **({"mode": "mock"} if how == "mode" else {}),
     )
@@ -113,10 +110,10 @@ async def test_a_source_that_is_away_refuses_the_run_if_it_is_required_and_else_
 
 
 async def test_a_connector_that_is_not_here_too(readings):
-    assert await readings.refused({"site": {**ENTRY, "required": True}}, connect=no_connectors) == [
+    assert await readings.refused({"site": {**ENTRY, "required": True}}, connectors={}) == [
         "input skill site: this node has no connector 'listed'"
     ]
-    spec = await readings.spec({"site": ENTRY}, connect=no_connectors)
+    spec = await readings.spec({"site": ENTRY}, connectors={})
     assert spec.input_sources["site"]["status"] == "unsupported"
 
 
@@ -156,20 +153,17 @@ async def test_too_much_is_refused(readings, monkeypatch):
 
 async def test_one_that_never_answers_is_given_up(readings, autojump_clock):
     class Silent(Listed):
-        async def read(self, settings, cursor=None):
+        async def read(self, settings, cursor=None, *, folder):
             await trio.sleep_forever()
 
     (message,) = await readings.refused(
-        {"site": {**ENTRY, "required": True}}, connect=connecting(Silent())
+        {"site": {**ENTRY, "required": True}}, connectors=by_name(Silent())
     )
     assert "did not answer in 60 s" in message
 
 
-async def test_a_bundle_without_input_skills_asks_for_no_connectors(readings):
-    def connect(folder):
-        pytest.fail("it connected")
-
-    spec = await readings.spec({}, connect=connect)
+async def test_a_bundle_without_input_skills_is_as_it_was(readings):
+    spec = await readings.spec({})
     assert spec.inputs == {"old": 1}
     assert spec.input_sources == {}
 
@@ -179,7 +173,7 @@ class Odd(Listed):
         super().__init__()
         self.batch = batch
 
-    async def read(self, settings, cursor=None):
+    async def read(self, settings, cursor=None, *, folder):
         await trio.lowlevel.checkpoint()
         if isinstance(self.batch, Exception):
             raise self.batch
@@ -204,13 +198,13 @@ GOOD = Item(item_id="a", event="b")
 )
 async def test_whatever_a_plugin_does_it_is_told_under_its_name(batch):
     with pytest.raises(ConnectorBrokenError, match="connector listed broke"):
-        await asked(Odd(batch), {}, None)
+        await asked(Odd(batch), {}, None, folder="")
 
 
 async def test_what_the_port_allows_goes_through():
-    assert await asked(Odd(Batch([GOOD], "c")), {}, None) == Batch([GOOD], "c")
+    assert await asked(Odd(Batch([GOOD], "c")), {}, None, folder="") == Batch([GOOD], "c")
     with pytest.raises(UsageError, match="never"):
-        await asked(Odd(UsageError("never")), {}, None)
+        await asked(Odd(UsageError("never")), {}, None, folder="")
 
 
 def test_a_check_that_raises_is_told_under_its_name():

@@ -10,7 +10,7 @@ from mnedge.model.states import AgentKind, JobStatus, Verb
 from mnedge.runtime import jobs
 from mnedge.runtime.live_inputs import WAIT_S
 from tests.runtime.rig import a_rig, a_spec, agent, edge, lines, now, submitted, succeeded
-from tests.runtime.sources import Listed, connecting
+from tests.runtime.sources import Listed, by_name
 
 JOB = "job-1"
 
@@ -45,7 +45,7 @@ async def until(holds):
 
 async def test_what_comes_while_the_job_runs_comes_into_it_once(tmp_path, autojump_clock):
     source = Listed(items=["a", "b"])
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live(events={"thing_came": "drop_changed"})))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -65,7 +65,7 @@ async def test_what_comes_while_the_job_runs_comes_into_it_once(tmp_path, autoju
 
 async def test_a_new_owner_reads_on_from_the_cursor(tmp_path, autojump_clock):
     source = Listed(items=["a", "b"])
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -81,7 +81,7 @@ async def test_a_new_owner_reads_on_from_the_cursor(tmp_path, autojump_clock):
 async def test_while_the_job_is_paused_nothing_is_read(tmp_path, autojump_clock):
     source = Listed(items=["a"])
     source.wait_s = 5.0
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -106,7 +106,7 @@ async def test_a_source_is_not_read_faster_than_the_job_takes_it(tmp_path, autoj
         await go_on.wait()
         return succeeded()
 
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         rig.executor.work["worker"] = slow
         spec = a_job(live(to=["worker"]), worker={"max_queue_depth": 20})
         await submitted(rig, spec)
@@ -124,7 +124,7 @@ async def test_a_source_that_is_away_is_tried_again_ever_more_seldom_and_told(
 ):
     source = Listed(items=["a"])
     source.fails = [UnavailableError("it is away") for _ in range(10)]
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -142,7 +142,7 @@ async def test_a_source_that_is_away_is_tried_again_ever_more_seldom_and_told(
 async def test_a_source_that_never_will_ends_and_the_job_may_end_too(tmp_path, autojump_clock):
     source = Listed()
     source.fails = [UsageError("it answered 403")]
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -156,7 +156,7 @@ async def test_a_source_that_never_will_ends_and_the_job_may_end_too(tmp_path, a
 async def test_or_fails_with_it_if_it_is_required(tmp_path, autojump_clock):
     source = Listed()
     source.fails = [UsageError("it answered 403")]
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live(required=True)))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -168,7 +168,7 @@ async def test_or_fails_with_it_if_it_is_required(tmp_path, autojump_clock):
 async def test_a_connector_that_is_gone_or_broken_ends_its_input_alone(tmp_path, autojump_clock):
     good, broken = Listed(items=["a"]), Listed(name="broken")
     broken.fails = [KeyError("x")]
-    async with a_rig(tmp_path, connect=connecting(good, broken)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(good, broken)) as rig:
         spec = a_job(
             live(), live("gone", "gone"), live("b", "broken"), live("c", settings={"colour": 1})
         )
@@ -183,23 +183,12 @@ async def test_a_connector_that_is_gone_or_broken_ends_its_input_alone(tmp_path,
         assert errors["c"]["error"] == "colour is no setting"
 
 
-async def test_a_plugin_that_cannot_even_be_asked_stops_no_job(tmp_path, autojump_clock):
-    def connect(folder):
-        raise KeyError(folder)
-
-    async with a_rig(tmp_path, connect=connect) as rig:
-        await submitted(rig, a_job(live()))
-        async with rig.host() as host:
-            await host.start_job(JOB)
-            assert (await host.finished(JOB)).status is JobStatus.COMPLETED
-
-
 async def test_the_budget_is_kept_over_restarts_warned_of_and_ends_the_job(
     tmp_path, autojump_clock
 ):
     source = Listed(items=["a", "b", "c", "d", "e", "f", "g"])
     source.most = 1
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live(), config={"budgets": {"max_connector_reads": 5}}))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -219,7 +208,7 @@ async def test_or_only_the_reading_where_the_policy_says_skip(tmp_path, autojump
         "budgets": {"max_connector_reads": 1},
         "error_handling": {"policies": {"budget": {"mode": "skip"}}},
     }
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live(), config=config))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -230,7 +219,7 @@ async def test_or_only_the_reading_where_the_policy_says_skip(tmp_path, autojump
 async def test_no_more_reads_a_minute_than_allowed(tmp_path, autojump_clock):
     source = Listed(items=list(range(8)))
     source.most = 1
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live(max_reads_per_minute=3)))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -242,7 +231,7 @@ async def test_no_more_reads_a_minute_than_allowed(tmp_path, autojump_clock):
 async def test_what_is_large_lies_beside_the_journal_and_comes_whole(tmp_path, autojump_clock):
     text = "x" * (2 * INLINE_LIMIT_BYTES)
     source = Listed(items=[text])
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)
@@ -253,7 +242,7 @@ async def test_what_is_large_lies_beside_the_journal_and_comes_whole(tmp_path, a
 
 async def test_secrets_reach_the_connector_and_no_file_of_the_run(tmp_path, autojump_clock):
     source = Listed(items=["a"])
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         rig.config = msgspec.structs.replace(rig.config, environ={"KEY": "a-hidden-value"})
         await submitted(rig, a_job(live(settings={"auth_env": "KEY"})))
         async with rig.host() as host:
@@ -267,7 +256,7 @@ async def test_secrets_reach_the_connector_and_no_file_of_the_run(tmp_path, auto
 async def test_a_host_that_drains_reads_nothing_more(tmp_path, autojump_clock):
     source = Listed(items=["a"])
     source.wait_s = 1.0
-    async with a_rig(tmp_path, connect=connecting(source)) as rig:
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
         await submitted(rig, a_job(live()))
         async with rig.host() as host:
             await host.start_job(JOB)

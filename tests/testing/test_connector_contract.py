@@ -18,7 +18,7 @@ class Careless:
     def check(self, settings):
         return [f"no such setting: {settings['no_such_setting']}"] if len(settings) > 1 else []
 
-    async def read(self, settings, cursor=None):
+    async def read(self, settings, cursor=None, *, folder):
         if settings.get("away"):
             raise UnavailableError(f"{SECRET} was not there")
         self.count += 1

@@ -119,7 +119,7 @@ async def restore_job_backup(call: Call) -> Values:
             backend.config,
             bundle,
             runners=backend.runners,
-            connect=backend.connect,
+            connectors=backend.connectors,
             now=backend.now,
             job_id=run_id,
             carried=carried or None,

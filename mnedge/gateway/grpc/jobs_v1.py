@@ -31,7 +31,7 @@ async def submit_job(call: Call) -> Values:
         manifest,
         call.request["payloads"],
         runners=backend.runners,
-        connect=backend.connect,
+        connectors=backend.connectors,
         now=backend.now,
         origin=call.origin,
     )

@@ -99,7 +99,7 @@ async def retry_job(call: Call[Query, RetryBody]) -> Response:
             backend.config,
             record.job_id,
             runners=backend.runners,
-            connect=backend.connect,
+            connectors=backend.connectors,
             now=backend.now,
             new_id=call.body.run_id,
             own=own,

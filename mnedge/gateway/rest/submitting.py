@@ -289,7 +289,7 @@ async def submit_sent(backend: Backend, request: Request, sent: Sent) -> JobReco
                 backend.config,
                 bundle,
                 runners=backend.runners,
-                connect=backend.connect,
+                connectors=backend.connectors,
                 now=backend.now,
                 job_id=job_id,
                 own=own,
