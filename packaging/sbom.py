@@ -1,9 +1,12 @@
 """The bill of materials of a frozen folder, as CycloneDX 1.6 wants it. Deterministic.
 
+Run by the build, with the environment that was frozen: `python sbom.py FOLDER --out FILE`.
 Source: CycloneDX 1.6; package URLs; SPDX licence ids.
 """
 
+import argparse
 import json
+import os
 import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,8 +154,29 @@ def wheel_hashes(report: Path | None, wheel: Path | None) -> dict[str, str]:
     return hashes
 
 
-def write(bill: Mapping[str, Any], folder: Path, beside: Path) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write the bill beside the shipped file, and into the folder that it is about."""
+    asked = argparse.ArgumentParser(prog="sbom.py", description=__doc__)
+    asked.add_argument("folder", type=Path, help="what was frozen")
+    asked.add_argument("--flavour", default="lean")
+    asked.add_argument("--out", type=Path, help="write it there as well")
+    asked.add_argument("--wheels", type=Path, help="folder of mnedge's own wheel")
+    asked.add_argument("--report", type=Path, help="pip's report of what it installed")
+    given = asked.parse_args(arguments)
+    wheel = next(given.wheels.glob(f"{OURS}-*.whl"), None) if given.wheels else None
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    bill = document(
+        given.folder,
+        given.flavour,
+        wheel_hashes(given.report, wheel),
+        int(epoch) if epoch else None,
+    )
     text = json.dumps(bill, indent=1, ensure_ascii=False) + "\n"
-    for target in (folder / parts.INTERNAL / FILE, beside):
+    for target in filter(None, (given.folder / parts.INTERNAL / FILE, given.out)):
         target.write_text(text, encoding="utf-8")
+    needs = floor.text(floor.of(given.folder))
+    print(f"sbom: {len(bill['components'])} parts, needs glibc {needs}")
+
+
+if __name__ == "__main__":
+    main()
