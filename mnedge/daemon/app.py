@@ -12,6 +12,7 @@ from mnedge.bus import Bus
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.outside import plugins_of, proven_plugins
+from mnedge.daemon.owner import require_owner
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import ConflictError, UnavailableError
 from mnedge.execution.attempt import Executor
@@ -68,8 +69,9 @@ async def node(config: Config, *, adopting: bool = False) -> AsyncIterator[Node]
     """Have a node running in this process; it owns only what it is asked to.
 
     `adopting`: it takes up every job without an owner; one node per data directory may.
-    Raises: DaemonRunningError if another one does.
+    Raises: DaemonRunningError if another one does; OwnerNeededError.
     """
+    require_owner(config)
     spawner = Processes()
     found = await proven_plugins(config)
     runners = loading.runners(found, spawner)

@@ -97,7 +97,11 @@ async def serving(
     runners = loading.runners(found, spawner)
     skills = loading.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()
-    async with opened_store(config) as store, sole_daemon(store, config), AsyncExitStack() as parts:
+    async with (
+        opened_store(config, as_owner=False) as store,
+        sole_daemon(store, config),
+        AsyncExitStack() as parts,
+    ):
         inventory = inventory_of(config, found, log.told_by("devices"))
         executor = Executor(
             config,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.owner import act_as_owner
 from mnedge.part import running
 from mnedge.store.sqlite import SqliteStore
 
@@ -16,8 +17,13 @@ DAEMON = "daemon"
 
 
 @asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[SqliteStore]:
-    """Have the node's store open."""
+async def opened_store(config: Config, *, as_owner: bool = True) -> AsyncIterator[SqliteStore]:
+    """Have the node's store open.
+
+    `as_owner`: root at another user's store is that user from now on.
+    """
+    if as_owner:
+        act_as_owner(config)
     store = SqliteStore(config.data_dir, durability=config.durability, now=wall_clock)
     async with running(store):
         yield store

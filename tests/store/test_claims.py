@@ -58,6 +58,20 @@ def test_without_the_proc_file_system_psutil_tells(monkeypatch, tmp_path):
     assert not lives(str(process._replace(start="1.00")))
 
 
+def test_a_process_that_proc_hides_is_not_taken_for_gone(monkeypatch, tmp_path):
+    """As under ProtectProc=invisible: only what is one's own has a folder there."""
+    process = this_process()._replace(pid=os.getppid())
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "stat").write_text("")
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text(process.boot_id)
+    monkeypatch.setattr(claims, "PROC", str(tmp_path))
+    unseen = process._replace(namespace=HOST_NAMESPACE)
+    assert lives(str(unseen))
+    assert not lives(str(unseen._replace(pid=1 << 22 | 1)))
+    assert not lives(str(unseen._replace(boot_id="another boot")))
+
+
 async def test_a_claim_names_this_process_unless_told_otherwise(inline_store):
     claim = await inline_store.claims.claim("job/1")
     assert claim.holder == str(this_process())

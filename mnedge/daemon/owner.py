@@ -1,0 +1,64 @@
+"""Root at the data of another user: it acts as that user, so that nothing there becomes root's."""
+
+import ctypes
+import os
+import pwd
+from pathlib import Path
+
+from mnedge.config.settings import Config
+from mnedge.errors import NotAllowedError
+
+PR_SET_DUMPABLE = 4
+
+
+class OwnerNeededError(NotAllowedError):
+    """Jobs of a data directory are carried by its owner, or by the daemon that runs as it."""
+
+    code = "store.not_ours"
+
+
+def owner_of(config: Config) -> pwd.struct_passwd | None:
+    """Return the user whose data it is, if root asks and it is not root's own."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        uid = config.data_dir.stat().st_uid
+        account = pwd.getpwuid(uid)
+    except (OSError, KeyError):
+        return None
+    runs = _uid_of(config.runs_root)
+    return account if uid != 0 and runs in (None, uid) else None
+
+
+def act_as_owner(config: Config) -> None:
+    """From now on and for good, be the owner of the data directory, if root is not."""
+    account = owner_of(config)
+    if account is None:
+        return
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    os.umask(0o077)
+    # Else the kernel hides this process from the owner's others, and its own /proc from itself.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def require_owner(config: Config) -> None:
+    """Refuse to carry jobs that are another user's.
+
+    Raises: OwnerNeededError.
+    """
+    account = owner_of(config)
+    if account is not None:
+        raise OwnerNeededError(
+            f"the jobs in {config.data_dir} are run by the user {account.pw_name}, "
+            "and no daemon of that user answers",
+            hint=f"systemctl start mnedge, or sudo -u {account.pw_name} mnedge daemon",
+        )
+
+
+def _uid_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None

@@ -1,0 +1,74 @@
+"""Root at another user's data: it is that user from then on, or carries no jobs there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnedge.config.read import read_config
+from mnedge.daemon.owner import OwnerNeededError, owner_of, require_owner
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone may become somebody")
+NOBODY = 65534
+
+
+def home(tmp_path: Path, owner: int):
+    config = read_config({"HOME": str(tmp_path)})
+    config.data_dir.mkdir(parents=True)
+    os.chown(config.data_dir, owner, owner)
+    return config
+
+
+def test_ones_own_data_need_nobody_else(tmp_path):
+    config = home(tmp_path, os.geteuid())
+    assert owner_of(config) is None
+    require_owner(config)
+
+
+def test_data_that_are_not_there_yet_have_no_owner(tmp_path):
+    assert owner_of(read_config({"HOME": str(tmp_path)})) is None
+
+
+@needs_root
+def test_root_carries_no_jobs_of_somebody_else(tmp_path):
+    with pytest.raises(OwnerNeededError, match="nobody"):
+        require_owner(home(tmp_path, NOBODY))
+
+
+@needs_root
+def test_root_stays_root_where_the_owner_could_not_write_the_runs(tmp_path):
+    config = home(tmp_path, NOBODY)
+    config.runs_root.mkdir(parents=True)
+    assert owner_of(config) is None
+
+
+@needs_root
+@pytest.mark.live
+def test_what_root_opens_stays_its_owners(tmp_path):
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:3]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    config = home(tmp_path, NOBODY)
+    code = (
+        "import os, trio\n"
+        "from mnedge.config.read import read_config\n"
+        "from mnedge.daemon.store import opened_store\n"
+        "async def main():\n"
+        "    async with opened_store(read_config(os.environ)) as store:\n"
+        "        await store.table.put('k', b'v')\n"
+        "        print(os.geteuid(), os.access('/proc/self/fd', os.X_OK))\n"
+        "trio.run(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [str(NOBODY), "True"], done.stderr
+    files = list(config.data_dir.rglob("*"))
+    assert files
+    assert {file.stat().st_uid for file in files} == {NOBODY}
