@@ -10,6 +10,7 @@ import trio
 
 from mnedge.config.read import read_config
 from mnedge.execution.attempt import Executor
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.order import AttemptOrder, job_context
 from mnedge.execution.processes import Processes
 from mnedge.model.commands import CallModule, RunAttempt
@@ -130,6 +131,7 @@ class Bench:
             random=random.Random(7),
             now=lambda: EPOCH + trio.current_time() % 1e6,
             spawner=self.processes,
+            inventory=Inventory(environ=environ),
         )
         self.notes = []
         self.job = None

@@ -9,6 +9,7 @@ import trio
 from mnedge.errors import UnavailableError
 from mnedge.execution import staging
 from mnedge.execution.attempt import Executor
+from mnedge.execution.inventory import Changed
 from mnedge.execution.procfs import running_tokens
 from mnedge.model.body import INLINE_LIMIT_BYTES, BlobRef
 from mnedge.model.facts import Completion, Emission, NamedEvent, Note, WorkerSaid
@@ -588,3 +589,76 @@ async def test_output_over_the_cap_is_told_before_the_lease_is_given_back(bench)
     [told] = [payload for event, payload in node.told if event == "executor_output_truncated"]
     assert (told["stream"], told["kept_bytes"], told["dropped_bytes"]) == ("stdout", 9, 12)
     assert told["instruction_lost"]
+
+
+# ---- devices ----
+
+HARDWARE = '{"devices": [{"id": "cam", "kind": "camera", "path": "/dev/video9"}]}'
+CAMERA = {"devices": [{"kind": "camera"}]}
+
+
+async def test_a_worker_is_lent_what_its_agent_asks_for_and_told_of_it(bench):
+    runner = ScriptedRunner(ended())
+    node = bench(runner, environ={"MN_NODE_HARDWARE_JSON": HARDWARE})
+    outcome = await node.run({"command": ["x"], "resources": CAMERA})
+    told = runner.launches[0].environment
+    assert told["MN_ALLOCATED_DEVICE_IDS"] == told["MIRROR_NEURON_ALLOCATED_DEVICE_IDS"] == "cam"
+    assert told["MNEDGE_DEVICE_CAMERA_PATHS"] == "/dev/video9"
+    assert [one["id"] for one in outcome.result["lease"]["devices"]] == ["cam"]
+
+
+async def test_a_worker_whose_agent_asks_for_none_is_told_of_none(bench):
+    runner = ScriptedRunner(ended())
+    node = bench(runner, environ={"MN_NODE_HARDWARE_JSON": HARDWARE})
+    outcome = await node.run({"command": ["x"]})
+    assert not [name for name in runner.launches[0].environment if "DEVICE" in name]
+    assert "devices" not in outcome.result["lease"]
+
+
+async def test_the_manifest_may_say_otherwise_in_the_environment_of_its_agent(bench):
+    runner = ScriptedRunner(ended())
+    node = bench(runner, environ={"MN_NODE_HARDWARE_JSON": HARDWARE})
+    mine = {"MNEDGE_DEVICE_CAMERA_PATHS": "/dev/null"}
+    await node.run({"command": ["x"], "resources": CAMERA, "environment": mine})
+    assert runner.launches[0].environment["MNEDGE_DEVICE_CAMERA_PATHS"] == "/dev/null"
+
+
+@pytest.mark.parametrize(
+    "resources,code,text",
+    [
+        ({"gpus": 1}, "device.unavailable", "1 gpu: this machine has none"),
+        ({"gpus": "two"}, "device.ask_invalid", "config.resources.gpus is 'two'"),
+    ],
+)
+async def test_what_cannot_be_lent_or_read_is_a_failed_outcome_with_the_reason(
+    bench, resources, code, text
+):
+    runner = ScriptedRunner(ended())
+    node = bench(runner, environ={"MN_NODE_HARDWARE_JSON": HARDWARE})
+    outcome = await node.run({"command": ["x"], "resources": resources})
+    assert outcome.status is OutcomeStatus.FAILED
+    assert outcome.error["code"] == code
+    assert text in outcome.error["error"]
+    assert runner.launches == []
+
+
+async def test_a_device_that_is_lost_while_it_is_lent_fails_the_attempt(bench, autojump_clock):
+    async def works_for_ever(launch, on_line):
+        await trio.sleep_forever()
+
+    runner = ScriptedRunner(works_for_ever)
+    node = bench(runner, environ={"MN_NODE_HARDWARE_JSON": HARDWARE})
+    async with trio.open_nursery() as nursery:
+
+        async def carry():
+            outcome = await node.run({"command": ["x"], "resources": CAMERA, "max_attempts": 3})
+            assert outcome.status is OutcomeStatus.FAILED
+            assert outcome.error["code"] == "device_lost"
+            assert outcome.error["devices"] == ["cam"]
+
+        nursery.start_soon(carry)
+        await trio.sleep(1)
+        node.executor.leases.have(Changed(devices=(), gone=frozenset({"cam"})))
+    assert runner.cancelled == 1
+    assert "device_lost" in node.types
+    assert left_behind(node) == []

@@ -1,10 +1,14 @@
 import random
 
+import msgspec
 import pytest
 import trio
+from msgspec.structs import replace
 
+from mnedge.execution.inventory import Changed
 from mnedge.execution.leases import Leases, NodeStoppingError
 from mnedge.execution.refusal import RefusedError
+from mnedge.model.resources import Device, DeviceAsk
 
 
 class Told(list):
@@ -164,3 +168,91 @@ async def test_a_slot_granted_at_the_moment_of_the_close_is_not_used(leases, aut
             await trio.sleep(1)
         leases.close()
     assert leases.stats()["default"].in_use == 0
+
+
+# ---- devices ----
+
+A, B = (Device(id=name, kind="gpu") for name in "ab")
+ONE = (DeviceAsk(kind="gpu"),)
+
+
+@pytest.fixture
+def equipped(leases):
+    leases.have(Changed(devices=(A,)))
+    return leases
+
+
+async def test_a_lease_says_which_devices_it_holds(equipped):
+    told = Told()
+    async with equipped.lease("default", 1, {}, told, asks=ONE) as lease:
+        assert lease.devices == (A,)
+        assert equipped.lent() == {"a": 1}
+    assert equipped.lent() == {}
+    assert told[0][1]["devices"] == ["1 gpu"]
+    assert told[1][1]["devices"] == told[2][1]["devices"] == ["a"]
+
+
+async def test_what_holds_no_device_encodes_as_it_always_did(leases):
+    async with leases.lease("default", 1, {}, Told()) as lease:
+        assert "devices" not in msgspec.to_builtins(lease)
+
+
+async def test_a_holder_of_a_device_that_is_lost_is_told_stopped_and_refused(equipped):
+    told, ended = Told(), []
+
+    async def hold():
+        with pytest.raises(RefusedError, match="a device was lost while it was lent: a") as lost:
+            async with equipped.lease("default", 1, {}, told, asks=ONE):
+                await trio.sleep_forever()
+        ended.append(lost.value.error["code"])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold)
+        await trio.testing.wait_all_tasks_blocked()
+        equipped.have(Changed(devices=(B,), gone=frozenset("a")))
+    assert ended == ["device_lost"]
+    assert [event for event, _ in told[-2:]] == ["device_lost", "executor_lease_released"]
+    assert told[-2][1]["lost"] == ["a"]
+    assert equipped.stats()["default"].in_use == 0
+
+
+async def test_who_waits_for_a_device_that_goes_for_good_is_refused(equipped):
+    told, refusals = Told(), []
+
+    async def wait():
+        with pytest.raises(RefusedError, match="no such device can be lent") as refused:
+            async with equipped.lease("default", 1, {}, told, asks=ONE):
+                pytest.fail("there was no device")
+        refusals.append(refused.value.error["code"])
+
+    async with equipped.lease("default", 1, {}, Told(), asks=ONE), trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        equipped.have(Changed(devices=(replace(A, healthy=False),)))
+    assert refusals == ["device.unavailable"]
+    assert told[-1][0] == "executor_lease_rejected"
+
+
+async def test_who_waits_gets_a_device_that_comes(equipped):
+    got = trio.Event()
+
+    async def wait():
+        async with equipped.lease("default", 1, {}, Told(), asks=ONE) as lease:
+            assert lease.devices == (B,)
+            got.set()
+
+    async with equipped.lease("default", 1, {}, Told(), asks=ONE), trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        equipped.have(Changed(devices=(A, B)))
+        await got.wait()
+
+
+async def test_what_the_block_raises_itself_is_not_hidden_by_a_lost_device(equipped):
+    async def broken():
+        async with equipped.lease("default", 1, {}, Told(), asks=ONE):
+            equipped.have(Changed(devices=(), gone=frozenset("a")))
+            raise ValueError("its own")
+
+    with pytest.raises(ValueError, match="its own"):
+        await broken()

@@ -282,3 +282,11 @@ async def test_an_interpreter_that_cannot_start_is_a_crash(node):
     made = node(environ={"PATH": "/nowhere"})
     (answer,) = await calls(made, "a")
     assert answer.crash.startswith("failed to invoke the module worker")
+
+
+async def test_a_module_agent_that_asks_for_devices_is_refused_rather_than_deceived(bench):
+    node = bench()
+    node.open({"module": "python:a:B", "gpu_count": 1}, kind=AgentKind.MODULE)
+    async with node.executor.module_workers(node.job) as workers:
+        answer = await workers.call(node.call(1, {}), node.notes.append)
+    assert "only executors are lent any" in answer.error

@@ -1,9 +1,13 @@
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mnedge.execution.pools import Pools, read_capacities
 from mnedge.execution.refusal import RefusedError
+from mnedge.model.resources import Device, DeviceAsk, assign
 
 
 def test_what_fits_is_granted_at_once():
@@ -138,3 +142,178 @@ def test_a_malformed_concurrency_is_reported():
     capacities, problems = read_capacities({"MN_EXECUTOR_MAX_CONCURRENCY": "many"})
     assert capacities == {"default": 4}
     assert "many" in problems[0]
+
+
+# ---- devices ----
+
+A, B = (Device(id=name, kind="gpu") for name in "ab")
+ONE, TWO = (DeviceAsk(kind="gpu"),), (DeviceAsk(kind="gpu", count=2),)
+THAT = {device.id: (DeviceAsk(kind="gpu", ids=(device.id,)),) for device in (A, B)}
+
+
+def test_devices_are_granted_together_with_slots_and_given_back_with_them():
+    pools = Pools({"default": 4}, [A, B])
+    first = pools.request("default", 1, asks=ONE)
+    assert (first.granted, first.devices) == (True, (A,))
+    second = pools.request("default", 1, asks=TWO)
+    assert not second.granted
+    assert pools.stats()["default"].queued == 1
+    assert pools.lent() == {"a": 1}
+    assert pools.release(first) == [second]
+    assert second.devices == (A, B)
+    pools.release(second)
+    assert pools.lent() == {}
+
+
+def test_who_waits_for_a_device_lets_those_who_need_none_have_slots():
+    pools = Pools({"default": 2}, [A])
+    held = pools.request("default", 1, asks=ONE)
+    waits = pools.request("default", 1, asks=ONE)
+    plain = pools.request("default", 1)
+    assert plain.granted
+    assert not waits.granted
+    assert pools.release(plain) == []
+    assert pools.release(held) == [waits]
+
+
+def test_nobody_takes_a_device_that_an_older_request_waits_for():
+    pools = Pools({"default": 8}, [A, B])
+    held = pools.request("default", 1, asks=THAT["a"])
+    both = pools.request("default", 1, asks=TWO)
+    late = pools.request("default", 1, asks=THAT["b"])
+    assert not late.granted, "b is free, but the older request needs it together with a"
+    assert pools.release(held) == [both]
+    assert pools.release(both) == [late]
+
+
+def test_who_has_his_devices_is_in_line_for_slots_and_nobody_overtakes_him():
+    pools = Pools({"default": 2}, [A])
+    first, second = pools.request("default", 1), pools.request("default", 1)
+    large = pools.request("default", 2, asks=ONE)
+    small = pools.request("default", 1)
+    assert pools.release(first) == []
+    assert pools.release(second) == [large]
+    assert pools.release(large) == [small]
+
+
+def test_a_device_is_promised_to_who_waits_for_slots_in_another_pool():
+    pools = Pools({"small": 1, "default": 1}, [A])
+    held = pools.request("small", 1)
+    waits = pools.request("small", 1, asks=ONE)
+    late = pools.request("default", 1, asks=ONE)
+    assert not late.granted
+    assert pools.release(held) == [waits]
+    assert pools.release(waits) == [late]
+
+
+def test_leaving_the_queue_sets_free_what_was_promised():
+    pools = Pools({"default": 8}, [A, B])
+    pools.request("default", 1, asks=THAT["a"])
+    both = pools.request("default", 1, asks=TWO)
+    late = pools.request("default", 1, asks=THAT["b"])
+    assert pools.release(both) == [late]
+
+
+def test_a_device_that_the_machine_never_has_is_refused_with_the_reason():
+    with pytest.raises(RefusedError, match="1 camera: this machine has none") as refused:
+        Pools({"default": 1}, [A]).request("default", 1, asks=[DeviceAsk(kind="camera")])
+    assert refused.value.error["code"] == "device.unavailable"
+    with pytest.raises(RefusedError, match="2 gpu: this machine has 1"):
+        Pools({"default": 1}, [A]).request("default", 1, asks=TWO)
+
+
+def test_the_queue_is_counted_whatever_is_waited_for():
+    pools = Pools({"default": 1}, [A])
+    pools.request("default", 1, asks=ONE)
+    pools.request("default", 1, asks=ONE, max_queue_length=1)
+    for asks in (ONE, ()):
+        with pytest.raises(RefusedError) as refused:
+            pools.request("default", 1, asks=asks, max_queue_length=1)
+        assert refused.value.error["reason"] == "executor_pool_queue_full"
+    assert pools.stats()["default"].queued == 1
+
+
+def test_a_device_that_comes_serves_who_waits():
+    pools = Pools({"default": 4}, [A])
+    pools.request("default", 1, asks=ONE)
+    waits = pools.request("default", 1, asks=ONE)
+    moved = pools.have([A, B])
+    assert (moved.settled, moved.lost) == ([waits], [])
+    assert waits.devices == (B,)
+
+
+def test_who_waits_for_what_will_never_come_is_refused_and_who_holds_it_has_lost_it():
+    pools = Pools({"default": 4}, [A])
+    holds = pools.request("default", 1, asks=ONE)
+    waits = pools.request("default", 1, asks=ONE)
+    moved = pools.have([replace(A, healthy=False)], frozenset("a"))
+    assert moved.settled == [waits]
+    assert "this machine has none" in waits.refused
+    assert moved.lost == [holds]
+    assert pools.release(holds) == []
+    assert pools.release(waits) == []
+    assert pools.stats()["default"].in_use == pools.stats()["default"].queued == 0
+
+
+DEVICES = [
+    Device(id="a", kind="gpu", memory_total_mb=8),
+    Device(id="b", kind="gpu", memory_total_mb=16),
+    Device(id="c", kind="camera", shares=2),
+]
+WANTED = st.lists(
+    st.builds(
+        DeviceAsk,
+        kind=st.sampled_from(["gpu", "camera"]),
+        min_memory_mb=st.sampled_from([0, 16]),
+        count=st.integers(1, 2),
+    ),
+    max_size=2,
+).map(tuple)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.booleans(), st.sampled_from(["p", "q"]), st.integers(1, 3), WANTED, st.integers(0, 9)
+        ),
+        max_size=40,
+    )
+)
+def test_nothing_is_lent_twice_nobody_starves_and_nobody_waits_for_nothing(steps):
+    pools = Pools({"p": 3, "q": 2}, DEVICES)
+    held, waiting = [], []
+
+    def settle(granted):
+        for ticket in granted:
+            waiting.remove(ticket)
+            held.append(ticket)
+
+    def check():
+        for name, capacity in (("p", 3), ("q", 2)):
+            slots = sum(ticket.slots for ticket in held if ticket.pool == name)
+            assert slots == pools.stats()[name].in_use <= capacity
+        lent = Counter(device.id for ticket in held for device in ticket.devices)
+        assert lent == pools.lent()
+        assert all(lent[device.id] <= device.shares for device in DEVICES)
+        if waiting:  # the oldest waits for a reason
+            oldest = waiting[0]
+            free = pools.stats()[oldest.pool].available
+            assert oldest.slots > free or assign(oldest.asks, DEVICES, lent) is None
+
+    for asks, pool, slots, wanted, at in steps:
+        if asks:
+            try:
+                ticket = pools.request(pool, slots, asks=wanted)
+            except RefusedError:
+                assert slots > 2 or assign(wanted, DEVICES) is None
+                continue
+            (held if ticket.granted else waiting).append(ticket)
+        elif held and at % 3:
+            settle(pools.release(held.pop(at % len(held))))
+        elif waiting:
+            settle(pools.release(waiting.pop(at % len(waiting))))
+        check()
+    while held:
+        settle(pools.release(held.pop(0)))
+        check()
+    assert not waiting, "everybody who asked for what is possible got it"

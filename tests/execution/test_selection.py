@@ -1,8 +1,9 @@
 import pytest
 
 from mnedge.execution.refusal import RefusedError
-from mnedge.execution.selection import choose_runner
+from mnedge.execution.selection import asks_in, choose_runner
 from mnedge.model.manifest import Agent, JobSpec
+from mnedge.model.resources import DeviceAsk
 from mnedge.model.states import AgentKind
 from tests.execution.node import ScriptedRunner, ended
 
@@ -100,3 +101,11 @@ def test_an_unknown_runner_is_refused_by_name():
 def test_without_a_local_runner_there_is_no_stand_in():
     with pytest.raises(RefusedError, match="no host_local runner"):
         choose_runner(agent(), spec(), {})
+
+
+def test_what_an_agent_asks_for_is_read_and_what_cannot_be_read_is_refused():
+    agent = Agent(agent_id="w", kind=AgentKind.EXECUTOR, resources={"gpu_count": 1})
+    assert asks_in(agent) == (DeviceAsk(kind="gpu"),)
+    with pytest.raises(RefusedError, match=r"agent w: resources\.gpu_count") as refused:
+        asks_in(Agent(agent_id="w", kind=AgentKind.EXECUTOR, resources={"gpu_count": "x"}))
+    assert refused.value.error["code"] == "device.ask_invalid"
