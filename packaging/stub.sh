@@ -1,8 +1,8 @@
 #!/bin/sh
 # mnedge @VERSION@ (@FLAVOUR@) for Linux on @MACHINE@. Behind this text stands an archive, which is unpacked
 # once, into the first of these folders that serves; then the program there takes over this process:
-#   $MNEDGE_RUNTIME_DIR  /opt/mnedge/runtime  $XDG_CACHE_HOME/mnedge  ~/.cache/mnedge  /var/cache/mnedge
-#   $TMPDIR/mnedge-UID  /dev/shm/mnedge-UID
+#   $MNEDGE_RUNTIME_DIR  /opt/mnedge/runtime (if it is there)  $XDG_CACHE_HOME/mnedge  ~/.cache/mnedge
+#   /var/cache/mnedge  $TMPDIR/mnedge-UID  /dev/shm/mnedge-UID
 # It takes sh, tar, gzip and glibc >= @GLIBC@.
 
 _mnedge_key=@KEY@
@@ -134,7 +134,9 @@ _mnedge_main() {
 		_mnedge_ready "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
 	# The first start.
-	for _mnedge_place in /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge \
+	_mnedge_system=/opt/mnedge/runtime # made by an installation, never for a look
+	[ -d "$_mnedge_system" ] || _mnedge_system=
+	for _mnedge_place in "$_mnedge_system" "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge \
 		"$_mnedge_temporary" "$_mnedge_memory"; do
 		_mnedge_made "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
