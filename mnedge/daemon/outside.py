@@ -47,13 +47,19 @@ def plugins_of(config: Config) -> loading.Plugins:
 async def proven_plugins(config: Config) -> loading.Plugins:
     """As `plugins_of`, while the loop goes on."""
     if _has_depot(config):
-        await trio.to_thread.run_sync(prove, terms_of(config))
+        await trio.to_thread.run_sync(_prove, config.data_dir, config.plugins)
     return plugins_of(config)
+
+
+@cache
+def _prove(data_dir: Path, plugins: tuple[str, ...]) -> None:
+    prove(terms(data_dir, plugins))
 
 
 @cache
 def _loaded(data_dir: Path, plugins: tuple[str, ...]) -> loading.Plugins:
     """Return them, the same ones for the whole life of this process: code is loaded once."""
+    _prove(data_dir, plugins)
     return loading.load(plugins, terms(data_dir, plugins))
 
 

@@ -121,10 +121,7 @@ class Outside:
 
 
 def entered(terms: Terms) -> list[Outside]:
-    """Return the plugins that are on, imported; those that turn out to be bad are left out."""
-    if not terms.depot.folder.is_dir():
-        return []
-    prove(terms)
+    """Return the plugins that are on and proven, imported; those that break at it are left out."""
     found = []
     records = {record.name: record for record in terms.depot.records()}
     watch = suspicion.watch(terms.depot.folder)
@@ -151,20 +148,21 @@ _kept: list[int] = []
 
 
 def prove(terms: Terms) -> None:
-    """Decide which plugins may be loaded: blame, compare and probe where that is due.
+    """Decide which plugins may be loaded: blame, compare and probe where that is due. Once a start.
 
     May take a few seconds for each that is new; nothing for those that are known.
     """
     if not terms.depot.folder.is_dir():
         return
     records = {record.name: record for record in terms.depot.records()}
+    known = [record for record in records.values() if record.quarantine is not None]
     for blame in suspicion.collect(terms.depot.folder):
         if blame.plugin in records:
             records[blame.plugin] = _judged(terms, records[blame.plugin], blame)
     for record in list(records.values()):
         if _is_due(record, terms):
             records[record.name] = _proven(record, records, terms)
-        elif record.state(terms.configured) == "quarantined" and record.quarantine:
+        elif record in known and record.quarantine is not None:
             _log.warning("plugin %s stays quarantined: %s", record.label, record.quarantine.reason)
 
 

@@ -120,13 +120,14 @@ class Watch:
             _log.warning("plugin %s held up the loop for a while:\n%s", who.plugin, who.trace)
 
     def close(self) -> None:
-        """Leave nothing behind: the process ends as it should."""
+        """Leave nothing behind if the process ends as it should."""
         if self._file is None:
             return
         self.calm()
         faulthandler.disable()
-        with suppress(OSError):
-            self._path.unlink()
+        if not self._header.loading:  # else something ends the process that should not
+            with suppress(OSError):
+                self._path.unlink()
         os.close(self._file)
         self._file = None
 
