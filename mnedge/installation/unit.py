@@ -13,7 +13,7 @@ from mnedge.errors import UsageError
 
 TEMPLATE = Path(__file__).with_name("mnedge.service")
 _PLACE = re.compile(r"@([A-Z_]+)@")
-_PLAIN = re.compile(r"[\w./:=@%+,~\[\]$-]+")
+_PLAIN = re.compile(r"[\w./:=@%+,~\[\]$-]+", re.ASCII)
 
 
 class UnitValueError(UsageError):

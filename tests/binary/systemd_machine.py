@@ -103,7 +103,7 @@ class Machine:
         done = subprocess.run(
             [
                 *("nsenter", "--target", str(self.init), "--mount", "--uts", "--ipc", "--net"),
-                *("--pid", "--root", "--wd=/", "env", "-i", f"PATH={PATH}", "LANG=C.UTF-8"),
+                *("--pid", "--root", "env", "--chdir=/", "-i", f"PATH={PATH}", "LANG=C.UTF-8"),
                 *(f"{name}={value}" for name, value in ({"HOME": "/root"} | environ).items()),
                 *(*become, *words),
             ],
@@ -148,6 +148,8 @@ class Machine:
     def boot(self) -> None:
         """Wait until it is up, and let its systemd guard devices."""
         self.until(self.booted)
+        # Over it nspawn lays another one, which a service with a /proc of its own does not see.
+        self.run("umount", "/proc/sys/kernel/random/boot_id", code=None)
         if self._group is not None:
             self.run("mount", "-o", "remount,bind,rw,nosuid,nodev,noexec", str(DEVICES))
             self.run("systemctl", "daemon-reexec")
