@@ -8,7 +8,7 @@ FLAVOUR ?= lean
 BIN := $(VENV)/bin
 
 # Debian packages that tests need beyond setup, as PROGRAM:PACKAGE.
-TEST_PROGRAMS := mount:mount xargs:findutils ps:procps chromium:chromium
+TEST_PROGRAMS := mount:mount xargs:findutils ps:procps chromium:chromium nix:nix-bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore

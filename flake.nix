@@ -7,13 +7,13 @@
     let
       systems = [ "x86_64-linux" "aarch64-linux" ];
       eachSystem = make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
-      packageOf = pkgs: pkgs.callPackage ./packaging/nix/package.nix { src = self; };
+      packageOf = pkgs: pkgs.callPackage ./packaging/nix/package.nix { mnedgeSource = self; };
     in
     {
       packages = eachSystem (pkgs: rec {
         default = packageOf pkgs;
         # With compiled batch scoring and OpenTelemetry.
-        full = default.override { extras = [ "accel" "otel" ]; };
+        full = default.override { mnedgeExtras = [ "accel" "otel" ]; };
       });
 
       apps = eachSystem (pkgs: {

@@ -156,6 +156,8 @@ in
     environment.systemPackages = [ program ];
     environment.etc = {
       "mnedge/config.yaml" = { source = file; mode = "0640"; group = "mnedge"; };
+      # Bounds of the journal that the unit writes into: journalctl --namespace=mnedge
+      "systemd/journald@mnedge.conf".source = ../../mnedge/installation/journald.conf;
     };
 
     # The very unit that `mnedge install` writes; what NixOS adds stands in a drop-in.

@@ -2,13 +2,14 @@
 #
 # What it depends on is read from pyproject.toml, packaging/lean.in and the locks; nothing is listed here. A nixpkgs
 # that lacks one of them, or has one that is too old, is refused, and everything amiss is told at once.
-# `extras`: names of [project.optional-dependencies], such as "accel" and "otel".
+# `mnedgeExtras`: names of [project.optional-dependencies], such as "accel" and "otel". (nixpkgs has packages called
+# `src` and the like, which callPackage would bring in their place.)
 { lib
 , python3
 , runCommand
 , stdenv
-, src ? import ./source.nix { inherit lib; }
-, extras ? [ ]
+, mnedgeSource ? import ./source.nix { inherit lib; }
+, mnedgeExtras ? [ ]
 }:
 
 let
@@ -26,7 +27,7 @@ let
 
   extra = name: lock.extras.${name} or (throw
     "mnedge has no extra ${text.quoted name}; there are ${concatStringsSep ", " (builtins.attrNames lock.extras)}");
-  wanted = lock.dependencies ++ lock.brought ++ concatLists (map extra extras);
+  wanted = lock.dependencies ++ lock.brought ++ concatLists (map extra mnedgeExtras);
 
   # A name that nixpkgs has given up is there, and an error.
   inNixpkgs = { attribute, ... }:
@@ -69,7 +70,8 @@ let
 
   library = checked (python3.pkgs.buildPythonPackage {
     pname = "mnedge";
-    inherit version src meta;
+    inherit version meta;
+    src = mnedgeSource;
     pyproject = true;
     build-system = concatLists (map packages lock.build);
     dependencies = concatLists (map packages wanted);

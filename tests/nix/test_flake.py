@@ -196,7 +196,7 @@ def test_an_unknown_extra_is_refused_by_name(nix):
         "eval",
         PACKAGE,
         "--apply",
-        'one: (one.override { extras = [ "acel" ]; }).drvPath',
+        'one: (one.override { mnedgeExtras = [ "acel" ]; }).drvPath',
         check=False,
     )
     assert 'no extra "acel"; there are accel' in refused.stderr

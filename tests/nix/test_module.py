@@ -13,6 +13,7 @@ import pytest
 from mnedge.config.file import read_text
 from mnedge.config.schema import schema
 from mnedge.installation.unit import Service, filled, template
+from tests.house.tree import ROOT
 from tests.nix.workbench import Workbench
 
 pytestmark = pytest.mark.live
@@ -43,6 +44,7 @@ SHOWN = """
   unit = text (builtins.head config.systemd.packages);
   file = text config.environment.etc."mnedge/config.yaml".source;
   inherit (config.environment.etc."mnedge/config.yaml") group mode;
+  journal = builtins.readFile config.environment.etc."systemd/journald@mnedge.conf".source;
   ports = config.networking.firewall.allowedTCPPorts;
   user = config.users.users.mnedge;
   groups = builtins.attrNames config.users.groups;
@@ -105,6 +107,7 @@ def test_three_lines_make_a_node(machine):
     assert held.settings.runs_root == "/var/lib/mnedge/runs"
     assert held.settings.relay.listen.http is None
     assert (node["mode"], node["group"]) == ("0640", "mnedge")
+    assert node["journal"] == (ROOT / "mnedge/installation/journald.conf").read_text()
     assert node["wantedBy"] == ["multi-user.target"]
     assert node["ports"] == []
     assert node["user"]["isSystemUser"]

@@ -41,7 +41,7 @@ in
     then throw "\nFailed assertions:\n${builtins.concatStringsSep "\n" (map (message: "- ${message}") failed)}"
     else pkgs.runCommand "nixos-system"
       {
-        etc = builtins.attrValues (builtins.mapAttrs (_: one: one.source) config.environment.etc);
+        etc = map (name: "${config.environment.etc.${name}.source}") (builtins.attrNames config.environment.etc);
         units = config.systemd.packages;
         programs = config.environment.systemPackages;
       } "";
