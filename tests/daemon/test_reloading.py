@@ -65,3 +65,13 @@ async def test_what_breaks_unforeseen_ends_the_reload_all_the_same(bench):
     with pytest.raises(RuntimeError):
         await reloading.reload()
     assert len(told) == 1
+
+
+async def test_who_is_told_always_is_told_whatever_comes_of_it(bench):
+    file, _, reloading, _ = bench
+    asked = []
+    reloading.always(lambda: asked.append(True))
+    await reloading.reload()
+    file.write_text("nonsense: 1")
+    await reloading.reload()
+    assert len(asked) == 2

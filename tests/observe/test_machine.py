@@ -1,5 +1,12 @@
 from mnedge.execution.pools import PoolStats
-from mnedge.observe.machine import measure_pools, measure_process, measure_store, measure_streams
+from mnedge.model.resources import Device
+from mnedge.observe.machine import (
+    measure_devices,
+    measure_pools,
+    measure_process,
+    measure_store,
+    measure_streams,
+)
 from mnedge.observe.metrics import Registry
 from mnedge.store.condition import Conditions
 
@@ -45,3 +52,23 @@ def test_streams_are_counted():
     registry = Registry()
     measure_streams(registry, lambda: 3)
     assert values(registry)[("mnedge_streams_open", ())] == 3
+
+
+def test_devices_are_counted_by_kind_and_health_and_the_memory_of_gpus_is_told():
+    registry = Registry()
+    gpu = {"kind": "gpu", "vendor": "nvidia", "memory_total_mb": 10}
+    devices = [
+        Device(id="GPU-a", index=0, memory_free_mb=4, **gpu),
+        Device(id="GPU-b", index=1, **gpu),
+        Device(id="GPU-c", index=2, healthy=False, **gpu),
+        Device(id="cam", kind="camera"),
+    ]
+    measure_devices(registry, lambda: devices)
+    found = values(registry)
+    assert found[("mnedge_devices", ("gpu", "true"))] == 2
+    assert found[("mnedge_devices", ("gpu", "false"))] == 1
+    assert found[("mnedge_devices", ("camera", "true"))] == 1
+    assert found[("nvidia_gpu_memory_total_bytes", ("0", "GPU-a"))] == 10 << 20
+    assert found[("nvidia_gpu_memory_used_bytes", ("0", "GPU-a"))] == 6 << 20
+    assert ("nvidia_gpu_memory_used_bytes", ("1", "GPU-b")) not in found, "nobody knows"
+    assert ("nvidia_gpu_memory_total_bytes", ("2", "GPU-c")) not in found

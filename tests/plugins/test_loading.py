@@ -5,6 +5,7 @@ import pytest
 
 from mnedge.execution.processes import Processes
 from mnedge.hookspecs import hookimpl
+from mnedge.model.resources import Fingerprint
 from mnedge.plugins import loading
 
 
@@ -110,3 +111,34 @@ def test_connectors_of_one_name_are_refused(plugin):
     name = plugin("acme_plugin", connectors=lambda: [AConnector("http")])
     with pytest.raises(loading.PluginInvalidError, match="two connectors are called 'http'"):
         loading.connectors(loading.load([name]))
+
+
+class AProbe:
+    def __init__(self, name="lidar"):
+        self.name = name
+        self.watched = ()
+
+    def probe(self):
+        return Fingerprint()
+
+    def environment(self, lent):
+        return {}
+
+
+def test_devices_are_found_by_probes_that_are_told_where_to_look(plugin):
+    told = []
+
+    def devices(sys_root, dev_root):
+        told.append((sys_root, dev_root))
+        return [AProbe()]
+
+    manager = loading.load([plugin("acme_plugin", devices=devices)])
+    found = loading.devices(manager, "/s", "/d")
+    assert {"lidar", "nvidia", "camera", "cpu"} <= set(found)
+    assert told == [("/s", "/d")]
+
+
+def test_devices_that_two_probes_of_one_name_would_find_are_refused(plugin):
+    name = plugin("acme_plugin", devices=lambda: [AProbe("camera")])
+    with pytest.raises(loading.PluginInvalidError, match="two device probes are called 'camera'"):
+        loading.devices(loading.load([name]))

@@ -5,6 +5,8 @@ from mnedge.gateway.console.node_pages import (
     SAMPLES,
     Line,
     alert_row,
+    brief,
+    devices_of,
     drawn,
     figure,
     goal_row,
@@ -83,6 +85,34 @@ def test_pools_and_figures_are_read_from_what_the_api_says():
     assert figure({"m": {"samples": [{"value": 2}, {"value": 3.0}]}}, "m") == 5.0
     assert figure({"m": {"samples": []}}, "m") is None
     assert figure({}, "m") is None
+
+
+GPU = {
+    "id": "GPU-a", "kind": "gpu", "name": "H100", "path": "/dev/nvidia0", "driver": "cuda",
+    "driver_version": "550", "memory_total_mb": 81920, "capabilities": ["gpu", "nvidia"],
+    "healthy": True, "shares": 1, "in_use": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more,state",
+    [
+        ({}, "free"),
+        ({"in_use": 1}, "lent 1 of 1"),
+        ({"healthy": False, "in_use": 1}, "unhealthy"),
+        ({"shares": 0}, "shown only"),
+    ],
+)
+def test_devices_are_told_with_their_state(more, state):
+    (row,) = devices_of({"devices": [{**GPU, **more}]})
+    assert row["state"] == state
+    assert (row["driver"], row["memory"]) == ("cuda 550", "80.0 GiB")
+    assert devices_of({}) == []
+
+
+def test_a_node_names_its_devices_and_leaves_the_rest_to_the_page_of_resources():
+    node = {"name": "n", "devices": [GPU], "hardware": {"cpu": {}, "gpu": [GPU], "devices": [GPU]}}
+    assert brief(node) == {"name": "n", "devices": ["gpu H100"], "hardware": {"cpu": {}}}
 
 
 def test_a_goal_is_told_in_percent_and_in_counts():
