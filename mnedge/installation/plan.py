@@ -116,7 +116,7 @@ def installing(box: Box, wanted: Wanted) -> Plan:
 
     Raises: ToolMissingError; OtherReleaseError; InTheWayError.
     """
-    user = wanted.user or unit.user_of(box.at(UNIT_FILE).text) or ACCOUNT
+    user = wanted.user or chosen_user(box)
     group = box.group_of(user) or user
     accounts = tuple(_accounts(box, user, group))
     program = tuple(_program(box, wanted))
@@ -127,6 +127,14 @@ def installing(box: Box, wanted: Wanted) -> Plan:
         by_hand=() if box.has_systemd else texts.by_hand(box.supervisor, user, COMMAND),
     )
     return _started(box, wanted, plan)
+
+
+def chosen_user(box: Box) -> str:
+    """Return the user of an earlier installation: who the unit names, else whose the data are."""
+    named = unit.user_of(box.at(UNIT_FILE).text)
+    data = box.at(DATA)
+    owners = (n for n, one in box.users.items() if data.kind == "folder" and one.uid == data.uid)
+    return named or next((name for name in owners if name != "root"), ACCOUNT)
 
 
 def service_of(

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from mnedge.config.layout import ACCOUNT, JOURNAL, UNIT, UPDATE_UNIT
+from mnedge.config.layout import JOURNAL, UNIT, UPDATE_UNIT
 from mnedge.errors import UsageError
-from mnedge.installation import unit
 from mnedge.installation.box import Box
 from mnedge.installation.plan import (
     COMMAND,
@@ -19,6 +18,7 @@ from mnedge.installation.plan import (
     WANTED_BY,
     Plan,
     Settings,
+    chosen_user,
 )
 from mnedge.installation.steps import AnyStep, Remove, RemoveGroup, RemoveUser, Systemctl
 
@@ -41,7 +41,7 @@ def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
 
     The program goes last: it is what runs. Raises: NotInstalledError.
     """
-    user = unit.user_of(box.at(UNIT_FILE).text) or ACCOUNT
+    user = chosen_user(box)
     steps = [*_service(box), *_files(box)]
     if purge:
         steps.extend(_data(box, settings, user))

@@ -1,5 +1,6 @@
 """What `install` writes besides the unit: the configuration, the journal's bounds."""
 
+import json
 from pathlib import Path
 
 CONFIG = """\
@@ -67,7 +68,7 @@ def journal() -> str:
 def config_text(data_dir: str, group: str, http: str | None, grpc: str | None) -> str:
     """Return a first configuration, which says its defaults."""
     listen = "\n".join(
-        f"    {'' if value else '#'}{name}: {value or default}"
+        f"    {name}: {json.dumps(value)}" if value else f"    #{name}: {default}"
         for name, value, default in (("http", http, HTTP), ("grpc", grpc, GRPC))
     )
     text = CONFIG.replace("@LISTEN@", listen)
