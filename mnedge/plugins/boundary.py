@@ -197,7 +197,14 @@ class CheckedProbe(DeviceProbe):
     def __init__(self, inner: Any, author: Author) -> None:
         self._inner, self._author = inner, author
         self.name: str = inner.name
-        self.watched: tuple[str, ...] = tuple(inner.watched)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Return the folders that it names now."""
+        with _blamed(self._author, f"device probe {self.name}: watched"):
+            answer = self._inner.watched
+            _expected(answer, _texts(answer), "folders")
+            return tuple(answer)
 
     def probe(self) -> Fingerprint:
         """Return what it found, every member of the type that it should have."""
