@@ -1,0 +1,1 @@
+"""A plugin for mnedge to copy: a runner, a device probe, a connector and an output skill."""
