@@ -16,6 +16,7 @@ ORDER = (
     "running",
     "recovery",
     "daemon",
+    "nixos",
     "console",
     "cli",
     "api",

@@ -52,7 +52,7 @@ let
   checked = value:
     if complaints == [ ] then value
     else throw (concatStringsSep "\n  - " ([ "mnedge ${version} cannot be built with this nixpkgs:" ] ++ complaints)
-      + "\nTake a newer one: nix flake lock --update-input nixpkgs");
+      + "\nTake a newer one: nix flake update nixpkgs");
 
   # A package and what its extras bring: hypercorn[trio].
   packages = requirement:

@@ -188,7 +188,7 @@ def test_a_nixpkgs_that_is_too_old_is_refused_with_all_that_is_amiss(nix, anothe
     assert "it has msgspec 0.19.0, where mnedge needs >=0.20" in said
     assert "it has trio 0.30.0, where mnedge needs >=0.31" in said
     assert "it has no paramiko for Python" in said
-    assert "Take a newer one: nix flake lock --update-input nixpkgs" in said
+    assert "Take a newer one: nix flake update nixpkgs" in said
 
 
 def test_an_unknown_extra_is_refused_by_name(nix):

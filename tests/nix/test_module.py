@@ -4,6 +4,7 @@ With the stub's module system always, with nixpkgs' own where NIXPKGS names a co
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,36 @@ def test_values_of_several_modules_come_together(machine):
     assert settings.relay.rate_limit.burst == 7
     assert settings.relay.limits.max_streams == 9
     assert settings.node == "press"
+
+
+BLOCKS = re.findall(
+    r"```nix\n(.*?)```", (ROOT / "mnedge/docs/nixos.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_the_three_lines_of_the_manual_are_a_system(nix, tmp_path):
+    (tmp_path / "flake.nix").write_text(BLOCKS[0])
+    (tmp_path / "machine.nix").write_text("{ }")
+    done = nix.run(
+        "nix", "eval", "--raw",
+        f"path:{tmp_path}#nixosConfigurations.edge.config.systemd.services.mnedge.wantedBy",
+        "--apply", "builtins.head", "--no-write-lock-file",
+        "--override-input", "mnedge", f"path:{nix.tree}",
+        "--override-input", "nixpkgs", f"path:{nix.stub}",
+        "--override-input", "mnedge/nixpkgs", f"path:{nix.stub}",
+    )  # fmt: skip
+    assert done.stdout == "multi-user.target"
+
+
+def test_the_other_examples_of_the_manual_hold(nix, machine):
+    (nix.folder / "my-plugin").mkdir(exist_ok=True)
+    modules = " ".join(f"({block})" for block in BLOCKS[1:])
+    node = machine.shown(f"{{ imports = [ {modules} ]; services.mnedge.enable = true; }}")
+    settings = read_text(node["file"], "config.yaml").settings
+    assert settings.plugins == ("mnedge-plugin-template",)
+    assert settings.relay.limits.max_body == 16 << 20
+    assert node["ports"] == [8443]
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.skipif(

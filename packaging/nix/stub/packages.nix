@@ -25,9 +25,9 @@ let
       buildPythonPackage = asked:
         named "python3-${asked.pname}-${asked.version}" {
           inherit (asked) version src pname;
-          inputs = asked.build-system ++ asked.dependencies;
-          imports = asked.pythonImportsCheck;
-        } // { inherit (asked) dependencies build-system; };
+          inputs = asked.build-system ++ asked.dependencies or [ ];
+          imports = asked.pythonImportsCheck or [ ];
+        } // { dependencies = asked.dependencies or [ ]; };
     };
     withPackages = choose: named "python3-${interpreter}-env" { paths = choose python.pkgs; };
   };
