@@ -1,0 +1,105 @@
+"""`mnedge selftest` of the one file: on this machine, and on one that has no Python."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from tests.binary.bare_root import BareRoot, laid_out
+from tests.live.box import until
+
+pytestmark = pytest.mark.live
+LIMIT_S = 6.0
+"""What an operator waits for, on a machine that does nothing else; ours may be busy."""
+CHECKS = [
+    "program",
+    "modules",
+    "files",
+    "spawn helper",
+    "Python for payloads",
+    "verbs",
+    "daemon starts",
+    "job is cut by kill -9",
+    "daemon starts again",
+    "job completes",
+    "daemon stops",
+    "effects are the journal's",
+    "events without a gap",
+    "nothing left behind",
+]
+
+
+def ran(binary, *words, code=0, **environ):
+    done = subprocess.run(
+        [binary, *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], **environ},
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_the_one_file_works_here(binary, tmp_path):
+    told = json.loads(ran(binary, "selftest", "--json", HOME=str(tmp_path)).stdout)
+    assert told["ok"] is True
+    assert [check["name"] for check in told["checks"]] == CHECKS
+    found = {check["name"]: check["found"] for check in told["checks"]}
+    assert ", frozen, " in found["program"]
+    assert found["spawn helper"] == "compiled"
+    assert "/_internal/python/bin/python3" in found["Python for payloads"]
+    assert told["took_s"] < LIMIT_S * 3
+
+
+def test_a_person_sees_that_it_works_and_nothing_is_left_behind(binary, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    done = ran(binary, "selftest", HOME=str(tmp_path / "home"), TMPDIR=str(tmp_path / "tmp"))
+    assert done.stdout.splitlines()[-1].startswith("✓ this program works here (")
+    assert done.stderr == ""
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not (tmp_path / "home" / ".mn").exists(), "no node was made"
+
+
+def test_a_machine_without_python_passes_it_too(binary, tmp_path):
+    bare = BareRoot(laid_out(tmp_path / "root"))
+    bare.bring(binary, "/mnedge")
+    told = json.loads(bare.run("/mnedge", "selftest", "--json").stdout)
+    assert told["ok"] is True
+    assert {check["name"] for check in told["checks"]} == set(CHECKS)
+
+
+def test_a_file_that_lacks_something_fails_it(onedir, tmp_path):
+    """A build that lost a file, a library or its compiled module is not shipped."""
+    broken = tmp_path / "mnedge"
+    shutil.copytree(onedir, broken, symlinks=True)
+    internal = broken / "_internal"
+    (internal / "mnedge" / "execution" / "module_host.py").unlink()
+    for compiled in internal.rglob("_native*.so"):
+        compiled.unlink()
+    told = json.loads(
+        ran(broken / "mnedge", "selftest", "--json", HOME=str(tmp_path), code=1).stdout
+    )
+    failed = {check["name"] for check in told["checks"] if not check["ok"]}
+    assert {"files", "spawn helper"} <= failed
+
+
+def test_being_ended_leaves_no_process_behind(binary, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    with subprocess.Popen(
+        [binary, "selftest"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")},
+    ) as process:
+        for line in process.stdout:
+            if "daemon starts" in line:
+                break
+        daemon = int(line.split("process ")[1].split()[0])
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    until(lambda: not os.path.exists(f"/proc/{daemon}"))
