@@ -180,7 +180,7 @@ def another_nixpkgs(nix):
 
 
 def test_a_nixpkgs_that_is_too_old_is_refused_with_all_that_is_amiss(nix, another_nixpkgs):
-    another_nixpkgs({"msgspec": "0.19.0", "trio": "0.30.0", "paramiko": None})
+    another_nixpkgs({"msgspec": "0.19.0", "trio": "0.30.0", "paramiko": None, "rich": "removed"})
     refused = nix.flake("flake", "check", "--no-build", check=False)
     assert refused.returncode != 0
     said = re.sub(r"\s+", " ", refused.stderr)
@@ -188,6 +188,7 @@ def test_a_nixpkgs_that_is_too_old_is_refused_with_all_that_is_amiss(nix, anothe
     assert "it has msgspec 0.19.0, where mnedge needs >=0.20" in said
     assert "it has trio 0.30.0, where mnedge needs >=0.31" in said
     assert "it has no paramiko for Python" in said
+    assert "it has no rich for Python" in said
     assert "Take a newer one: nix flake update nixpkgs" in said
 
 

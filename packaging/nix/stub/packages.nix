@@ -17,7 +17,7 @@ let
 
   python = named "python3-${interpreter}" { version = interpreter; } // {
     pkgs = builtins.mapAttrs
-      (name: version: named "python3-${name}-${version}" { inherit version; } // {
+      (name: version: if version == "removed" then throw "${name} has been removed" else named "python3-${name}-${version}" { inherit version; } // {
         pname = name;
         optional-dependencies = if name == "hypercorn" then { trio = [ python.pkgs.trio ]; } else { };
       })
