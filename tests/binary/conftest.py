@@ -25,6 +25,12 @@ def shipped(binary: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def onedir(binary: Path) -> Path:
+    """The plain folder that the file unpacks to: executable and `_internal`."""
+    return binary.parent / "onedir" / binary.name
+
+
+@pytest.fixture(scope="session")
 def runtime(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the file is unpacked already, for all processes of this run of tests."""
     folder = tmp_path_factory.getbasetemp()

@@ -30,9 +30,10 @@ OURS = "/_internal/python/bin/"
 class Frozen(Box):
     """A machine of its own on which the one file runs, not the source tree."""
 
-    def __init__(self, folder: Path, binary: Path) -> None:
+    def __init__(self, folder: Path, binary: Path, runtime: Path) -> None:
         super().__init__(folder)
         self.binary = binary
+        self.environ["MNEDGE_RUNTIME_DIR"] = str(runtime)
         del self.environ["PYTHONPATH"], self.environ["PYTHONWARNINGS"]
 
     def ran(self, *words: str, code: int | None = 0, **environ: str) -> str:
@@ -51,8 +52,8 @@ class Frozen(Box):
 
 
 @pytest.fixture
-def frozen(binary, tmp_path):
-    return Frozen(tmp_path, binary)
+def frozen(binary, runtime, tmp_path):
+    return Frozen(tmp_path, binary, runtime)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ CHECKS = [
 
 
 def ran(binary, *words, code=0, **environ):
+    """Run to the end with these variables and no others."""
     done = subprocess.run(
         [binary, *words],
         capture_output=True,
@@ -44,8 +45,18 @@ def ran(binary, *words, code=0, **environ):
     return done
 
 
-def test_the_one_file_works_here(binary, tmp_path):
-    told = json.loads(ran(binary, "selftest", "--json", HOME=str(tmp_path)).stdout)
+@pytest.fixture
+def environ(runtime, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    return {
+        "HOME": str(tmp_path / "home"),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "MNEDGE_RUNTIME_DIR": str(runtime),
+    }
+
+
+def test_the_one_file_works_here(binary, environ):
+    told = json.loads(ran(binary, "selftest", "--json", **environ).stdout)
     assert told["ok"] is True
     assert [check["name"] for check in told["checks"]] == CHECKS
     found = {check["name"]: check["found"] for check in told["checks"]}
@@ -55,9 +66,8 @@ def test_the_one_file_works_here(binary, tmp_path):
     assert told["took_s"] < LIMIT_S * 3
 
 
-def test_a_person_sees_that_it_works_and_nothing_is_left_behind(binary, tmp_path):
-    (tmp_path / "tmp").mkdir()
-    done = ran(binary, "selftest", HOME=str(tmp_path / "home"), TMPDIR=str(tmp_path / "tmp"))
+def test_a_person_sees_that_it_works_and_nothing_is_left_behind(binary, environ, tmp_path):
+    done = ran(binary, "selftest", **environ)
     assert done.stdout.splitlines()[-1].startswith("✓ this program works here (")
     assert done.stderr == ""
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -72,7 +82,7 @@ def test_a_machine_without_python_passes_it_too(binary, tmp_path):
     assert {check["name"] for check in told["checks"]} == set(CHECKS)
 
 
-def test_a_file_that_lacks_something_fails_it(onedir, tmp_path):
+def test_a_file_that_lacks_something_fails_it(onedir, environ, tmp_path):
     """A build that lost a file, a library or its compiled module is not shipped."""
     broken = tmp_path / "mnedge"
     shutil.copytree(onedir, broken, symlinks=True)
@@ -80,21 +90,18 @@ def test_a_file_that_lacks_something_fails_it(onedir, tmp_path):
     (internal / "mnedge" / "execution" / "module_host.py").unlink()
     for compiled in internal.rglob("_native*.so"):
         compiled.unlink()
-    told = json.loads(
-        ran(broken / "mnedge", "selftest", "--json", HOME=str(tmp_path), code=1).stdout
-    )
+    told = json.loads(ran(broken / "mnedge", "selftest", "--json", code=1, **environ).stdout)
     failed = {check["name"] for check in told["checks"] if not check["ok"]}
     assert {"files", "spawn helper"} <= failed
 
 
-def test_being_ended_leaves_no_process_behind(binary, tmp_path):
-    (tmp_path / "tmp").mkdir()
+def test_being_ended_leaves_no_process_behind(binary, environ):
     with subprocess.Popen(
         [binary, "selftest"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")},
+        env={"PATH": os.environ["PATH"], **environ},
     ) as process:
         for line in process.stdout:
             if "daemon starts" in line:
