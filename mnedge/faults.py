@@ -41,7 +41,27 @@ FAULT_POINTS: dict[str, str] = {
     "finish.before": "the job is over in the journal; its record does not say so",
     "finish.after": "the record says that the job is over; the run folder is complete",
 }
-"""Every place, with what is true when it is reached."""
+"""Every place of a job's life, with what is true when it is reached."""
+
+UPDATE_POINTS: dict[str, str] = {
+    "update.fetched": "the new file is complete and verified, under a temporary name",
+    "update.placed": "the new release stands beside the old one; nothing else changed",
+    "update.ready": "it works here, and the trial is written down; nothing is switched",
+    "update.marked": "the data bear the mark of the trial; nothing is switched",
+    "update.trying": "the trial says that the switch may have been made; it was not yet",
+    "update.switched": "`current` leads to the new release; the old program still runs",
+    "update.stopped": "the old program has ended; the new one was not started",
+    "update.started": "the new program was started; nobody asked it yet",
+    "update.confirming": "it is well, and the trial says so; the mark is still on the data",
+    "update.released": "the mark is gone from the data; the trial is still written down",
+    "update.pruned": "releases that nobody needs are gone; the trial is still written down",
+    "update.returning": "it is not well, and the trial says so; nothing is switched back",
+    "update.returned": "`current` leads to the old release again; which was not started",
+    "update.revived": "the old program was started again; the trial is still written down",
+    "update.told": "what came of it is written down, and the trial as well",
+}
+"""Every place of an update."""
+POINTS = FAULT_POINTS | UPDATE_POINTS
 
 ACTIONS = ("kill", "raise", "enospc", "hang")
 UNSAFE_FLAGS = {
@@ -129,10 +149,8 @@ def armed(text: str) -> Iterator[None]:
 
 
 def _visit(point: str) -> None:
-    if point not in FAULT_POINTS:
-        raise FaultInvalidError(
-            f"no fault point is called {point!r}; there are: {_list(FAULT_POINTS)}"
-        )
+    if point not in POINTS:
+        raise FaultInvalidError(f"no fault point is called {point!r}; there are: {_list(POINTS)}")
     with _counting:
         visit = _visits[point] = _visits.get(point, 0) + 1
         due = [
@@ -158,10 +176,10 @@ def _fault(part: str) -> Fault:
     point, _, rest = part.strip().partition(":")
     ordinal, _, action = rest.partition(":")
     number = ordinal.removesuffix("+")
-    if point not in FAULT_POINTS:
+    if point not in POINTS:
         raise FaultInvalidError(
             f"MNEDGE_FAULT: no fault point is called {point!r}",
-            hint=f"there are: {_list(FAULT_POINTS)}",
+            hint=f"there are: {_list(POINTS)}",
         )
     if not number.isdecimal() or int(number) < 1:
         raise FaultInvalidError(

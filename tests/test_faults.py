@@ -13,7 +13,7 @@ from mnedge import faults
 
 
 def test_nothing_happens_at_a_place_that_nobody_armed():
-    for point in faults.FAULT_POINTS:
+    for point in faults.POINTS:
         faults.hit(point)
 
 
@@ -73,7 +73,7 @@ def test_every_place_that_the_program_names_is_registered():
         for module in folder.rglob("*.py")
         for name in re.findall(r'(?:faults\.hit\(|after=)"([a-z_.]+)"', module.read_text())
     }
-    assert named <= set(faults.FAULT_POINTS)
+    assert named <= set(faults.POINTS)
     assert "journal.append.after" in named
 
 

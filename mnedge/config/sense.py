@@ -2,6 +2,7 @@
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from mnedge.config.problem import Rule
 from mnedge.config.settings import Adapter, Config, Listen, SecretRef, Slo
 from mnedge.config.written import DURATION_FORMS, seconds
 
+KEY_BYTES = 32
 SECRET_STORES = ("env", "file", "cred")
 _PORT = re.compile(r"\d{1,5}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
@@ -62,6 +64,7 @@ def complaints(config: Config) -> Iterator[Complaint]:
     yield from _gateway(config)
     yield from _adapters(config.relay.adapters)
     yield from _telemetry(config)
+    yield from _updates(config)
 
 
 def _listening(listen: Listen) -> Iterator[Complaint]:
@@ -204,6 +207,27 @@ def _secret(path: str, reference: SecretRef | None) -> Iterator[Complaint]:
         yield Complaint(
             f"{path}.name", f"is {reference.name!r}", f"one of {', '.join(SECRET_STORES)}"
         )
+
+
+def _updates(config: Config) -> Iterator[Complaint]:
+    updates = config.updates
+    for number, key in enumerate(updates.keys):
+        if not _is_key(key.split()[-1] if key.strip() else ""):
+            yield Complaint(
+                f"updates.keys[{number}]",
+                f"{key!r} is no key",
+                "base64 of the 32 bytes of an Ed25519 public key",
+                "`python packaging/sign.py --new-key FILE` prints it when a pair is made",
+            )
+    if updates.health_timeout <= 0:
+        yield Complaint("updates.healthTimeout", f"is {updates.health_timeout:g}", "more than 0")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(b64decode(text, validate=True)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _telemetry(config: Config) -> Iterator[Complaint]:

@@ -24,6 +24,7 @@ from mnedge.model.states import JobStatus
 from mnedge.ports import Clock, Connector, Runner
 from mnedge.runtime.input_reading import NO_CONNECTORS, read_inputs
 from mnedge.runtime.jobs import Stores, write_new_job
+from mnedge.store.trial import withheld
 
 _random = SystemRandom()
 
@@ -129,7 +130,8 @@ async def submit_spec(
 
     Raises: JobExistsError.
     """
-    offload = Offload(stores.blobs, compile_job(spec).body_paths)
+    revision = withheld(CURRENT_REVISION, config.data_dir)
+    offload = Offload(stores.blobs, compile_job(spec, revision=revision).body_paths)
     seeds = {
         agent_id: [await _light(offload, seed) for seed in given]
         for agent_id, given in spec.seeds.items()
@@ -145,7 +147,7 @@ async def submit_spec(
         updated_at=at,
         job_type=spec.job_type,
         recovery_mode=spec.recovery_mode,
-        engine_revision=CURRENT_REVISION,
+        engine_revision=revision,
         bundle_digest=bundle_digest,
         bundle_source=bundle_source,
         config_sources=config_sources or [],

@@ -10,6 +10,7 @@ from contextlib import suppress
 from mnedge import __version__
 from mnedge.errors import UsageError
 from mnedge.store.condition import DatabaseForeignError, primary_code
+from mnedge.store.trial import read_trial
 
 FILE = "mnedge.db"
 APPLICATION_ID = 0x6D6E6564
@@ -87,6 +88,7 @@ def open_database(
 ) -> sqlite3.Connection:
     """Return a connection that may write, to a database of the newest schema.
 
+    While an update is on trial (`store.trial`) the schema stays what the old program can read.
     Raises: SchemaNewerError, DatabaseForeignError; sqlite3.Error for what is wrong with the file.
     """
     with suppress(FileExistsError):  # SQLite gives its other files the rights of this one
@@ -167,24 +169,31 @@ def _not_switched(mode: str) -> sqlite3.OperationalError:
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    if schema == NEWEST:
+    if schema == _wanted(schema, path):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
         _refuse_newer(schema, path)
-        for number, script in enumerate(MIGRATIONS[schema:], schema + 1):
+        wanted = _wanted(schema, path)
+        for number, script in enumerate(MIGRATIONS[schema:wanted], schema + 1):
             for statement in script:
                 connection.execute(statement)
             writer = f"mnedge {__version__}"
             connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, writer))
-        connection.execute(f"PRAGMA user_version = {NEWEST}")
+        connection.execute(f"PRAGMA user_version = {wanted}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _wanted(schema: int, path: str) -> int:
+    """Return the version that the database should have; never one below that which it has."""
+    trial = read_trial(os.path.dirname(path))
+    return NEWEST if trial is None else min(NEWEST, max(schema, trial.schema, 1))
 
 
 def database_path(data_dir: str) -> str:

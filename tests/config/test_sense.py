@@ -18,6 +18,7 @@ def told(**sections):
         soul=held.soul,
         trace=held.trace,
         daemon=held.daemon,
+        updates=held.updates,
     )
     return {complaint.path: complaint for complaint in complaints(config)}
 
@@ -152,3 +153,12 @@ def test_a_plain_header_is_warned_about_and_a_reference_is_not():
 def test_tokens_and_audit_have_a_least():
     soul = {"policies": {"tokenTTL": 0}, "jwt": {"rotateHours": 0}, "audit": {"keepDays": 0}}
     assert len(told(soul=soul)) == 3
+
+
+def test_a_key_of_releases_is_32_bytes_in_base64():
+    good = "A" * 43 + "="
+    assert told(updates={"keys": [good, f"66687aadf862bd77 {good}"]}) == {}
+    found = told(updates={"keys": [good, "nonsense", "", "QUJD"], "healthTimeout": 0})
+    assert list(found) == [
+        *("updates.keys[1]", "updates.keys[2]", "updates.keys[3]", "updates.healthTimeout"),
+    ]
