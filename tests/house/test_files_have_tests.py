@@ -15,6 +15,7 @@ NOT_MIRRORED = {
     "interop": "drives the published client",
     "journals": "recorded jobs that replay for ever",
     "live": "drives whole programs with real time",
+    "nix": "evaluates the flake, package and module",
     "second_ledger": "a naive twin of the engine's ledger, and how the two agree",
     "simulation": "drives many parts at once",
 }
