@@ -17,6 +17,7 @@ def doctor(asked: Asked, security: bool) -> int:
     dangerous; what is merely absent costs nothing.
     """
     from mnedge.cli.checks import examine
+    from mnedge.cli.installed import guest_findings, installation_findings, owner_of_data
     from mnedge.cli.node_checks import configuration, daemon_findings
     from mnedge.cli.reach import refuse_named
     from mnedge.cli.screen import Screen
@@ -29,8 +30,11 @@ def doctor(asked: Asked, security: bool) -> int:
         from mnedge.cli.security import examine as examine_security
 
         found = [*of_config, *examine_security(config)]
+    elif owner := owner_of_data(config):
+        found = [*of_config, *guest_findings(config, owner), *installation_findings()]
     else:
-        found = [*of_config, *daemon_findings(config), *awaited(examine, config)]
+        own = [*of_config, *daemon_findings(config), *installation_findings()]
+        found = [*own, *awaited(examine, config)]
     if asked.output == "json":
         screen.document(document(found))
     elif asked.output == "ndjson":

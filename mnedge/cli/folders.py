@@ -45,10 +45,10 @@ PLUMBING = frozenset({"index.json", "events.index.json", "logs.index.json", "err
 
 async def tell_runs(asked: Asked, blueprint_id: str | None, limit: int) -> None:
     """Print the runs, the most recently changed first."""
-    if host := host_of(asked):
+    if _is_elsewhere(asked):
         async with desk(asked) as there:
             runs = await there.runs(blueprint_id, limit)
-        place = host
+        place = host_of(asked) or str(config_of(asked).runs_root)
     else:
         root = config_of(asked).runs_root
         runs, place = list_runs(root, blueprint_id=blueprint_id, limit=limit), tilde(str(root))
@@ -63,7 +63,7 @@ async def tell_runs(asked: Asked, blueprint_id: str | None, limit: int) -> None:
 
 async def tell_run(asked: Asked, run_id: str) -> None:
     """Print what a run left behind; run folders of this machine are read where they are."""
-    if host_of(asked):
+    if _is_elsewhere(asked):
         run, summary, artifact, workflow, every = await _run_there(asked, run_id)
     else:
         folder = found(config_of(asked).runs_root, run_id)
@@ -80,6 +80,14 @@ async def tell_run(asked: Asked, run_id: str) -> None:
         screen.document(
             {"run": run, "summary": summary, "final_artifact": artifact, "files": files}
         )
+
+
+def _is_elsewhere(asked: Asked) -> bool:
+    """Tell whether a daemon is asked: on another node, or of a user whose runs we may not read."""
+    if host_of(asked):
+        return True
+    config = config_of(asked)
+    return os.path.exists(config.runs_root) and not os.access(config.runs_root, os.R_OK | os.X_OK)
 
 
 async def _run_there(

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from mnedge.config.problem import ConfigInvalidError, Problem
 from mnedge.config.settings import Config, FileSettings, Relay
-from mnedge.errors import UsageError
+from mnedge.errors import NotAllowedError, UsageError
 
 FILE_NAME = "config.yaml"
 SYSTEM_FILE = Path("/etc/mnedge/config.yaml")
@@ -28,6 +28,12 @@ class ConfigFileAbsentError(UsageError):
     """The configuration file that was named cannot be read."""
 
     code = "config.file_absent"
+
+
+class ConfigForbiddenError(NotAllowedError):
+    """The configuration of an installed node is not for this user."""
+
+    code = "config.forbidden"
 
 
 class Origin(NamedTuple):
@@ -100,7 +106,7 @@ def load_config(
 def config_file(environ: Mapping[str, str], flags: Flags) -> Path | None:
     """Return the configuration file of this process, or None if there is none.
 
-    Raises: ConfigFileAbsentError if one is named that is not there.
+    Raises: ConfigFileAbsentError if one is named that is not there; ConfigForbiddenError.
     """
     named = flags.file or environ.get("MNEDGE_CONFIG")
     if named:
@@ -113,8 +119,16 @@ def config_file(environ: Mapping[str, str], flags: Flags) -> Path | None:
         return path
     told = flags.data_dir or environ.get("MNEDGE_DATA_DIR")
     for path in (_folder(told, _home(environ) / "mnedge") / FILE_NAME, SYSTEM_FILE):
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except PermissionError:
+            if not told:
+                raise ConfigForbiddenError(
+                    f"{path} is for root and for members of its group",
+                    hint="a node is installed here: sudo usermod -aG mnedge YOU, and log in again; "
+                    "or name a data directory of your own with --data-dir",
+                ) from None
     return None
 
 

@@ -78,6 +78,11 @@ def user_of(text: str) -> str | None:
     return _value(text, "User")
 
 
+def group_of(text: str) -> str | None:
+    """Return the group that a unit names."""
+    return _value(text, "Group")
+
+
 def networks_of(text: str) -> tuple[str, ...]:
     """Return the addresses that a unit lets through; empty if it does not say."""
     return tuple((_value(text, "IPAddressAllow") or "").split())

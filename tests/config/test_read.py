@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mnedge.config import read
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import (
     ConfigFileAbsentError,
@@ -138,3 +139,17 @@ def test_an_empty_variable_is_as_good_as_none(tmp_path):
     environ = a_file(tmp_path, "plugins: [a]\nkeep_workspaces: true\nsnapshot_bytes: 1Ki\n")
     config = read_config(environ | {"MNEDGE_PLUGINS": "", "MNEDGE_KEEP_WORKSPACES": ""})
     assert (config.plugins, config.keep_workspaces, config.snapshot_bytes) == (("a",), True, 1024)
+
+
+def test_an_installed_node_of_others_is_told_and_can_be_passed_over(monkeypatch, tmp_path):
+    class Closed(type(tmp_path)):
+        def is_file(self):
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(read, "SYSTEM_FILE", Closed("/etc/mnedge/config.yaml"))
+    home = {"HOME": str(tmp_path)}
+    with pytest.raises(read.ConfigForbiddenError) as error:
+        read.read_config(home)
+    assert "usermod" in error.value.hint
+    own = read.read_config(home, data_dir=str(tmp_path / "own"))
+    assert own.file is None

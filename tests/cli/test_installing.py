@@ -1,0 +1,80 @@
+"""What an existing configuration says of the service, and what the program brings."""
+
+import pytest
+
+import mnedge
+from mnedge import shipped
+from mnedge.cli import installing
+from mnedge.cli.installing import NotOneFileError, layout_of, settings_of, wanted_of
+from mnedge.config.layout import Layout
+from mnedge.config.problem import ConfigInvalidError
+from mnedge.installation.plan import Settings
+
+NOTHING = {
+    "no_start": False,
+    "http": None,
+    "grpc": None,
+    "user": None,
+    "networks": (),
+    "replace": False,
+}
+
+
+def configured(tmp_path, text: str) -> Layout:
+    layout = Layout(tmp_path)
+    layout.config_file.parent.mkdir(parents=True)
+    layout.config_file.write_text(text)
+    return layout
+
+
+def test_no_root_is_this_machine(tmp_path):
+    assert layout_of(None) == Layout()
+    assert layout_of(tmp_path).root == tmp_path
+
+
+def test_without_a_configuration_the_defaults_count(tmp_path):
+    assert settings_of(Layout(tmp_path)) == Settings()
+
+
+def test_folders_that_are_named_are_writable_once(tmp_path):
+    layout = configured(
+        tmp_path,
+        "data_dir: /srv/node\nruns_root: /srv/node/runs\n"
+        "daemon: {skillFolders: [/srv/out, /srv/node/x]}\n"
+        "relay: {listen: {socket: /run/m.sock}}\n",
+    )
+    settings = settings_of(layout)
+    assert settings.data_dir == "/srv/node"
+    assert settings.socket == "/run/m.sock"
+    assert settings.writable == ("/srv/node", "/srv/out")
+
+
+def test_what_a_configuration_leaves_out_is_where_the_service_has_it(tmp_path):
+    settings = settings_of(configured(tmp_path, "durability: FULL\n"))
+    assert settings.data_dir == "/var/lib/mnedge/mn/mnedge"
+    assert settings.runs_root == "/var/lib/mnedge/mn/runs"
+
+
+def test_a_wrong_configuration_stops_install_and_not_uninstall(tmp_path):
+    layout = configured(tmp_path, "nonsense: 1\n")
+    with pytest.raises(ConfigInvalidError):
+        settings_of(layout)
+    assert settings_of(layout, even_if_bad=True) == Settings()
+
+
+def test_what_is_wanted_holds_program_and_completion(tmp_path, monkeypatch):
+    file = tmp_path / "mnedge"
+    file.write_text("program")
+    monkeypatch.setattr(shipped, "frozen", lambda: True)
+    monkeypatch.setattr(shipped, "_called", [str(file)])
+    wanted = wanted_of(Settings(), **NOTHING)
+    assert wanted.program.file == str(file)
+    assert wanted.program.version == mnedge.__version__
+    assert set(wanted.completions) == {"bash", "zsh", "fish"}
+
+
+def test_nix_installs_what_is_its_own(monkeypatch):
+    monkeypatch.setattr(installing, "NIX", "/")
+    with pytest.raises(NotOneFileError) as error:
+        wanted_of(Settings(), **NOTHING)
+    assert "services.mnedge.enable" in error.value.hint
