@@ -56,7 +56,7 @@ mkdir -p "$freeze/source"
 "$env/bin/python" packaging/source.py "$freeze/source"
 (
 	cd "$freeze/source"
-	CFLAGS="-g0 -ffile-prefix-map=$PWD=." LDFLAGS="-s -Wl,--build-id=none" \
+	CFLAGS=-g0 LDFLAGS="-s -Wl,--build-id=none" \
 		"$env/bin/python" -m pip wheel -qq --no-deps --no-build-isolation --no-index -w "$freeze" .
 )
 "$env/bin/python" -m pip install -qq --no-deps --no-index --no-compile --force-reinstall "$freeze"/mnedge-*.whl
