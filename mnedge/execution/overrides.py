@@ -14,14 +14,14 @@ from msgspec.structs import replace
 from mnedge.model.resources import GPU, Device, with_markers
 
 _TEXTS = {
-    "GPU_VENDOR": "vendor",
-    "GPU_NAME": "name",
-    "GPU_MODEL": "name",
-    "GPU_DRIVER": "driver",
-    "GPU_DRIVER_VERSION": "driver_version",
-    "GPU_API_VERSION": "api_version",
+    "MN_NODE_GPU_VENDOR": "vendor",
+    "MN_NODE_GPU_NAME": "name",
+    "MN_NODE_GPU_MODEL": "name",
+    "MN_NODE_GPU_DRIVER": "driver",
+    "MN_NODE_GPU_DRIVER_VERSION": "driver_version",
+    "MN_NODE_GPU_API_VERSION": "api_version",
 }
-_MEMORY = ("GPU_MEMORY_TOTAL_MB", "GPU_MEMORY_MB")
+_MEMORY = ("MN_NODE_GPU_MEMORY_TOTAL_MB", "MN_NODE_GPU_MEMORY_MB")
 _MOST_GPUS = 1024
 
 
@@ -51,11 +51,11 @@ def said_by(environ: Mapping[str, str]) -> Said:
     nothing."""
     problems: list[str] = []
     words = {
-        name.removeprefix("MN_NODE_"): value.strip()
+        name: value.strip()
         for name, value in environ.items()
         if name.startswith("MN_NODE_") and value.strip()
     }
-    hardware = _hardware(words.get("HARDWARE_JSON", ""), problems)
+    hardware = _hardware(words.get("MN_NODE_HARDWARE_JSON", ""), problems)
     devices = _devices(hardware, problems)
     inner = {key: hardware.get(key) for key in ("cpu", "memory", "disk")}
     cpu, memory, disk = ({} if not isinstance(v, dict) else v for v in inner.values())
@@ -68,25 +68,30 @@ def said_by(environ: Mapping[str, str]) -> Said:
     total = next((_whole(words, name, problems) for name in _MEMORY if name in words), None)
     if total is not None:
         gpu["memory_total_mb"] = total
-    if "GPU_CAPABILITIES" in words:
-        gpu["capabilities"] = with_markers(words["GPU_CAPABILITIES"].split(","))
+    if "MN_NODE_GPU_CAPABILITIES" in words:
+        gpu["capabilities"] = with_markers(words["MN_NODE_GPU_CAPABILITIES"].split(","))
     visible = environ.get("CUDA_VISIBLE_DEVICES")
-    count = _whole(words, "GPU_COUNT", problems)
+    count = _whole(words, "MN_NODE_GPU_COUNT", problems)
     if count is not None and count > _MOST_GPUS:
         problems.append(f"MN_NODE_GPU_COUNT: {count} is more than {_MOST_GPUS}")
         count = None
     return Said(
-        cpu_cores=_number(words, "CPU_CORES", problems) or _plain(cpu.get("cores")),
-        cpu_model=words.get("CPU_MODEL", "") or str(cpu.get("model") or ""),
-        memory_total_mb=_whole(words, "MEMORY_TOTAL_MB", problems)
+        cpu_cores=_number(words, "MN_NODE_CPU_CORES", problems) or _plain(cpu.get("cores")),
+        cpu_model=words.get("MN_NODE_CPU_MODEL", "") or str(cpu.get("model") or ""),
+        memory_total_mb=_whole(words, "MN_NODE_MEMORY_TOTAL_MB", problems)
         or _int(_plain(memory.get("total_mb"))),
-        disk_total_mb=_whole(words, "DISK_TOTAL_MB", problems)
+        disk_total_mb=_whole(words, "MN_NODE_DISK_TOTAL_MB", problems)
         or _int(_plain(disk.get("total_mb"))),
-        display_name=words.get("DISPLAY_NAME", ""),
-        host_paths=_list(words.get("HOST_PATHS", "")),
-        drivers=_list(words["RUNTIME_DRIVERS"]) if "RUNTIME_DRIVERS" in words else None,
+        display_name=words.get("MN_NODE_DISPLAY_NAME", ""),
+        host_paths=_list(words.get("MN_NODE_HOST_PATHS", "")),
+        drivers=_list(words["MN_NODE_RUNTIME_DRIVERS"])
+        if "MN_NODE_RUNTIME_DRIVERS" in words
+        else None,
         capabilities=with_markers(
-            [*words.get("CAPABILITIES", "").split(","), *_labels(hardware.get("capabilities"))]
+            [
+                *words.get("MN_NODE_CAPABILITIES", "").split(","),
+                *_labels(hardware.get("capabilities")),
+            ]
         ),
         devices=devices,
         gpu_count=count,
@@ -171,7 +176,7 @@ def _number(words: Mapping[str, str], name: str, problems: list[str]) -> float |
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e12:
-        problems.append(f"MN_NODE_{name}: {text!r} is no number of at least 0")
+        problems.append(f"{name}: {text!r} is no number of at least 0")
         return None
     return value
 

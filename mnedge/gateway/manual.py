@@ -14,6 +14,7 @@ ORDER = (
     "workflows",
     "people",
     "running",
+    "devices",
     "recovery",
     "daemon",
     "nixos",
