@@ -97,7 +97,7 @@ def names_of(hook: str, thing: Any) -> tuple[str, ...]:
 def said(error: BaseException) -> str:
     """Return kind and text of an error in one line, even if its text cannot be had."""
     try:
-        text = str(error).strip().partition("\n")[0][:300]
+        text = " ".join(str(error).split())[:300]
     except Exception:
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

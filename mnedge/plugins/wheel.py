@@ -13,7 +13,9 @@ import io
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from email.message import Message
@@ -43,6 +45,9 @@ INTO_SITE = ("purelib", "platlib")
 LEFT_OUT = ("scripts", "headers", "data")
 """Parts of a wheel for other places of a system; a plugin is only imported."""
 RUN_BY_PYTHON = frozenset({"sitecustomize.py", "usercustomize.py"})
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError,
+           RuntimeError, KeyError, csv.Error)  # fmt: skip
+"""What reading an archive raises that is none, or none any more."""
 _CHUNK = 1 << 16
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -223,13 +228,13 @@ def read_wheel(path: Path) -> Distribution:
         ) from error
     try:
         archive = Archive(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except _BROKEN as error:
         raise _refused(path.name, [Problem(message=f"it is no archive: {error}")]) from error
     try:
         found = [*archive.archive_problems()]
         named = (str(name), str(version))
         return _judged(archive, found, named, tuple(sorted(str(tag) for tag in tags)))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+    except (*_BROKEN, OSError) as error:
         archive.close()
         raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
     except PluginRefusedError:
@@ -253,7 +258,21 @@ def read_folder(path: Path) -> list[Distribution]:
             f"{path} holds no plugin",
             [Problem(message="there is neither a wheel nor a *.dist-info folder in it", hint=hint)],
         )
-    return [_judged(Folder(path, name), [], None, None, metadata_folder=name) for name in found]
+    return [_read_unpacked(path, name) for name in found]
+
+
+def _read_unpacked(path: Path, metadata_folder: str) -> Distribution:
+    if not (path / metadata_folder / "RECORD").is_file():
+        told = Problem(
+            message=f"{metadata_folder}/RECORD is missing: nothing can be compared",
+            hint="give the wheel, or what pip install --target made of it",
+        )
+        raise _refused(path.name, [told])
+    try:
+        folder = Folder(path, metadata_folder)
+        return _judged(folder, [], None, None, metadata_folder=metadata_folder)
+    except (*_BROKEN, OSError) as error:
+        raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
 
 
 def unpack(distribution: Distribution, target: Path) -> Unpacked:
@@ -271,7 +290,7 @@ def unpack(distribution: Distribution, target: Path) -> Unpacked:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             written = _copied(distribution.contents, inside, file, listed, MOST_BYTES - total)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             found.append(Problem(message=f"{inside} cannot be unpacked: {error}"))

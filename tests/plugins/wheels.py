@@ -8,8 +8,21 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mnedge.ports import Launch
+
 GROUP = "mnedge.plugins"
-RUNNER = '''
+LAUNCH = Launch(
+    token="j/a/1",
+    name="x",
+    command=("true",),
+    workspace="/",
+    workdir="/",
+    environment={},
+    timeout_s=5.0,
+    grace_s=1.0,
+    max_output_bytes=100,
+)
+RUNNER = """
 from mnedge.hookspecs import hookimpl
 from mnedge.model.states import OutcomeStatus
 from mnedge.ports import Finished
@@ -34,7 +47,7 @@ class Echo:
 @hookimpl
 def runners():
     return [Echo()]
-'''
+"""
 
 
 def hashed(content: bytes) -> str:
