@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from mnedge.config.layout import Layout
-from mnedge.errors import MnedgeError
+from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.installation.box import Box, look, sha256_of
 from mnedge.installation.health import await_health
 from mnedge.installation.plan import PATHS, Plan
@@ -38,7 +38,7 @@ MOST_S = 180.0
 LAST_LINES = 12
 
 
-class StepFailedError(MnedgeError):
+class StepFailedError(UnavailableError):
     """A step could not be done; those before it stay done."""
 
     code = "install.step_failed"

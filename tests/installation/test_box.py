@@ -21,11 +21,11 @@ def test_this_machine_can_be_looked_at():
 
 def test_an_image_has_its_own_accounts_and_files(tmp_path):
     root = image(tmp_path)
-    (root / "etc/passwd").write_text("edge:x:1000:44::/home/edge:/bin/sh\nbroken\nx:x:a:b::/:/\n")
+    (root / "etc/passwd").write_text("edge:x:1000:44::/srv/edge:/bin/sh\nbroken\nx:x:a:b::/:/\n")
     (root / "etc/group").write_text("video:x:44:edge,other\nnone:x::\n")
     (root / "etc/hostname").write_text("box\n")
     box = look(Layout(root), ("/etc/hostname", "/etc/absent"))
-    assert box.users == {"edge": Account(uid=1000, gid=44, home="/home/edge")}
+    assert box.users == {"edge": Account(uid=1000, gid=44, home="/srv/edge")}
     assert box.groups == {"video": Group(gid=44, members=("edge", "other"))}
     assert box.is_image
     assert box.has_systemd

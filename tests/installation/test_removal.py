@@ -66,7 +66,7 @@ def test_data_elsewhere_is_purged_and_a_folder_of_the_system_never():
 
 
 def test_a_user_that_install_did_not_make_stays():
-    users = {**INSTALLED.users, "edge": Account(uid=1000, gid=1000, home="/home/edge")}
+    users = {**INSTALLED.users, "edge": Account(uid=1000, gid=1000, home="/srv/edge")}
     unit = replace(INSTALLED.at(UNIT_FILE), text="User=edge\n")
     box = replace(INSTALLED, users=users, found={**INSTALLED.found, UNIT_FILE: unit})
     plan = removing(box, SETTINGS, purge=True)
