@@ -69,11 +69,11 @@ NOUNS = {
     ),
     "install": (
         "mnedge.cli.install:install",
-        "Make this machine a supervised node: user, folders, systemd unit, completion.",
+        "Make this machine a supervised node: user, folders, systemd unit, logs, completion.",
     ),
     "uninstall": (
         "mnedge.cli.install:uninstall",
-        "Stop the node and remove what `install` made; jobs and settings stay.",
+        "Stop the node and remove everything that `mnedge install` made.",
     ),
     "daemon": (
         "mnedge.cli.daemon:daemon",
