@@ -29,6 +29,15 @@ let
     inherit (cfg) networks;
   };
 
+  # systemd passes over what it cannot read, and everything stays forbidden.
+  isNetwork = written:
+    let
+      byte = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
+      v4 = "${byte}(\\.${byte}){3}(/([12]?[0-9]|3[0-2]))?";
+      v6 = "[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/([1-9]?[0-9]|1[01][0-9]|12[0-8]))?";
+    in
+    builtins.match "any|localhost|link-local|multicast|${v4}|${v6}" written != null;
+
   addresses = builtins.filter (one: one != null)
     (map (name: address (listen.${name} or null)) [ "http" "grpc" ]);
   open = builtins.filter (one: !one.loopback) addresses;
@@ -130,7 +139,14 @@ in
       relay.listen.grpc = mkIf (cfg.grpcPort != null) (mkDefault "${cfg.host}:${toString cfg.grpcPort}");
     };
 
-    assertions = map (message: { assertion = false; inherit message; }) (check settings) ++ [
+    assertions = map (message: { assertion = false; inherit message; }) (check settings)
+      ++ map
+        (written: {
+          assertion = isNetwork written;
+          message = "services.mnedge.networks: ${builtins.toJSON written} is no network; expected any, localhost,"
+            + " link-local, multicast, or an address like 10.0.0.7 or fd00::/8";
+        })
+        cfg.networks ++ [
       {
         assertion = state != null;
         message = "services.mnedge.settings.data_dir: is ${builtins.toJSON data_dir}; expected a folder below"

@@ -169,7 +169,7 @@ GOOD = """
     httpPort = 8080;
     grpcPort = 50051;
     openFirewall = true;
-    networks = [ "localhost" "10.0.0.0/8" ];
+    networks = [ "localhost" "10.0.0.0/8" "192.168.1.7" "fd00::/8" "::1" ];
     credentials.model-key = "/run/secrets/model-key";
     path = [ pkgs.gcc ];
     plugins = python: [ python.rich ];
@@ -218,7 +218,7 @@ def test_everything_that_is_said_reaches_its_place(machine):
             state="edge",
             writable=("/var/lib/edge", "/var/lib/edge/runs", "/srv/results"),
             environment=(("MN_HOME", "/var/lib/edge/mn"),),
-            networks=("localhost", "10.0.0.0/8"),
+            networks=("localhost", "10.0.0.0/8", "192.168.1.7", "fd00::/8", "::1"),
             kill=f"{node['kill']}/bin/kill",
         ),
     )
@@ -241,7 +241,9 @@ REFUSED = {
     "openFirewall = true;": "services.mnedge.openFirewall: there is nothing to open; expected",
     "httpPort = 80; openFirewall = true;": "openFirewall: there is nothing to open; expected",
     'settings.data_dir = "/srv/x";': 'data_dir: is "/srv/x"; expected a folder below /var/lib',
-    'networks = [ "a\\nb" ];': "cannot stand in a systemd unit",
+    'networks = [ "a\\nb" ];': "is no network; expected any, localhost, link-local, multicast, or",
+    'networks = [ "300.0.0.0/8" ];': 'services.mnedge.networks: "300.0.0.0/8" is no network',
+    'networks = [ "any" "10.0.0.0/33" ];': '"10.0.0.0/33" is no network',
     "setings = { };": "The option `services.mnedge.setings' does not exist",
 }
 
