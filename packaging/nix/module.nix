@@ -10,7 +10,7 @@ let
 
   settings = options.written cfg.settings;
   listen = settings.relay.listen or { };
-  plugins = cfg.plugins cfg.package.pythonPackages;
+  plugins = cfg.plugins (cfg.package.pythonPackages or pkgs.python3.pkgs);
   program = if plugins == [ ] then cfg.package else cfg.package.withPlugins cfg.plugins;
 
   inherit (settings) data_dir runs_root;
