@@ -16,6 +16,11 @@ let
   inherit (settings) data_dir runs_root;
   state = builtins.match "/var/lib/(.*[^/])/?" data_dir;
 
+  # What lies in another one of the folders goes with that.
+  outermost = folders:
+    let inside = folder: other: builtins.substring 0 (builtins.stringLength other + 1) folder == "${other}/"; in
+    unique (builtins.filter (folder: !(builtins.any (inside folder) folders)) folders);
+
   file = import ./config-file.nix { inherit lib pkgs program settings; };
 
   unit = import ./unit.nix {
@@ -23,7 +28,7 @@ let
     configFile = "/etc/mnedge/config.yaml";
     dataDir = data_dir;
     state = if state == null then "mnedge" else builtins.head state;
-    writable = unique ([ data_dir runs_root ] ++ settings.daemon.skillFolders or [ ]);
+    writable = outermost ([ data_dir runs_root ] ++ settings.daemon.skillFolders or [ ]);
     environment = [ { name = "MN_HOME"; value = "${data_dir}/mn"; } ];
     kill = "${pkgs.coreutils}/bin/kill";
     inherit (cfg) networks;

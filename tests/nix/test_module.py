@@ -97,7 +97,6 @@ def test_three_lines_make_a_node(machine):
         template(),
         Service(
             program=f"{program}/bin/mnedge",
-            writable=("/var/lib/mnedge", "/var/lib/mnedge/runs"),
             environment=(("MN_HOME", "/var/lib/mnedge/mn"),),
             kill=f"{node['kill']}/bin/kill",
         ),
@@ -216,7 +215,7 @@ def test_everything_that_is_said_reaches_its_place(machine):
             program=f"{node['programs'][0]}/bin/mnedge",
             data_dir="/var/lib/edge",
             state="edge",
-            writable=("/var/lib/edge", "/var/lib/edge/runs", "/srv/results"),
+            writable=("/var/lib/edge", "/srv/results"),
             environment=(("MN_HOME", "/var/lib/edge/mn"),),
             networks=("localhost", "10.0.0.0/8", "192.168.1.7", "fd00::/8", "::1"),
             kill=f"{node['kill']}/bin/kill",
