@@ -15,6 +15,7 @@ ORDER = (
     "people",
     "running",
     "devices",
+    "connectors",
     "recovery",
     "daemon",
     "nixos",
