@@ -14,13 +14,11 @@ TOOLS = {
 """Distributions of the build's environment that only build."""
 NOT_NEEDED = {"invoke"}
 """What a distribution names and does without: paramiko needs it for one word of ssh_config."""
-EXCLUDED = [
-    # At every start PyInstaller's hooks would import these: 185 ms instead of 51.
-    *("setuptools", "pkg_resources", "distutils", "_distutils_hack"),
-    *("pip", "wheel", "tkinter", "_tkinter", "idlelib", "test", "lib2to3", "turtle", "turtledemo"),
-    *("_dbm", "_gdbm", "nis", "readline"),
-    *("IPython", "pytest", "mypy", "docutils", "sphinx", "gi", "curio", "asyncssh", "uvloop"),
-]
+EXCLUDED = (
+    "mnedge.testing",  # suites of tests, for pytest
+    *(f"psutil._ps{system}" for system in ("aix", "bsd", "osx", "sunos", "windows")),
+)
+"""Modules that nobody can use here, with all below them."""
 NOT_SHIPPED = {"test", "tests", "_tests", "testing_support", "__pyinstaller", "_pyinstaller"}
 """Folders of packages that only their authors need."""
 RUN_AS_FILES = (
@@ -53,21 +51,29 @@ def files() -> Iterator[tuple[Distribution, Path]]:
                 yield distribution, Path(str(file))
 
 
-def modules() -> list[str]:
-    """Return the dotted name of every module, extension modules included."""
-    names = set()
+def modules() -> list[tuple[str, str, str]]:
+    """Return every module in Python, as PyInstaller wants it: name, file, kind."""
+    found = {}
     for _, file in files():
-        if file.suffix == ".py" and file.name != "__main__.py":
-            parts = file.with_suffix("").parts
-        elif file.suffix == ".so":
-            parts = (*file.parts[:-1], file.name.partition(".")[0])
-        else:
+        parts = file.with_suffix("").parts
+        if file.suffix != ".py" or _of_blueprints(file) or not all(map(str.isidentifier, parts)):
             continue
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        name = ".".join(parts)
-        if all(map(str.isidentifier, parts)) and wanted(name) and not _of_blueprints(file):
-            names.add(name)
-    return sorted(names)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if wanted(name):
+            found[name] = str(SITE / file)
+    for name in list(found):
+        while name := name.rpartition(".")[0]:
+            found.setdefault(name, "-")  # a package without a file of its own
+    return [(name, found[name], "PYMODULE") for name in sorted(found)]
+
+
+def libraries() -> list[tuple[str, str]]:
+    """Return every compiled module and library, as PyInstaller wants it: file, folder inside."""
+    return [
+        (str(SITE / file), str(file.parent))
+        for _, file in files()
+        if file.suffix == ".so" or ".so." in file.name
+    ]
 
 
 def data_files() -> list[tuple[str, str]]:

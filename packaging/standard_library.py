@@ -48,10 +48,13 @@ def sources() -> Iterator[Path]:
         yield inside
 
 
-def extensions() -> list[str]:
-    """Return the names of all extension modules that are shipped."""
-    names = {path.name.partition(".")[0] for path in DYNLOAD.glob("*.so")}
-    return sorted(name for name in names if not name.startswith(NOT_SHIPPED))
+def extensions() -> list[tuple[str, str]]:
+    """Return the extension modules that are shipped, as PyInstaller wants it: file, folder."""
+    return [
+        (str(path), str(LIBRARY / "lib-dynload"))
+        for path in sorted(DYNLOAD.glob("*.so"))
+        if not path.name.startswith(NOT_SHIPPED)
+    ]
 
 
 def compiled(source: Path, name: str) -> bytes:
