@@ -23,6 +23,7 @@ from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config
 from mnedge.daemon.app import inventory_of, runners_of
 from mnedge.daemon.clock import wall_clock
+from mnedge.daemon.outside import terms_of
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import MnedgeError
 from mnedge.execution.pools import read_capacities
@@ -55,6 +56,7 @@ async def examine(config: Config) -> list[Finding]:
         *clock_findings(wall_clock()),
         *interpreters,
         *runner_findings(config),
+        *plugin_findings(config),
         *await device_findings(config),
         *neighbour_findings(),
     ]
@@ -223,6 +225,25 @@ async def device_findings(config: Config) -> list[Finding]:
     mend = "mend the variable, or unset it"
     odd = [warning("devices", "environment", said, mend) for said in inventory.said.problems]
     return [*found, *odd]
+
+
+def plugin_findings(config: Config) -> Iterator[Finding]:
+    """Look at the plugins from outside: who is let in, and who was found bad."""
+    try:
+        records = terms_of(config).depot.records()
+    except MnedgeError as error:
+        yield broken("plugins", "depot", error.message, error.hint)
+        return
+    for record in records:
+        state = record.state(config.plugins)
+        if record.quarantine is not None:
+            mend = f"mnedge plugin show {record.name}, check, or remove"
+            found = f"{record.version} is quarantined: {record.quarantine.reason}"
+            yield warning("plugins", record.name, found, mend)
+        elif state == "on":
+            yield ok("plugins", record.name, f"{record.version}, let in")
+        elif state == "off":
+            yield absent("plugins", record.name, f"{record.version} is off")
 
 
 def neighbour_findings() -> Iterator[Finding]:

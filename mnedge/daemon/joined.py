@@ -18,7 +18,7 @@ from mnedge.config.shown import document
 from mnedge.daemon.app import connectors_of, inventory_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
-from mnedge.daemon.outside import proven_plugins
+from mnedge.daemon.outside import proven_plugins, states_of
 from mnedge.daemon.reloading import Reloading
 from mnedge.daemon.store import opened_store
 from mnedge.execution.attempt import Executor
@@ -43,6 +43,7 @@ from mnedge.observe.jobs import JobWatch
 from mnedge.observe.logs import Log
 from mnedge.observe.machine import (
     measure_devices,
+    measure_plugins,
     measure_pools,
     measure_process,
     measure_store,
@@ -186,6 +187,7 @@ async def serving(
         measure_pools(registry, executor.stats)
         measure_devices(registry, lambda: inventory.devices)
         measure_store(registry, store.conditions, Path(database_path(str(config.data_dir))))
+        measure_plugins(registry, lambda: states_of(config))
         measure_streams(registry, lambda: feed.open_streams)
         early: Sequence[Part] = (audit, tokens, accounts, models, feed, exporter, watch, alerting)
         for part in (*early, host, operations, server, inventory):

@@ -1,5 +1,7 @@
 """All plugins of a node, those from outside included: who is let in, and how they are met first."""
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import mnedge
 from mnedge import shipped
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
+from mnedge.errors import MnedgeError
 from mnedge.plugins import loading
 from mnedge.plugins.depot import Depot
 from mnedge.plugins.outside import Terms, prove
@@ -42,6 +45,15 @@ def plugins_of(config: Config) -> loading.Plugins:
     if not _has_depot(config):
         return loading.load(config.plugins)
     return _loaded(config.data_dir, config.plugins)
+
+
+def states_of(config: Config) -> Mapping[str, int]:
+    """Return how many plugins from outside are on, off, quarantined."""
+    try:
+        records = terms_of(config).depot.records() if _has_depot(config) else ()
+    except (MnedgeError, OSError):  # doctor says it; figures are about the rest
+        records = ()
+    return Counter(record.state(config.plugins) for record in records if record.is_plugin)
 
 
 async def proven_plugins(config: Config) -> loading.Plugins:

@@ -113,6 +113,13 @@ def measure_store(registry: Registry, conditions: Conditions, database: Path) ->
     )
 
 
+def measure_plugins(registry: Registry, states: Callable[[], Mapping[str, int]]) -> None:
+    """Have the plugins from outside counted by what becomes of them."""
+    registry.gauge("mnedge_plugins", "Plugins from outside, by state.", ["state"]).asked(
+        lambda: {(state,): float(count) for state, count in states().items()}
+    )
+
+
 def measure_streams(registry: Registry, readers: Callable[[], int]) -> None:
     """Have the gateway's open event streams counted."""
     registry.gauge("mnedge_streams_open", "Event streams that are open.").asked(

@@ -10,7 +10,9 @@ from mnedge.config.read import read_config
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
 from mnedge.model.manifest import JobSpec
+from mnedge.plugins.depot import Depot, Quarantine
 from mnedge.runtime.submission import submit_spec
+from tests.plugins.test_depot import record as a_record
 
 pytestmark = pytest.mark.live
 EPOCH = 1_700_000_000.0
@@ -200,3 +202,28 @@ async def test_devices_and_what_kept_probes_from_them_are_told(tmp_path):
     assert "2 gpu" in found[0].found
     assert [one.name for one in found if one.status == "warning"] == ["environment"]
     assert "MN_NODE_CPU_CORES" in found[-1].found
+
+
+def test_plugins_from_outside_are_told_by_what_becomes_of_them(tmp_path):
+    config = read_config({"MN_HOME": str(tmp_path), "MNEDGE_PLUGINS": "named"})
+    depot = Depot(config.data_dir / "plugins")
+    bad = Quarantine(reason="it hangs", stage="probe", at=0.0, program="1")
+    with depot.changing() as records:
+        for name, more in (
+            ("let-in", {"allowed": True}),
+            ("named", {}),
+            ("unasked", {}),
+            ("bad", {"quarantine": bad}),
+            ("library", {"entry_points": ()}),
+        ):
+            records[name] = a_record(name, **more)
+    found = by_name(checks.plugin_findings(config))
+    assert {name: one.status for name, one in found.items()} == {
+        "let-in": "ok",
+        "named": "ok",
+        "unasked": "absent",
+        "bad": "warning",
+    }
+    assert "it hangs" in found["bad"].found
+    (depot.folder / "depot.json").write_text("?")
+    assert by_name(checks.plugin_findings(config))["depot"].status == "broken"

@@ -2,6 +2,7 @@ from mnedge.execution.pools import PoolStats
 from mnedge.model.resources import Device
 from mnedge.observe.machine import (
     measure_devices,
+    measure_plugins,
     measure_pools,
     measure_process,
     measure_store,
@@ -52,6 +53,14 @@ def test_streams_are_counted():
     registry = Registry()
     measure_streams(registry, lambda: 3)
     assert values(registry)[("mnedge_streams_open", ())] == 3
+
+
+def test_plugins_from_outside_are_counted_by_state():
+    registry = Registry()
+    measure_plugins(registry, lambda: {"on": 2, "quarantined": 1})
+    figures = values(registry)
+    assert figures[("mnedge_plugins", ("on",))] == 2
+    assert figures[("mnedge_plugins", ("quarantined",))] == 1
 
 
 def test_devices_are_counted_by_kind_and_health_and_the_memory_of_gpus_is_told():

@@ -7,6 +7,7 @@ from mnedge.execution.processes import Processes
 from mnedge.hookspecs import hookimpl
 from mnedge.model.resources import Fingerprint
 from mnedge.plugins import loading
+from tests.plugins.wheels import RUNNER, files_of, unpacked
 
 
 class ARunner:
@@ -142,3 +143,23 @@ def test_devices_that_two_probes_of_one_name_would_find_are_refused(plugin):
     name = plugin("acme_plugin", devices=lambda: [AProbe("camera")])
     with pytest.raises(loading.PluginInvalidError, match="two device probes are called 'camera'"):
         loading.devices(loading.load([name]))
+
+
+def test_a_hook_of_a_trusted_plugin_that_raises_stops_the_start_and_is_named(monkeypatch, tmp_path):
+    (tmp_path / "acme_broken.py").write_text(
+        "from mnedge.hookspecs import hookimpl\n"
+        "@hookimpl\ndef runners():\n    raise ValueError('no')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(loading.PluginInvalidError) as told:
+        loading.runners(loading.load(["acme_broken"]), Processes())
+    assert told.value.message == "plugin acme_broken: its hook runners failed: ValueError: no"
+
+
+def test_an_installed_distribution_is_found_by_its_entry_points(monkeypatch, tmp_path):
+    unpacked(tmp_path, files_of("acme-beside", modules={"acme_beside.py": RUNNER},
+                                points={"acme": "acme_beside"}))  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    found = loading.runners(loading.load(["acme-beside"]), Processes())
+    assert found["acme"].modules == ("Acme.Runner",)
+    assert loading.load(["acme-beside", "acme_beside"]).has_plugin("acme-beside:acme")
