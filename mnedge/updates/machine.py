@@ -1,0 +1,358 @@
+"""What an update needs of the machine: programs tried, the service stopped, started, asked."""
+
+import http.client
+import json
+import os
+import pwd
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from mnedge.config.layout import UNIT, UPDATE_UNIT, Layout
+from mnedge.errors import MnedgeError
+from mnedge.updates.offer import Build
+from mnedge.updates.proof import Seen
+
+ANSWER_S = 5.0
+ASKED_S = 30.0
+TRIED_S = 300.0
+"""The slowest box with the slowest disk is through its self-test by then."""
+STOPPED_S = 180.0
+"""Work in flight has `daemon.grace`, and the service manager ends it thereafter."""
+LOOK_S = 0.2
+SAID_CHARS = 2000
+NOBODY = 65534
+
+
+class ProgramBadError(MnedgeError):
+    """The new program does not work on this machine."""
+
+    code = "update.program_bad"
+
+
+class ServiceError(MnedgeError):
+    """The service manager did not do as it was told."""
+
+    code = "update.service"
+
+
+class Machine(Protocol):
+    """The machine below an update."""
+
+    def boot_id(self) -> str:
+        """Return what names this start of the machine."""
+        ...
+
+    def unpack(self, program: Path) -> str:
+        """Let the one file lay itself out; return the version that it tells."""
+        ...
+
+    def described(self, program: Path) -> Build:
+        """Return what a program says of itself, asked without rights."""
+        ...
+
+    def try_out(self, program: Path) -> None:
+        """Run its self-test, without rights. Raises: ProgramBadError."""
+        ...
+
+    def runs(self, socket: str) -> bool:
+        """Tell whether the node runs, or is meant to."""
+        ...
+
+    def stop(self, socket: str) -> None:
+        """Return once the node has ended."""
+        ...
+
+    def start(self) -> None:
+        """Let the node be started; it need not be up."""
+        ...
+
+    def seen(self, socket: str) -> Seen:
+        """Return how the node is just now."""
+        ...
+
+    def wait(self) -> None:
+        """Return a moment later."""
+        ...
+
+    def now(self) -> float:
+        """Return the date."""
+        ...
+
+
+class Answer(NamedTuple):
+    """What came from the node's socket, and which process sent it."""
+
+    said: dict[str, Any]
+    pid: int
+
+
+class ThisMachine:
+    """The machine that we run on, under systemd or any other supervisor."""
+
+    def __init__(self, layout: Layout, *, now: float, data_dir: Path) -> None:
+        self._layout = layout
+        self._began = (now, time.monotonic())
+        self._data_dir = data_dir
+        self._last_pid = 0
+
+    @property
+    def systemd(self) -> bool:
+        """Tell whether systemd runs our unit."""
+        return (
+            Path("/run/systemd/system").is_dir()
+            and shutil.which("systemctl") is not None
+            and self._layout.unit.exists()
+        )
+
+    def now(self) -> float:
+        """Return the date."""
+        date, began = self._began
+        return date + time.monotonic() - began
+
+    def boot_id(self) -> str:
+        """Return what names this start of the machine."""
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
+    def wait(self) -> None:
+        """Return a moment later."""
+        select.select([], [], [], LOOK_S)
+
+    # Programs.
+
+    def unpack(self, program: Path) -> str:
+        """Let the one file lay itself out, as us: the service itself never writes programs."""
+        return self._said(program, "--version", within_s=TRIED_S, as_us=True).rpartition(" ")[2]
+
+    def described(self, program: Path) -> Build:
+        """Return what a program says of itself, asked without rights.
+
+        Raises: ProgramBadError.
+        """
+        said = self._said(program, "update", "--describe", within_s=ASKED_S)
+        try:
+            return msgspec.json.decode(said, type=Build)
+        except msgspec.DecodeError as error:
+            raise ProgramBadError(f"{program} does not say what it is: {error}") from error
+
+    def try_out(self, program: Path) -> None:
+        """Run its self-test, without rights.
+
+        Raises: ProgramBadError.
+        """
+        self._said(program, "selftest", within_s=TRIED_S)
+
+    def _said(self, program: Path, *words: str, within_s: float, as_us: bool = False) -> str:
+        uid, gid = (None, None) if as_us or os.geteuid() != 0 else self._nobody()
+        home = tempfile.mkdtemp(prefix="mnedge-try-")
+        try:
+            if uid is not None and gid is not None:
+                os.chown(home, uid, gid)
+            environ = {
+                "PATH": os.environ.get("PATH", os.defpath),
+                "LANG": "C.UTF-8",
+                "HOME": home,
+                "TMPDIR": home,
+                "MNEDGE_RUNTIME_DIR": str(self._layout.runtime),
+            }
+            if not self._layout.runtime.is_dir():
+                environ["MNEDGE_RUNTIME_DIR"] = f"{home}/runtime"
+            done = subprocess.run(
+                [str(program), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=within_s,
+                cwd=home,
+                env=environ,
+                user=uid,
+                group=gid,
+                extra_groups=None if uid is None else [],
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            told = f"{program.name} {' '.join(words)}"
+            raise ProgramBadError(f"{told} did not end within {within_s:.0f} s") from error
+        except OSError as error:
+            raise ProgramBadError(f"{program} does not start: {error.strerror}") from error
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+        if done.returncode != 0:
+            raise ProgramBadError(
+                f"`mnedge {' '.join(words)}` of the new program ended with {done.returncode}: "
+                f"{done.stdout.strip()[-SAID_CHARS:]}"
+            )
+        return done.stdout.strip()
+
+    def _nobody(self) -> tuple[int, int]:
+        """Return whose rights a program is tried with: the service's, else nobody's."""
+        try:
+            told = self._data_dir.stat()
+        except OSError:
+            told = None
+        if told is not None and told.st_uid != 0:
+            with suppress(KeyError):
+                return told.st_uid, pwd.getpwuid(told.st_uid).pw_gid
+        return NOBODY, NOBODY
+
+    # The service.
+
+    def runs(self, socket: str) -> bool:
+        """Tell whether the node runs, or is meant to."""
+        if self.systemd:
+            return self._unit()["ActiveState"] in ("active", "activating", "reloading")
+        return asked(socket) is not None
+
+    def stop(self, socket: str) -> None:
+        """Return once the node has ended.
+
+        Raises: ServiceError.
+        """
+        if self.systemd:
+            _systemctl("stop", UNIT, within_s=STOPPED_S)
+            return
+        answer = asked(socket)
+        self._last_pid = answer.pid if answer else 0
+        if self._last_pid:
+            self._end(self._last_pid)
+
+    def start(self) -> None:
+        """Let the node be started: by systemd; any other supervisor does it by itself.
+
+        Raises: ServiceError.
+        """
+        if self.systemd:
+            with suppress(ServiceError):
+                _systemctl("reset-failed", UNIT, within_s=ASKED_S)
+            _systemctl("start", "--no-block", UNIT, within_s=ASKED_S)
+
+    def seen(self, socket: str) -> Seen:
+        """Return how the node is just now."""
+        at = time.monotonic()
+        restarts, failed = 0, False
+        if self.systemd:
+            with suppress(ServiceError):
+                unit = self._unit()
+                restarts = int(unit["NRestarts"]) if unit["NRestarts"].isdecimal() else 0
+                failed = unit["ActiveState"] == "failed"
+        answer = asked(socket)
+        if answer is None:
+            return Seen(at=at, restarts=restarts, failed=failed)
+        return Seen(
+            at=at,
+            version=str(answer.said.get("version", "")),
+            status=str(answer.said.get("status", "")),
+            key=self._key_of(answer.pid),
+            restarts=restarts,
+            failed=failed,
+        )
+
+    def _key_of(self, pid: int) -> str:
+        """Return in which folder of ours the program of a process lies; empty if elsewhere."""
+        try:
+            program = Path(os.readlink(f"/proc/{pid}/exe"))
+            return program.relative_to(self._layout.runtime).parts[0]
+        except (OSError, ValueError, IndexError):
+            return ""
+
+    def _end(self, pid: int) -> None:
+        for number, within_s in ((signal.SIGTERM, STOPPED_S), (signal.SIGKILL, ASKED_S)):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return
+            except PermissionError as error:
+                raise ServiceError(f"process {pid} cannot be ended by us") from error
+            until = time.monotonic() + within_s
+            while time.monotonic() < until:
+                if not Path(f"/proc/{pid}").exists():
+                    return
+                self.wait()
+        raise ServiceError(f"process {pid} does not end")
+
+    def _unit(self) -> dict[str, str]:
+        said = _systemctl("show", UNIT, "-p", "ActiveState,NRestarts", within_s=ASKED_S)
+        told = dict(line.partition("=")[::2] for line in said.splitlines())
+        return {"ActiveState": "", "NRestarts": ""} | told
+
+    def hand_over(self) -> bool:
+        """Let the service manager carry the trial on; False if it has no unit for that."""
+        if not self.systemd or not self._layout.update_unit.exists():
+            return False
+        with suppress(ServiceError):
+            _systemctl("reset-failed", UPDATE_UNIT, within_s=ASKED_S)
+        _systemctl("start", "--no-block", UPDATE_UNIT, within_s=ASKED_S)
+        return True
+
+    def carries(self) -> bool:
+        """Tell whether the service manager is about it still."""
+        said = _systemctl("show", UPDATE_UNIT, "-p", "ActiveState", "--value", within_s=ASKED_S)
+        return said.strip() in ("active", "activating", "reloading", "deactivating")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("mnedge", timeout=ANSWER_S)
+        self._path = path
+        self.pid = 0
+
+    def connect(self) -> None:
+        """Connect to the node's socket, and see who listens there."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ANSWER_S)
+        self.sock.connect(self._path)
+        told = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        self.pid = struct.unpack("3i", told)[0]
+
+
+def asked(path: str) -> Answer | None:
+    """Return what the node behind a socket says of its health; None if nobody answers."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", "/api/v1/health")
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return Answer(said, connection.pid) if isinstance(said, dict) else None
+
+
+def _systemctl(*words: str, within_s: float) -> str:
+    try:
+        done = subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=within_s,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServiceError(f"systemctl {_line(words)}: {error}") from error
+    if done.returncode != 0:
+        raise ServiceError(f"systemctl {_line(words)}: {done.stdout.strip()[-SAID_CHARS:]}")
+    return done.stdout
+
+
+def _line(words: Sequence[str]) -> str:
+    return " ".join(words)

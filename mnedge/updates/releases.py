@@ -1,0 +1,73 @@
+"""The releases that stand beside each other in `/opt/mnedge`, and what they unpacked."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from mnedge.config.layout import Layout
+
+PROGRAM = "mnedge"
+STATEMENT = "mnedge.release.json"
+INCOMING = ".incoming-"
+PACKAGED = Path("/usr/lib/mnedge/mnedge")
+"""The file of the Debian package, which unpacks itself beside ours."""
+_KEY = re.compile(rb"^_mnedge_key=([0-9a-f]{16})$", re.MULTILINE)
+_STUB_BYTES = 16 << 10
+
+
+def program_of(layout: Layout, release: str) -> Path:
+    """Return the one file of a release."""
+    return layout.releases / release / PROGRAM
+
+
+def led_to(link: Path) -> str:
+    """Return the name of the release that a link leads to; empty if there is none."""
+    try:
+        return link.readlink().name
+    except OSError:
+        return ""
+
+
+def target_of(release: str) -> str:
+    """Return what `current` or `previous` holds."""
+    return f"releases/{release}" if release else ""
+
+
+def key_of(program: Path) -> str:
+    """Return the name of the folder in which a one file unpacks itself; empty if it does not."""
+    try:
+        with program.open("rb") as file:
+            found = _KEY.search(file.read(_STUB_BYTES))
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""
+
+
+def prune(layout: Layout, keep: Iterable[str], processes: Path = Path("/proc")) -> list[str]:
+    """Remove all releases but those, and what others had unpacked; return what is gone.
+
+    What a process still runs from stays until the next time.
+    """
+    kept = {name for name in keep if name}
+    keys = {key_of(program_of(layout, name)) for name in kept} | {key_of(layout.at(PACKAGED))}
+    used = _in_use(layout.runtime, processes)
+    gone = []
+    for folder, wanted in ((layout.releases, kept), (layout.runtime, keys | used)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.name not in wanted:
+                shutil.rmtree(path, ignore_errors=True)
+                gone.append(path.name)
+    return gone
+
+
+def _in_use(runtime: Path, processes: Path) -> set[str]:
+    keys = set()
+    for process in processes.glob("[0-9]*"):
+        with suppress(OSError):
+            program = Path(os.readlink(process / "exe"))
+            if program.is_relative_to(runtime):
+                keys.add(program.relative_to(runtime).parts[0])
+    return keys
