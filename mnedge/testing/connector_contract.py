@@ -60,8 +60,8 @@ class ConnectorContract:
         assert problems
         assert all(problems)
 
-    def test_no_settings_at_all_are_a_problem_not_an_exception(self, connector: Connector) -> None:
-        assert connector.check({})
+    def test_senseless_settings_are_a_problem_not_an_exception(self, connector: Connector) -> None:
+        assert isinstance(connector.check({}), list), "some sources need no settings"
         assert connector.check({key: [None] for key in ("path", "url", "auth", "headers")})
 
     def test_problems_show_no_secret(self, connector: Connector, settings: Settings) -> None:
@@ -122,8 +122,9 @@ class ConnectorContract:
     ) -> None:
         with pytest.raises(UsageError):
             await self.got(connector, {**settings, "no_such_setting": 1})
-        with pytest.raises(UsageError):
-            await self.got(connector, {})
+        if connector.check({}):
+            with pytest.raises(UsageError):
+                await self.got(connector, {})
 
     async def test_a_source_that_is_away_is_worth_another_try_and_no_secret_is_told(
         self, connector: Connector, away: Settings
