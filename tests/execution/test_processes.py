@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import trio
@@ -71,6 +72,28 @@ async def test_a_command_runs_to_its_end(processes):
     assert (ended.code, ended.signal) == (3, None)
     assert await process.end() == ended
     process.signal(signal.SIGTERM)
+
+
+async def test_a_worker_goes_before_the_node_when_memory_runs_out(processes):
+    process = start(processes, "sleep 60")
+    assert place_of(process.pid) == "500"
+    assert int(place_of(os.getpid())) < 500
+    await process.end()
+
+
+async def test_who_goes_early_anyhow_goes_no_later(processes):
+    before = place_of(os.getpid())
+    Path("/proc/self/oom_score_adj").write_text("700")
+    try:
+        process = start(processes, "sleep 60")
+        assert place_of(process.pid) == "700"
+        await process.end()
+    finally:
+        Path("/proc/self/oom_score_adj").write_text(before)
+
+
+def place_of(pid):
+    return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
 
 
 async def test_a_command_killed_by_a_signal_ends_as_shells_say_it(processes):
