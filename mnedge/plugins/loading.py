@@ -179,13 +179,14 @@ def _register(found: Plugins, name: str) -> None:
         return
     try:
         plugins = [(name, import_module(name))]
-    except ImportError as error:
+    except Exception as error:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == name
         plugins = _of_distribution(name) if is_missing else []
         if not plugins:
+            said = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise PluginInvalidError(
-                f"plugin {name} cannot be imported: {error}",
-                hint="install it (mnedge plugin install), or take its name out of the"
+                f"plugin {name} cannot be imported: {said}",
+                hint="mend or install it (mnedge plugin install), or take its name out of the"
                 " configuration",
             ) from error
     for known_as, plugin in plugins:
@@ -206,8 +207,9 @@ def _of_distribution(name: str) -> list[tuple[str, Any]]:
         return []
     try:
         return [(f"{name}:{point.name}", point.load()) for point in points]
-    except (ImportError, AttributeError) as error:
-        raise PluginInvalidError(f"plugin {name} cannot be imported: {error}") from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise PluginInvalidError(f"plugin {name} cannot be imported: {said}") from error
 
 
 def _names_kept(terms: "Terms | None") -> frozenset[str]:
