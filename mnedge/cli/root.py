@@ -75,6 +75,10 @@ NOUNS = {
         "mnedge.cli.install:uninstall",
         "Stop the node and remove everything that `mnedge install` made.",
     ),
+    "update": (
+        "mnedge.cli.update:update",
+        "Replace mnedge by another release, and go back by itself if that is not well.",
+    ),
     "daemon": (
         "mnedge.cli.daemon:daemon",
         "Run jobs for ever, adopt unfinished ones, and answer programs and people.",

@@ -63,6 +63,7 @@ class _Finishing:
         trials.write_trial(self._layout, self._trial)
 
     def _abandon(self) -> Outcome:
+        end_trial(self._trial.data_dir)
         switch(self._layout.previous, target_of(self._trial.before))
         prune(self._layout, (self._trial.old.release, self._trial.before))
         return self._end("abandoned", "the machine went down before the switch")

@@ -99,9 +99,12 @@ class Answer(NamedTuple):
 
 
 class ThisMachine:
-    """The machine that we run on, under systemd or any other supervisor."""
+    """The machine that we run on, under systemd or any other supervisor.
 
-    def __init__(self, layout: Layout, *, now: float, data_dir: Path) -> None:
+    `data_dir`: new programs are tried with the rights of its owner; None: with ours.
+    """
+
+    def __init__(self, layout: Layout, *, now: float, data_dir: Path | None) -> None:
         self._layout = layout
         self._began = (now, time.monotonic())
         self._data_dir = data_dir
@@ -157,7 +160,10 @@ class ThisMachine:
         self._said(program, "selftest", within_s=TRIED_S)
 
     def _said(self, program: Path, *words: str, within_s: float, as_us: bool = False) -> str:
-        uid, gid = (None, None) if as_us or os.geteuid() != 0 else self._nobody()
+        uid: int | None = None
+        gid: int | None = None
+        if self._data_dir is not None and not as_us and os.geteuid() == 0:
+            uid, gid = _nobody(self._data_dir)
         home = tempfile.mkdtemp(prefix="mnedge-try-")
         try:
             if uid is not None and gid is not None:
@@ -199,17 +205,6 @@ class ThisMachine:
                 f"{done.stdout.strip()[-SAID_CHARS:]}"
             )
         return done.stdout.strip()
-
-    def _nobody(self) -> tuple[int, int]:
-        """Return whose rights a program is tried with: the service's, else nobody's."""
-        try:
-            told = self._data_dir.stat()
-        except OSError:
-            told = None
-        if told is not None and told.st_uid != 0:
-            with suppress(KeyError):
-                return told.st_uid, pwd.getpwuid(told.st_uid).pw_gid
-        return NOBODY, NOBODY
 
     # The service.
 
@@ -333,6 +328,15 @@ def asked(path: str) -> Answer | None:
     finally:
         connection.close()
     return Answer(said, connection.pid) if isinstance(said, dict) else None
+
+
+def _nobody(data_dir: Path) -> tuple[int, int]:
+    """Return whose rights a program is tried with: the service's, else nobody's."""
+    with suppress(OSError, KeyError):
+        told = data_dir.stat()
+        if told.st_uid != 0:
+            return told.st_uid, pwd.getpwuid(told.st_uid).pw_gid
+    return NOBODY, NOBODY
 
 
 def _systemctl(*words: str, within_s: float) -> str:
