@@ -8,7 +8,8 @@ FLAVOUR ?= lean
 BIN := $(VENV)/bin
 
 # Debian packages that tests need beyond setup, as PROGRAM:PACKAGE.
-TEST_PROGRAMS := mount:mount xargs:findutils ps:procps chromium:chromium nix:nix-bin
+TEST_PROGRAMS := mount:mount xargs:findutils ps:procps chromium:chromium nix:nix-bin bwrap:bubblewrap \
+	systemd-nspawn:systemd-container systemd-analyze:systemd useradd:passwd setpriv:util-linux script:bsdutils
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -42,7 +43,7 @@ fix: setup ## format and repair what can be repaired by itself
 test: check binary $(VENV)/.ready-test ## check, freeze, then the tests that fit CI
 	@$(BIN)/python -m pytest -n logical --dist loadfile
 
-soak: setup $(VENV)/.ready-test ## every test with its full counts: hours
+soak: binary $(VENV)/.ready-test ## every test with its full counts: hours
 	@MNEDGE_SOAK=1 $(BIN)/python -m pytest -n logical --dist loadfile -m "soak or not soak"
 
 bench: setup ## figures, each beside its floor, measured in the same run
@@ -90,6 +91,6 @@ $(VENV)/.ready-test: Makefile | $(VENV)/.ready
 		echo "setup: apt-get install$$missing"; \
 		apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	elif [ -n "$$missing" ]; then \
-		echo "setup: tests that need these are skipped:$$missing" >&2; \
+		echo "setup: tests need what is not here:$$missing" >&2; \
 	fi; \
 	touch $@
