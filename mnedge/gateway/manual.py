@@ -18,6 +18,7 @@ ORDER = (
     "connectors",
     "recovery",
     "daemon",
+    "binary",
     "nixos",
     "console",
     "cli",
