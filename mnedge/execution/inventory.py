@@ -7,6 +7,7 @@ found last is kept, and lent to nobody new.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import trio
 from msgspec import Struct
 from msgspec.structs import replace
@@ -76,6 +77,7 @@ class Inventory(Part):
         self._owner: dict[str, str] = {}
         self._lost: dict[str, Device] = {}
         self._hanging: set[str] = set()
+        self._unwatched: set[str] = set()
         self._threads = trio.CapacityLimiter(max(len(self._probes), 1))
         self._one = trio.Lock()
         self._looked = False
@@ -133,7 +135,7 @@ class Inventory(Part):
                 continue
             own = [device for device in lent if self._owner.get(device.id) == name]
             try:
-                told.update(probe.environment(own))
+                told.update(msgspec.convert(probe.environment(own), dict[str, str]))
             except Exception as error:  # whoever wrote a probe may have erred
                 self._tell("warning", f"device probe {name}: {_text(error)}", {"probe": name})
         return told
@@ -187,9 +189,12 @@ class Inventory(Part):
         found: dict[str, tuple[str, ...]] = {}
         for name, probe in self._probes.items():
             try:
-                found[name] = tuple(str(folder) for folder in probe.watched)
+                found[name] = _paths(probe.watched)
             except Exception as error:  # whoever wrote a probe may have erred
-                self._problems[name] = _text(error)
+                if name not in self._unwatched:
+                    self._unwatched.add(name)
+                    text = f"device probe {name} is not watched: {_text(error)}"
+                    self._tell("warning", text, {"probe": name})
         return found
 
     async def _watch_memory(self) -> None:
@@ -224,7 +229,7 @@ class Inventory(Part):
 
         def ask() -> None:
             try:
-                answers.append(probe.probe())
+                answers.append(_sound(probe.probe()))
             except Exception as error:  # whoever wrote a probe may have erred
                 answers.append(error)
             finally:
@@ -239,8 +244,6 @@ class Inventory(Part):
                 self._problems.pop(name, None)
             case [Exception() as error]:
                 self._problems[name] = _text(error)
-            case [other]:
-                self._problems[name] = f"it answered {type(other).__name__}, not a Fingerprint"
             case _:
                 self._problems[name] = f"it did not answer within {LIMIT_S:g} s"
 
@@ -319,6 +322,28 @@ class Inventory(Part):
         name = f" ({device.name})" if device.name else ""
         fields = {"event": event, "device": device.id, "kind": device.kind}
         self._tell(level, f"{what}: {device.kind} {device.id}{name}", fields)
+
+
+def _sound(found: object) -> Fingerprint:
+    """Return what a probe answered, once every field of it is what it should be.
+
+    Raises: TypeError, msgspec.ValidationError.
+    """
+    if not isinstance(found, Fingerprint):
+        raise TypeError(f"it answered {type(found).__name__}, not a Fingerprint")
+    return msgspec.convert(msgspec.to_builtins(found), Fingerprint)
+
+
+def _paths(watched: object) -> tuple[str, ...]:
+    """Return the folders to watch.
+
+    Raises: TypeError if these are no whole paths.
+    """
+    good = isinstance(watched, tuple | list)
+    found = [str(one) for one in watched] if isinstance(watched, tuple | list) else []
+    if not good or not all(one.startswith("/") for one in found):
+        raise TypeError(f"it wants {watched!r} watched, which are no whole paths")
+    return tuple(found)
 
 
 def _labels_of(device: Device) -> tuple[str, ...]:

@@ -122,12 +122,35 @@ async def test_what_a_probe_that_fails_found_last_is_unhealthy_and_not_lost(told
     assert ids(inventory, healthy=True) == ["c", "a"]
 
 
-async def test_an_answer_that_is_none_is_a_problem(told):
+@pytest.mark.parametrize(
+    "answer,problem",
+    [
+        (["a"], "TypeError: it answered list, not a Fingerprint"),
+        (Fingerprint(devices=["a"]), "ValidationError"),
+        (Fingerprint(devices=[Device(id=5, kind="gpu")]), "ValidationError"),
+        (Fingerprint(devices=[Device(id="a", kind="gpu", shares="many")]), "ValidationError"),
+        (Fingerprint(capabilities=[None]), "ValidationError"),
+    ],
+)
+async def test_an_answer_that_is_none_is_a_problem_and_harms_nobody(told, answer, problem):
     probe = Probe("gpu")
-    probe.answer = lambda: ["a"]
-    inventory = an_inventory(told, probe)
+    probe.answer = lambda: answer
+    inventory = an_inventory(told, probe, Probe("camera", "c"))
     await inventory.known()
-    assert inventory.probes[0].problem == "it answered list, not a Fingerprint"
+    assert inventory.probes[1].problem.startswith(problem)
+    assert ids(inventory) == ["c"]
+
+
+@pytest.mark.parametrize("watched", ["/dev", ("dev",), None, 7])
+async def test_a_probe_that_wants_nonsense_watched_is_named_and_the_others_are_watched(
+    told, watched, tmp_path
+):
+    inventory = an_inventory(told, Probe("gpu", "a", watched=watched), Probe("camera"))
+    async with running(inventory):
+        with trio.fail_after(SOON_S):
+            await inventory.known()
+            while not told.of("which are no whole paths"):
+                await trio.sleep(0.01)
 
 
 async def test_a_probe_that_hangs_is_left_out_and_asked_again_once_it_came_back(told, monkeypatch):
@@ -179,12 +202,14 @@ async def test_workers_are_told_through_the_probes_whose_devices_are_there(told)
 
 
 async def test_a_probe_that_cannot_say_what_to_tell_spoils_nothing(told):
-    bad = Probe("gpu", "a")
+    bad, worse = Probe("gpu", "a"), Probe("npu", "n")
     bad.environment = lambda lent: {}["no"]
-    inventory = an_inventory(told, bad, Probe("camera", "c"))
+    worse.environment = lambda lent: {"N": len(lent)}
+    inventory = an_inventory(told, bad, worse, Probe("camera", "c"))
     await inventory.known()
     assert inventory.environment(inventory.devices) == {"CAMERA": "c"}
     assert told.of("device probe gpu: KeyError")
+    assert told.of("device probe npu: ValidationError")
 
 
 async def test_a_watched_folder_makes_its_probe_look_again_and_no_other(
