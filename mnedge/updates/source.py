@@ -172,7 +172,7 @@ def _rest(
             part.unlink()
             raise _BrokenError("it sent another part than was asked for")
         with part.open("ab" if is_rest else "wb") as out:
-            for piece in answer.iter_raw(PIECE_BYTES):
+            for piece in answer.iter_raw():
                 out.write(piece)
                 progress(out.tell())
                 if out.tell() > release.size:
@@ -186,7 +186,7 @@ def _statement_at(url: str, pause: Pause) -> bytes:
         try:
             with _client() as client, _answer(client, url, {}) as answer:
                 content = b""
-                for piece in answer.iter_raw(PIECE_BYTES):
+                for piece in answer.iter_raw():
                     content += piece
                     if len(content) > MOST_BYTES:
                         break
