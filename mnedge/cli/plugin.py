@@ -85,6 +85,6 @@ def check(asked: Asked, name: str | None) -> int:
 @click.argument("pipe", type=int)
 def probe(pipe: int) -> None:
     """Import and ask a plugin, for the process that started this one."""
-    from mnedge.plugins.asking import answer
+    from mnedge.plugins.meeting import answer
 
     answer(pipe)

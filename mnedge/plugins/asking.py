@@ -1,23 +1,12 @@
-"""The process that meets a plugin first: imports it, asks its hooks, says what came of it.
+"""A plugin from outside asked what it brings, in a manager of its own; what it is refused for."""
 
-Runs as `mnedge plugin probe`. What it says goes to a pipe of its own, one line of JSON, so that
-nothing the plugin prints can be taken for it. It is no jail: a plugin that is let in is trusted. It
-is for those that are broken.
-"""
-
-import faulthandler
 import inspect
-import os
-import resource
-import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import msgspec
 import pluggy
 from msgspec import Struct
 
@@ -25,10 +14,6 @@ from mnedge import hookspecs
 from mnedge.plugins import boundary
 from mnedge.plugins.depot import HOOKS, Point, Stage
 
-DATA_BYTES = 1 << 30
-LEAST_BYTES = 256 << 20
-CPU_S = 15
-FILE_BYTES = 64 << 20
 READY = b'{"ready":true}\n'
 
 
@@ -67,45 +52,6 @@ class PluginUnfitError(Exception):
         super().__init__(message)
         self.stage: Stage = stage
         self.message = message
-
-
-def answer(pipe: int) -> None:
-    """Read a request from stdin, write the report to `pipe`, and end the process at once."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    os.set_inheritable(pipe, False)
-    _limit()
-    said = os.fdopen(os.dup(2), "wb", buffering=0)
-    faulthandler.enable(said)
-    faulthandler.dump_traceback_later(max(request.limit_s - 0.25, 0.1), exit=True, file=said)
-    sys.dont_write_bytecode = True
-    for path in request.folders:
-        if path not in sys.path:
-            sys.path.append(path)
-    os.write(pipe, READY)
-    report = reported(request)
-    faulthandler.cancel_dump_traceback_later()
-    text = msgspec.json.encode(report) + b"\n"
-    while text:
-        text = text[os.write(pipe, text) :]
-    os._exit(0)
-
-
-def reported(request: Request) -> Report:
-    """Return what the plugin brings, or what is wrong with it."""
-    began = time.monotonic()
-    brings: Mapping[str, tuple[str, ...]] = {}
-    trouble = None
-    try:
-        found = things(request.points, harmless(request.scratch))
-        brings = {hook: tuple(boundary.names_of(hook, t)[0] for t in found[hook]) for hook in found}
-        clash(found, bundled_names(request.scratch))
-    except PluginUnfitError as error:
-        trace = "" if error.__cause__ is None else traced(error.__cause__)
-        trouble = Trouble(stage=error.stage, message=error.message, trace=trace)
-    except KeyboardInterrupt as error:  # nobody is at a keyboard here
-        trouble = Trouble(stage="import", message="it interrupts the program", trace=traced(error))
-    took_s = round(time.monotonic() - began, 3)
-    return Report(brings=dict(brings), trouble=trouble, took_s=took_s)
 
 
 def things(points: Sequence[Point], arguments: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -181,20 +127,6 @@ def clash(found: Mapping[str, Sequence[Any]], taken: Mapping[str, Mapping[str, s
                 own.add(name)
 
 
-def bundled_names(scratch: str) -> dict[str, dict[str, str]]:
-    """Return hook → name → `bundled`, for what comes with mnedge."""
-    from mnedge.plugins.loading import load
-
-    manager, arguments = load(), harmless(scratch)
-    taken: dict[str, dict[str, str]] = {}
-    for hook in HOOKS:
-        given = inspect.signature(getattr(hookspecs, hook)).parameters
-        groups = getattr(manager.hook, hook)(**{name: arguments[name] for name in given})
-        names = (name for group in groups for t in group for name in boundary.names_of(hook, t))
-        taken[hook] = dict.fromkeys(names, "bundled")
-    return taken
-
-
 def harmless(scratch: str) -> dict[str, Any]:
     """Return arguments for every hook with which nothing can be done."""
     return {
@@ -234,24 +166,3 @@ class _NoSpawner:
     async def sweep(self, tokens: object) -> int:
         del tokens
         return 0
-
-
-def _limit() -> None:
-    """Keep what the plugin eats from hurting the machine; the first to go when memory is short."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
-    most = max(LEAST_BYTES, min(DATA_BYTES, _memory_bytes() // 2))
-    for number, limit in (
-        (resource.RLIMIT_DATA, most),
-        (resource.RLIMIT_CPU, CPU_S),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, FILE_BYTES),
-    ):
-        with suppress(OSError, ValueError):
-            hard = resource.getrlimit(number)[1]
-            limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            resource.setrlimit(number, (limit, hard))
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -9,35 +9,34 @@ import binascii
 import configparser
 import csv
 import hashlib
-import io
 import os
 import re
-import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec import Struct
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from mnedge.plugins.archive import (
+    BROKEN,
+    MOST_BYTES,
+    Archive,
+    Contents,
+    Entry,
+    Folder,
+    entry_problems,
+    record_rows,
+)
 from mnedge.plugins.problem import PluginRefusedError, Problem
 
 GROUP = "mnedge.plugins"
 """Entry points of this group are plugins."""
-MOST_FILES = 20_000
-MOST_BYTES = 1 << 30
-MOST_RATIO = 100
-"""Unpacked over packed, beyond the first 16 MiB: more is an archive made to fill a disk."""
-FREE_BYTES = 16 << 20
 MOST_METADATA_BYTES = 1 << 20
-MOST_NAME = 400
 HASHES = ("sha256", "sha384", "sha512")
 UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 """Files of the metadata folder that RECORD need not list."""
@@ -45,20 +44,7 @@ INTO_SITE = ("purelib", "platlib")
 LEFT_OUT = ("scripts", "headers", "data")
 """Parts of a wheel for other places of a system; a plugin is only imported."""
 RUN_BY_PYTHON = frozenset({"sitecustomize.py", "usercustomize.py"})
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError,
-           RuntimeError, KeyError, csv.Error)  # fmt: skip
-"""What reading an archive raises that is none, or none any more."""
 _CHUNK = 1 << 16
-_DRIVE = re.compile(r"^[A-Za-z]:")
-
-
-class Entry(NamedTuple):
-    """One file inside, before it is believed."""
-
-    path: str
-    size_bytes: int
-    mode: int
-    """0 where the archive does not say."""
 
 
 class Listed(NamedTuple):
@@ -67,18 +53,6 @@ class Listed(NamedTuple):
     algorithm: str
     digest: str
     size_bytes: int | None
-
-
-class Contents(Protocol):
-    """Where files are read from: an archive or a folder."""
-
-    name: str
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield what is inside, files alone."""
-
-    def open(self, path: str) -> IO[bytes]:
-        """Open one of them."""
 
 
 class EntryPoint(Struct, frozen=True):
@@ -136,84 +110,6 @@ class Unpacked(NamedTuple):
     size_bytes: int
 
 
-class Archive:
-    """A wheel file."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self._zip = zipfile.ZipFile(path)
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield its files; a folder's own entry says nothing."""
-        for item in self._zip.infolist():
-            mode = item.external_attr >> 16 if item.create_system == 3 else 0
-            if not item.is_dir():
-                yield Entry(item.filename, item.file_size, mode)
-
-    def archive_problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the archive as such."""
-        packed = 0
-        for item in self._zip.infolist():
-            packed += item.compress_size
-            if item.flag_bits & 0x1:
-                yield Problem(message=f"{item.filename} is encrypted")
-            if item.filename != item.orig_filename:
-                yield Problem(message=f"the name {item.orig_filename!r} hides something")
-            if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                yield Problem(message=f"{item.filename} is packed in a way wheels do not know")
-        size = sum(item.file_size for item in self._zip.infolist())
-        if size > FREE_BYTES + MOST_RATIO * packed:
-            yield Problem(message=f"{packed} bytes would become {size}: made to fill a disk")
-
-    def open(self, path: str) -> IO[bytes]:
-        """Open one of its files."""
-        return self._zip.open(path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._zip.close()
-
-
-class Folder:
-    """A folder with one distribution, or with several beside each other."""
-
-    def __init__(self, path: Path, metadata_folder: str) -> None:
-        self.name = path.name
-        self._path = path
-        self._metadata_folder = metadata_folder
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield what RECORD lists and what the metadata folder holds; links are not followed."""
-        listed = [*_record_rows(self, self._metadata_folder)]
-        inside = [*(path for path, *_ in listed), *self._metadata_files()]
-        for path in dict.fromkeys(inside):
-            if path.startswith("../") or os.path.isabs(path):
-                continue  # what an installer put elsewhere: scripts
-            mode, size = self._looked_at(path)
-            yield Entry(path, size, mode)
-
-    def open(self, path: str) -> IO[bytes]:
-        """Open one of its files."""
-        return open(self._path / path, "rb")  # the caller closes it
-
-    def _metadata_files(self) -> list[str]:
-        folder = self._path / self._metadata_folder
-        return [f"{folder.name}/{file.name}" for file in sorted(folder.iterdir()) if file.is_file()]
-
-    def _looked_at(self, path: str) -> tuple[int, int]:
-        """Return mode and size; the mode of a link, if one leads there."""
-        place, found = self._path, None
-        for part in path.split("/"):
-            place /= part
-            try:
-                found = place.lstat()
-            except OSError:
-                return 0, 0
-            if stat.S_ISLNK(found.st_mode):
-                return found.st_mode, 0
-        return (found.st_mode, found.st_size) if found else (0, 0)
-
-
 def read_wheel(path: Path) -> Distribution:
     """Return a wheel file that was judged; its archive stays open until the process ends.
 
@@ -228,13 +124,13 @@ def read_wheel(path: Path) -> Distribution:
         ) from error
     try:
         archive = Archive(path)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _refused(path.name, [Problem(message=f"it is no archive: {error}")]) from error
     try:
         found = [*archive.archive_problems()]
         named = (str(name), str(version))
         return _judged(archive, found, named, tuple(sorted(str(tag) for tag in tags)))
-    except (*_BROKEN, OSError) as error:
+    except (*BROKEN, OSError) as error:
         archive.close()
         raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
     except PluginRefusedError:
@@ -271,7 +167,7 @@ def _read_unpacked(path: Path, metadata_folder: str) -> Distribution:
     try:
         folder = Folder(path, metadata_folder)
         return _judged(folder, [], None, None, metadata_folder=metadata_folder)
-    except (*_BROKEN, OSError) as error:
+    except (*BROKEN, OSError) as error:
         raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
 
 
@@ -290,7 +186,7 @@ def unpack(distribution: Distribution, target: Path) -> Unpacked:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             written = _copied(distribution.contents, inside, file, listed, MOST_BYTES - total)
-        except (*_BROKEN, OSError) as error:
+        except (*BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             found.append(Problem(message=f"{inside} cannot be unpacked: {error}"))
@@ -311,23 +207,6 @@ def digest_of(files: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def name_problem(path: str) -> str:
-    """Return why a path inside an archive is not taken, or nothing. Pure."""
-    if not path or len(path) > MOST_NAME:
-        return "is empty or too long"
-    if "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
-        return "holds characters that no file name should"
-    if path.startswith("/") or _DRIVE.match(path):
-        return "is absolute"
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        return "leaves its folder or says so in a roundabout way"
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return "is no text"
-    return ""
-
-
 def _judged(
     contents: Contents,
     found: list[Problem],
@@ -338,7 +217,7 @@ def _judged(
 ) -> Distribution:
     """Return the distribution; everything is looked at before anything is refused."""
     entries = [*contents.entries()]
-    found += _entry_problems(entries)
+    found += entry_problems(entries)
     if found:  # names and sizes are not to be trusted: nothing is read
         raise _refused(contents.name, found)
     paths = {entry.path: entry for entry in entries}
@@ -369,36 +248,6 @@ def _judged(
         listed=listed,
         left_out=left_out,
     )
-
-
-def _entry_problems(entries: list[Entry]) -> Iterator[Problem]:
-    if len(entries) > MOST_FILES:
-        yield Problem(message=f"it holds {len(entries)} files; {MOST_FILES} are allowed")
-        return
-    total = sum(entry.size_bytes for entry in entries)
-    if total > MOST_BYTES:
-        yield Problem(message=f"it would take {total} bytes; {MOST_BYTES} are allowed")
-    files: set[str] = set()
-    for entry in entries:
-        said = name_problem(entry.path)
-        if said:
-            yield Problem(message=f"the name {entry.path!r} {said}")
-        elif entry.path in files:
-            yield Problem(message=f"{entry.path} stands in it twice")
-        kind = stat.S_IFMT(entry.mode)
-        if kind not in (0, stat.S_IFREG):
-            what = "a link" if kind == stat.S_IFLNK else "no plain file"
-            yield Problem(message=f"{entry.path!r} is {what}")
-        files.add(entry.path)
-    for path in files:
-        if any(parent in files for parent in _parents(path)):
-            yield Problem(message=f"{path} lies in what is a file")
-
-
-def _parents(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 def _metadata_folder(name: str, paths: Iterable[str]) -> str:
@@ -465,12 +314,6 @@ def _spread(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _record_rows(contents: Contents, folder: str) -> Iterator[list[str]]:
-    with contents.open(f"{folder}/RECORD") as file:
-        text = file.read(MOST_FILES * 600).decode("utf-8", "replace")
-    yield from (row for row in csv.reader(io.StringIO(text)) if row)
-
-
 def _listed(
     contents: Contents, folder: str, paths: dict[str, Entry], found: list[Problem]
 ) -> dict[str, Listed]:
@@ -480,7 +323,7 @@ def _listed(
         return {}
     listed: dict[str, Listed] = {}
     try:
-        rows = [*_record_rows(contents, folder)]
+        rows = [*record_rows(contents, folder)]
     except csv.Error as error:
         found.append(Problem(message=f"{folder}/RECORD cannot be read: {error}"))
         return {}
