@@ -148,7 +148,7 @@ def node(binary, runtime, tmp_path) -> Iterator[Node]:
     node.close()
 
 
-def test_a_node_and_its_workers_fit_the_memory_that_the_manual_states(node, memory):
+def test_a_node_and_its_workers_fit_the_memory_that_the_manual_states(memory, node):
     group = memory(promised("memory, node with four small workers"))
     node.serve(*group.within())
     assert node.rss_mb() <= promised("memory, idle node")
@@ -161,7 +161,7 @@ def test_a_node_and_its_workers_fit_the_memory_that_the_manual_states(node, memo
     assert node.process.poll() is None
 
 
-def test_a_worker_that_eats_all_memory_goes_alone(node, memory):
+def test_a_worker_that_eats_all_memory_goes_alone(memory, node):
     group = memory(promised("memory, node with four small workers"))
     node.serve(*group.within())
     eater = node.bundle(["python3", "-c", "held = bytearray(1 << 30)"])
@@ -172,7 +172,7 @@ def test_a_worker_that_eats_all_memory_goes_alone(node, memory):
     node.ran("blueprint", "run", "message_routing_trace", "--quiet")
 
 
-def test_the_self_test_fits_too(node, memory):
+def test_the_self_test_fits_too(memory, node):
     group = memory(promised("memory, self-test"))
     done = subprocess.run(
         group.within(node.binary, "selftest"),
@@ -187,10 +187,12 @@ def test_the_self_test_fits_too(node, memory):
 
 def test_tight_limits_of_a_process_are_enough(node):
     """As a service manager or a shell sets them: address space and open files."""
-    limits = "; ".join(f"ulimit {words}" for words in (f"-v {256 * 1024}", "-n 128"))
+    limited = f'ulimit -v {384 * 1024}; ulimit -n 128; exec "$@"'
     done = subprocess.run(
-        ["bash", "-c", f'{limits}; exec "$@"', "bash", node.binary]
-        + ["blueprint", "run", "text_report_pipeline", "--quiet"],
+        [
+            *("bash", "-c", limited, "bash"),
+            *(node.binary, "blueprint", "run", "text_report_pipeline", "--quiet"),
+        ],
         env=node.environ,
         capture_output=True,
         text=True,
@@ -227,10 +229,9 @@ class TestDisk:
             node.serve()
             node.ran("blueprint", "run", "text_report_pipeline", "--quiet")
             filler = disk / "filler"
-            with pytest.raises(OSError, match="No space"):  # noqa: PT012
-                with filler.open("wb", buffering=0) as file:
-                    while True:
-                        file.write(b"x" * 4096)
+            with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
             told = node.ran("blueprint", "run", "text_report_pipeline", "--quiet", code=1)
             assert re.search(r"full|no space", told, re.IGNORECASE), told
             assert "Traceback" not in told
