@@ -74,7 +74,7 @@ if grep ERROR: "$freeze/log" >&2; then
 	exit 1
 fi
 mkdir "$freeze/out" "$freeze/try"
-"$env/bin/python" packaging/finish.py "$freeze/dist/mnedge"
+"$env/bin/python" packaging/finish.py "$freeze/dist/mnedge" "$FLAVOUR"
 "$env/bin/python" packaging/licences.py "$freeze/dist/mnedge"
 "$env/bin/python" packaging/sbom.py "$freeze/dist/mnedge" --flavour "$FLAVOUR" --out "$freeze/out/$name.cdx.json" \
 	--wheels "$freeze" --report "$env/report.json"

@@ -56,7 +56,7 @@ def modules() -> list[tuple[str, str, str]]:
     found = {}
     for _, file in files():
         parts = file.with_suffix("").parts
-        if file.suffix != ".py" or _of_blueprints(file) or not all(map(str.isidentifier, parts)):
+        if file.suffix != ".py" or _of_blueprints(file) or "." in "".join(parts):
             continue
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if wanted(name):

@@ -1,4 +1,4 @@
-"""The last hand on the frozen folder: `python finish.py FOLDER`."""
+"""The last hand on the frozen folder: `python finish.py FOLDER FLAVOUR`."""
 
 import sys
 from pathlib import Path
@@ -10,10 +10,10 @@ NEVER_STRIPPED = ("numpy", "numpy.libs", "llvmlite", "llvmlite.libs", "numba")
 """It breaks them."""
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, flavour: str) -> None:
     """Bring the standard library, strip, forget the build's machine."""
     internal = folder / "_internal"
-    standard_library.lay_out(internal)
+    standard_library.lay_out(internal, with_pip=flavour == "full")
     before = after = 0
     for path in elf.programs_and_libraries(folder):
         before += path.stat().st_size
@@ -29,4 +29,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

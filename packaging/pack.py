@@ -95,7 +95,11 @@ def main(folder: Path, out: Path, flavour: str) -> None:
     (out / f"{name}-{words['VERSION']}-linux-{machine}.tar.gz").write_bytes(payload)
     debian = DEBIAN_NAMES.get(machine)
     if debian:
-        package(file, out / f"{name}_{words['VERSION']}_{debian}.deb", words | {"DEBIAN": debian})
+        package(
+            file,
+            out / f"{name}_{words['VERSION']}_{debian}.deb",
+            words | {"DEBIAN": debian, "NAME": name},
+        )
     print(f"pack: {file} {file.stat().st_size / 1e6:.1f} MB, glibc >= {words['GLIBC']}")
 
 

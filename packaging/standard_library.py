@@ -69,8 +69,11 @@ def compiled(source: Path, name: str) -> bytes:
     return importlib.util.MAGIC_NUMBER + flags + digest + marshal.dumps(code)
 
 
-def lay_out(internal: Path) -> None:
-    """Write the standard library and the interpreter into the frozen folder's `_internal`."""
+def lay_out(internal: Path, *, with_pip: bool) -> None:
+    """Write the standard library and the interpreter into the frozen folder's `_internal`.
+
+    `with_pip`: `ensurepip` finds what it installs, 3 MB that no compression makes smaller.
+    """
     library = internal / LIBRARY
     for inside in sources():
         target = (library / inside).with_suffix(".pyc")
@@ -81,7 +84,22 @@ def lay_out(internal: Path) -> None:
             target = library / path.relative_to(STDLIB)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+    if with_pip:
+        bundled = library / "ensurepip" / "_bundled"
+        bundled.mkdir(exist_ok=True)
+        for path in wheels():
+            shutil.copyfile(path, bundled / path.name)
     interpreter(internal)
+
+
+def wheels() -> list[Path]:
+    """Return what `ensurepip` installs; Debian keeps it elsewhere."""
+    places = [
+        STDLIB / "ensurepip" / "_bundled",
+        Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "-"),
+    ]
+    found = [path for place in places for path in sorted(place.glob("*.whl"))]
+    return [path for path in found if path.name.startswith(("pip-", "setuptools-"))]
 
 
 def interpreter(internal: Path) -> None:
