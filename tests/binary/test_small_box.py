@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def test_the_self_test_fits_too(memory, node):
 
 def test_tight_limits_of_a_process_are_enough(node):
     """As a service manager or a shell sets them: address space and open files."""
-    limited = f'ulimit -v {384 * 1024}; ulimit -n 128; exec "$@"'
+    limited = f'ulimit -v {256 * 1024}; ulimit -n 128; exec "$@"'
     done = subprocess.run(
         [
             *("bash", "-c", limited, "bash"),
@@ -199,6 +200,13 @@ def test_tight_limits_of_a_process_are_enough(node):
         timeout=90,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def fill(filler: Path) -> None:
+    """Leave no page free."""
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
 
 
 class TestDisk:
@@ -229,9 +237,7 @@ class TestDisk:
             node.serve()
             node.ran("blueprint", "run", "text_report_pipeline", "--quiet")
             filler = disk / "filler"
-            with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 4096)
+            fill(filler)
             told = node.ran("blueprint", "run", "text_report_pipeline", "--quiet", code=1)
             assert re.search(r"full|no space", told, re.IGNORECASE), told
             assert "Traceback" not in told

@@ -151,7 +151,7 @@ def read_plain(path: Path, *, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | No
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit_bytes:
             return None
         with open(file, "rb", closefd=False) as opened:
-            return opened.read(limit_bytes)
+            return opened.read(found.st_size)  # as much is allocated as is asked for
     finally:
         os.close(file)
 

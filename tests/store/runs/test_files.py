@@ -1,6 +1,7 @@
 """Files of a run folder are written whole, inside their folder, and read with care."""
 
 import os
+import tracemalloc
 
 import pytest
 
@@ -107,3 +108,14 @@ def test_a_file_is_opened_to_read_and_a_link_is_not(tmp_path):
     os.close(opened)
     assert open_to_read(link) is None
     assert open_to_read(tmp_path / "nothing") is None
+
+
+def test_reading_a_small_file_takes_little_memory(tmp_path):
+    """A process may have little address space; 256 MB were asked for once, for every file."""
+    (tmp_path / "small").write_text("{}")
+    tracemalloc.start()
+    try:
+        assert read_plain(tmp_path / "small") == b"{}"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
