@@ -45,7 +45,8 @@ echo box > "$root/etc/hostname"
 mkdir -p "$root/var/log/journal"
 if [ -n "$4" ]; then mkdir "$4"; echo $$ > "$4/cgroup.procs"; fi
 exec systemd-nspawn --quiet --register=no --keep-unit --private-network --boot \
-  --directory="$root" --machine="$5" --console=pipe --link-journal=no --timezone=off --resolv-conf=off
+  --directory="$root" --machine="$5" --console=pipe --link-journal=no --timezone=off \
+  --resolv-conf=off
 """
 
 
@@ -88,6 +89,12 @@ class Machine:
     def path(self, name: str) -> Path:
         """Return the way to a file of its, from here."""
         return Path(f"/proc/{self.init}/root") / name.lstrip("/")
+
+    def changes(self) -> dict[str, int]:
+        """Return every file and link that it made or changed since it was switched on, and when."""
+        top = Path(f"/proc/{self._nspawn.pid}/root{self._mount}/up")
+        files = (path for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
+        return {f"/{path.relative_to(top)}": path.lstat().st_mtime_ns for path in files}
 
     def run(
         self,
