@@ -23,6 +23,11 @@ _TEXTS = {
 }
 _MEMORY = ("MN_NODE_GPU_MEMORY_TOTAL_MB", "MN_NODE_GPU_MEMORY_MB")
 _MOST_GPUS = 1024
+_VISIBLE = {
+    "nvidia": "CUDA_VISIBLE_DEVICES",
+    "amd": "ROCR_VISIBLE_DEVICES",
+    "intel": "ZE_AFFINITY_MASK",
+}
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -41,8 +46,8 @@ class Said(Struct, frozen=True, kw_only=True):
     gpu_count: int | None = None
     gpu: dict[str, Any] = {}
     """Fields of every GPU."""
-    cuda_visible: tuple[str, ...] | None = None
-    """The GPUs that CUDA may use, by number or UUID: no others are lent."""
+    visible: dict[str, tuple[str, ...]] = {}
+    """Vendor → the GPUs that its library may use, by number or id: no others are lent."""
     problems: tuple[str, ...] = ()
 
 
@@ -70,7 +75,6 @@ def said_by(environ: Mapping[str, str]) -> Said:
         gpu["memory_total_mb"] = total
     if "MN_NODE_GPU_CAPABILITIES" in words:
         gpu["capabilities"] = with_markers(words["MN_NODE_GPU_CAPABILITIES"].split(","))
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
     count = _whole(words, "MN_NODE_GPU_COUNT", problems)
     if count is not None and count > _MOST_GPUS:
         problems.append(f"MN_NODE_GPU_COUNT: {count} is more than {_MOST_GPUS}")
@@ -96,7 +100,9 @@ def said_by(environ: Mapping[str, str]) -> Said:
         devices=devices,
         gpu_count=count,
         gpu=gpu,
-        cuda_visible=None if visible is None else _list(visible),
+        visible={
+            vendor: _list(environ[name]) for vendor, name in _VISIBLE.items() if name in environ
+        },
         problems=tuple(problems),
     )
 
@@ -104,8 +110,7 @@ def said_by(environ: Mapping[str, str]) -> Said:
 def overridden(found: Sequence[Device], said: Said) -> tuple[Device, ...]:
     """Return the devices as the operator says they are."""
     devices = list(found if said.devices is None else said.devices)
-    if said.cuda_visible is not None:
-        devices = [device for device in devices if _visible(device, said.cuda_visible)]
+    devices = [device for device in devices if _visible(device, said.visible)]
     if said.gpu:
         devices = [
             replace(device, **said.gpu) if device.kind == GPU else device for device in devices
@@ -118,12 +123,13 @@ def overridden(found: Sequence[Device], said: Said) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-def _visible(device: Device, allowed: Sequence[str]) -> bool:
-    """Tell whether CUDA's own variable lets a GPU be seen; of others it says nothing."""
-    if device.kind != GPU or device.vendor != "nvidia":
+def _visible(device: Device, allowed: Mapping[str, Sequence[str]]) -> bool:
+    """Tell whether a maker's own variable lets a GPU be seen; of others it says nothing."""
+    if device.kind != GPU or device.vendor not in allowed:
         return True
     return any(
-        one == str(device.index) or (len(one) > 4 and device.id.startswith(one)) for one in allowed
+        one == str(device.index) or (len(one) > 4 and device.id.startswith(one))
+        for one in allowed[device.vendor]
     )
 
 

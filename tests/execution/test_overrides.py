@@ -63,6 +63,13 @@ def test_what_cuda_may_see_is_an_upper_bound(visible, seen):
     assert ids({"CUDA_VISIBLE_DEVICES": visible}) == [*seen, "card", "cam"]
 
 
+def test_each_maker_has_a_variable_of_its_own():
+    assert ids({"ROCR_VISIBLE_DEVICES": ""}) == ["GPU-aaaa", "GPU-bbbb", "cam"]
+    assert ids({"ZE_AFFINITY_MASK": "", "ROCR_VISIBLE_DEVICES": "0"}) == [
+        device.id for device in FOUND
+    ]
+
+
 def test_the_whole_hardware_can_be_said():
     hardware = {
         "cpu": {"cores": 96, "model": "Grace"},
