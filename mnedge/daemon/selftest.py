@@ -118,7 +118,7 @@ async def _modules() -> str:
         raise _FailedError(f"only {len(names)} modules can be seen")
     _none_wrong(parts.unimportable(names))
     others = parts.libraries()
-    _none_wrong(parts.unimportable(others))
+    _none_wrong([*parts.unimportable(others), *parts.broken_libraries()])
     return f"{len(names)} modules and {len(others)} libraries can be imported"
 
 

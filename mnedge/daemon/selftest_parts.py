@@ -16,8 +16,11 @@ APART = ("mnedge.testing", "mnedge.bundle.rules.__main__", "mnedge.__main__")
 """Meant for other programs: test suites of plugin authors, and what runs when it is imported."""
 LIBRARIES = (
     "_cffi_backend",
+    "anyio._backends._trio",
+    "certifi",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "h2.connection",
+    "httpcore._backends.trio",
     "httpx",
     "hypercorn.trio",
     "jinja2",
@@ -99,6 +102,54 @@ def unimportable(names: Sequence[str]) -> list[str]:
 def libraries() -> list[str]:
     """Return the modules of others that must be here."""
     return [*LIBRARIES, *STANDARD, *(BROUGHT if shipped.frozen() else ())]
+
+
+def broken_libraries() -> list[str]:
+    """Use what loads data, or modules with made-up names, behind our back; return what fails."""
+    wrong = []
+    for name, use in _USES.items():
+        try:
+            use()
+        except Exception as error:  # a library may raise what it likes
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+    return wrong
+
+
+def _certificates() -> None:
+    import ssl
+
+    import certifi
+
+    ssl.create_default_context(cafile=certifi.where())
+
+
+def _encodings() -> None:
+    "é".encode("cp1252")
+    "é.example".encode("idna")
+
+
+def _pages() -> None:
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(file=StringIO(), force_terminal=True)
+    console.print(Markdown("# 漢字\n\n```json\n{}\n```\n"))
+
+
+def _time_zones() -> None:
+    from zoneinfo import ZoneInfo
+
+    ZoneInfo("Europe/Paris")
+
+
+_USES = {
+    "certificates": _certificates,
+    "encodings": _encodings,
+    "pages on a terminal": _pages,
+    "time zones": _time_zones,
+}
 
 
 def unreadable_files(root: Path | None = None) -> list[str]:

@@ -50,6 +50,12 @@ def test_what_is_expected_of_others_is_here():
     assert parts.unimportable(parts.libraries()) == []
 
 
+def test_libraries_are_used_where_an_import_alone_proves_little(monkeypatch):
+    assert parts.broken_libraries() == []
+    monkeypatch.setattr(parts, "_USES", {"one": lambda: 1 / 0, "two": lambda: None})
+    assert parts.broken_libraries() == ["one: ZeroDivisionError: division by zero"]
+
+
 def test_a_frozen_program_answers_for_what_it_brings(monkeypatch):
     monkeypatch.setattr("sys.frozen", True, raising=False)
     assert set(parts.BROUGHT) <= set(parts.libraries())
