@@ -40,6 +40,7 @@ _DESC = {
     "runtime.job_runner.failed": "Job runner failed",
 }
 _BY_CATEGORY = (
+    (("device.unavailable", "device_lost", "device.ask_invalid"), "device"),
     (("timeout", "deadline", "heartbeat", "timed out"), "timeout"),
     (("lease", "scheduler"), "scheduler"),
     (("validation", "invalid"), "validation"),
@@ -47,6 +48,7 @@ _BY_CATEGORY = (
 )
 _REMEDIATION = {
     "timeout": "Give the work more time (timeout_seconds), or see in its logs what it waits for.",
+    "device": "See what the machine has (mnedge resource list), and ask for that in `resources`.",
     "scheduler": "Ask for fewer slots, or give the pool more (MN_EXECUTOR_POOL_CAPACITIES).",
     "validation": "Mend the input or the manifest where the message says, and run it again.",
     "cancelled": "Run the job again if it was cancelled by mistake.",

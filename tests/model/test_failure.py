@@ -103,3 +103,11 @@ def test_no_envelope_is_larger_than_its_bound():
     assert len(msgspec.json.encode(made)) <= ENVELOPE_BYTES
     assert made["details"] == {"message": "boom", "truncated": True}
     assert len(envelope("é" * 5000)["desc"]) == 160
+
+
+@pytest.mark.parametrize("code", ["device.unavailable", "device_lost", "device.ask_invalid"])
+def test_who_could_not_be_lent_a_device_is_pointed_to_what_there_is(code):
+    error = {"error": "no such device can be lent: 1 gpu: this machine has none", "code": code}
+    envelope = failure_envelope(error, at=0.0, job_id="j", event_seq=1)
+    assert envelope["details"]["category"] == "device"
+    assert "mnedge resource list" in envelope["remediation"]
