@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import select
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from mnedge import faults
 from mnedge.config.layout import Layout, release_id
-from mnedge.errors import ConflictError
+from mnedge.errors import ConflictError, MnedgeError
 from mnedge.updates import trial as trials
 from mnedge.updates.durable import sha256_of, switch, to_disk, write_whole
 from mnedge.updates.envelope import Release, opened
@@ -191,12 +192,12 @@ def _bring(layout: Layout, offer: Offer, tell: Tell) -> None:
     incoming = layout.releases / f"{INCOMING}{offer.id}"
     incoming.mkdir(mode=0o755, parents=True, exist_ok=True)
     tell(f"mnedge {offer.release.version} comes from {offer.where}")
-    fetch(
-        offer.where,
-        offer.release,
-        incoming / PROGRAM,
-        pause=lambda seconds: _pause(seconds),
-    )
+    try:
+        fetch(offer.where, offer.release, incoming / PROGRAM, pause=_pause)
+    except MnedgeError:
+        with suppress(OSError):  # unless it holds the part of a file that came over a line
+            incoming.rmdir()
+        raise
     write_whole(incoming / STATEMENT, offer.statement)
     faults.hit("update.fetched")
     place = layout.releases / offer.id
@@ -207,6 +208,4 @@ def _bring(layout: Layout, offer: Offer, tell: Tell) -> None:
 
 
 def _pause(seconds: float) -> None:
-    import select
-
     select.select([], [], [], seconds)
