@@ -72,9 +72,28 @@ async def selftest(
     """Try everything, and `tell` of each check when it is done; return all of them.
 
     `more`: what the caller looks at besides; raises if something is wrong.
-    Nothing is left behind. After a failure of the daemon or its job, what builds on it is left out.
+    Nothing is left behind, also if it is told to end. After a failure of the daemon or its job,
+    what builds on it is left out.
+    Raises: KeyboardInterrupt if SIGTERM or SIGHUP came.
     """
     checks: list[Check] = []
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_heed, signals, nursery.cancel_scope)
+            await _tried(checks, tell, environ, more)
+            nursery.cancel_scope.cancel()
+            return checks
+    raise KeyboardInterrupt
+
+
+async def _heed(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
+    async for _ in signals:
+        everything.cancel()
+
+
+async def _tried(
+    checks: list[Check], tell: Tell, environ: Mapping[str, str], more: Mapping[str, Look]
+) -> None:
 
     async def check(name: str, work: Look) -> bool:
         began = trio.current_time()
@@ -84,7 +103,8 @@ async def selftest(
                 found = await work()
         except trio.TooSlowError:
             ok, found = False, f"not done within {WITHIN_S:g} s"
-        except Exception as error:  # whatever goes wrong is what is looked for
+        except Exception as raised:  # whatever goes wrong is what is looked for
+            error = _sole(raised)
             known = isinstance(error, _FailedError)
             ok, found = False, str(error) if known else f"{type(error).__name__}: {error}"
         done = Check(name=name, ok=ok, took_s=trio.current_time() - began, found=found)
@@ -105,7 +125,6 @@ async def selftest(
         finally:
             await trial.close()
     await check("nothing left behind", lambda: _nothing_left(Path(place)))
-    return checks
 
 
 async def _program() -> str:
@@ -341,6 +360,14 @@ async def _nothing_left(folder: Path) -> str:
 
 def _token() -> str:
     return f"{job.NAME}-{os.getpid()}"
+
+
+def _sole(error: Exception) -> BaseException:
+    """Return what a group of one holds."""
+    found: BaseException = error
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
 
 
 def _none_wrong(wrong: list[str]) -> None:

@@ -141,7 +141,8 @@ def _pages() -> None:
 def _time_zones() -> None:
     from zoneinfo import ZoneInfo
 
-    ZoneInfo("Europe/Paris")
+    if shipped.frozen():  # from source, they are the system's
+        ZoneInfo("Europe/Paris")
 
 
 _USES = {

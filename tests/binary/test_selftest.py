@@ -95,7 +95,10 @@ def test_a_file_that_lacks_something_fails_it(onedir, environ, tmp_path):
     assert {"files", "spawn helper"} <= failed
 
 
-def test_being_ended_leaves_no_process_behind(binary, environ):
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130), (signal.SIGINT, 130)]
+)
+def test_being_ended_leaves_no_process_behind(binary, environ, tmp_path, number, code):
     with subprocess.Popen(
         [binary, "selftest"],
         stdout=subprocess.PIPE,
@@ -107,6 +110,8 @@ def test_being_ended_leaves_no_process_behind(binary, environ):
             if "daemon starts" in line:
                 break
         daemon = int(line.split("process ")[1].split()[0])
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code
     until(lambda: not os.path.exists(f"/proc/{daemon}"))
+    if number != signal.SIGKILL:
+        assert list((tmp_path / "tmp").iterdir()) == []

@@ -1,6 +1,7 @@
 """The self-test, with whole programs; and what it says when something is wrong."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -49,6 +50,26 @@ async def test_a_daemon_that_does_not_start_says_why(temporary, monkeypatch):
     assert checks["daemon starts"].found == "the daemon ended: it hurts"
     assert "job completes" not in checks
     assert checks["nothing left behind"].ok
+    assert list(temporary.iterdir()) == []
+
+
+async def test_what_a_step_raises_is_told_as_it_is(temporary, monkeypatch):
+    async def raises(self, store):
+        raise selftest._FailedError("it ended too early")
+
+    monkeypatch.setattr(selftest._Trial, "_still_runs", raises)
+    checks = await tried()
+    assert checks["job is cut by kill -9"].found == "it ended too early"
+    assert checks["nothing left behind"].ok
+
+
+async def test_being_told_to_end_it_cleans_up(temporary, monkeypatch):
+    def stop(check):
+        if check.name == "daemon starts":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        await selftest.selftest(stop, ENVIRON)
     assert list(temporary.iterdir()) == []
 
 
