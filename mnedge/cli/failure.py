@@ -11,6 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from mnedge.errors import MnedgeError
 
 INTERRUPTED = 130
 NOT_ALLOWED = 13
+REPORTS_KEPT = 50
 _ELSEWHERE = "or choose another place with --data-dir"
 _OS_HINTS = {
     errno.ENOSPC: "make room on that disk; what was acknowledged is safe",
@@ -142,8 +144,18 @@ def write_crash(error: BaseException, arguments: Sequence[str], folder: Path) ->
                 file.write("\n".join(lines))
         except OSError:
             continue
+        if place == folder:
+            _forget_old(folder)
         return Path(name)
     return None
+
+
+def _forget_old(folder: Path) -> None:
+    """Keep the newest reports: a service that crashes at every start must not fill the disk."""
+    with suppress(OSError):
+        found = sorted(folder.glob("mnedge-crash-*.txt"), key=lambda file: file.stat().st_mtime)
+        for old in found[:-REPORTS_KEPT]:
+            old.unlink()
 
 
 def _with_report(failure: Failure, place: Path | None) -> Failure:

@@ -1,11 +1,15 @@
 """What `install` and `uninstall` have in common: the machine, what is asked, the plan on screen."""
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mnedge
 from mnedge import shipped
 from mnedge.cli.completion import SHELLS, script
+from mnedge.cli.options import OptionInvalidError
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted
 from mnedge.cli.verbs import Asked
@@ -17,12 +21,16 @@ from mnedge.installation.box import Program, sha256_of
 from mnedge.installation.doing import do
 from mnedge.installation.plan import DATA, Plan, Settings, Wanted
 from mnedge.installation.steps import AnyStep
+from mnedge.installation.texts import config_text
 
 ENVIRON = {"HOME": DATA, "MN_HOME": f"{DATA}/mn"}
 """What the service's configuration is read with."""
 UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
 
 NIX = "/nix/store"
+NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+NETWORKS = ("any", "localhost", "link-local", "multicast")
+"""What systemd knows by name."""
 
 
 class NotOneFileError(UsageError):
@@ -73,8 +81,10 @@ def wanted_of(
 ) -> Wanted:
     """Return what is asked, with the program that runs and all it writes.
 
-    Raises: NotOneFileError.
+    Raises: NotOneFileError; OptionInvalidError.
     """
+    _judge(user, networks)
+    _judge_addresses(http, grpc)
     return Wanted(
         program=_program(),
         user=user,
@@ -87,6 +97,40 @@ def wanted_of(
         completions={shell: script(shell) for shell in SHELLS},
         update_unit=UPDATE_UNIT.read_text(encoding="utf-8") if UPDATE_UNIT.is_file() else "",
     )
+
+
+def _judge(user: str | None, networks: tuple[str, ...]) -> None:
+    if user is not None and not NAME.fullmatch(user):
+        raise OptionInvalidError(
+            f"--user {user!r} is no name of a user",
+            hint="small letters, digits, - and _, a letter first",
+        )
+    for network in networks:
+        if network in NETWORKS:
+            continue
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise OptionInvalidError(
+                f"--network {network!r} is no network",
+                hint=f"as in 10.0.0.0/8 or fd00::/8; or one of {', '.join(NETWORKS)}",
+            ) from None
+
+
+def _judge_addresses(http: str | None, grpc: str | None) -> None:
+    """Refuse an address with which no node starts, before anything is done."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "config.yaml")
+        file.write_text(config_text(DATA, "root", http, grpc), encoding="utf-8")
+        try:
+            load_config(ENVIRON, Flags(file=str(file)))
+        except ConfigInvalidError as error:
+            wrong = next(one for one in error.problems if one.severity == "error")
+            option, value = ("--grpc", grpc) if "grpc" in wrong.path else ("--http", http)
+            expected = f"expected {wrong.expected}" if wrong.expected else ""
+            raise OptionInvalidError(
+                f"{option} {value}: {wrong.message}", hint=wrong.hint or expected
+            ) from None
 
 
 def tell_plan(asked: Asked, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> int:

@@ -13,12 +13,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mnedge.config.layout import UNIT, Layout
+from mnedge.config.layout import JOURNAL, UNIT, Layout
 
 TOOLS = ("useradd", "groupadd", "usermod", "userdel", "groupdel", "systemctl")
 MOST_READ_BYTES = 1 << 20
 """Files of ours are smaller; of a larger one the text is not compared."""
 ANSWER_S = 30.0
+JOURNALS = "/var/log/journal"
 
 Kind = Literal["absent", "file", "folder", "link", "other"]
 Supervisor = Literal["systemd", "openrc", "runit", "sysv", "unknown"]
@@ -88,6 +89,8 @@ class Box(Struct, frozen=True, kw_only=True):
     service: ServiceState = ServiceState()
     installed_sha256: str = ""
     """Of the program that `current` leads to."""
+    has_journals: bool = False
+    """The node's own logs are kept here."""
     is_unpacked: bool = False
     """Something that was unpacked lies ready."""
 
@@ -127,6 +130,7 @@ def look(layout: Layout, paths: Iterable[str]) -> Box:
         found={path: found_at(layout.at(path)) for path in paths},
         service=_service() if runs and "systemctl" in tools else ServiceState(),
         installed_sha256=sha256_of(layout.releases / _linked(layout.current) / "mnedge"),
+        has_journals=any(layout.at(JOURNALS).glob(f"*.{JOURNAL}")),
         is_unpacked=any(layout.runtime.glob("*/complete")),
     )
 

@@ -72,7 +72,9 @@ def do(
 def _do(step: AnyStep, layout: Layout) -> None:
     match step:
         case AddGroup() | AddUser() | Join() | RemoveUser() | RemoveGroup():
-            _run(*_account_words(step, layout))
+            words = _account_words(step, layout)
+            if words:
+                _run(*words)
         case Folder(path=path):
             _folder(step, layout.at(path), layout)
         case CopyProgram(source=source, path=path, sha256=sha256):
@@ -111,10 +113,9 @@ def _account_words(
         case RemoveUser(name=name):
             return ("userdel", *where, name)
         case RemoveGroup(name=name):
-            # Of a user it was the first one of, userdel took it already.
-            ask = "getent group" if not where else f"grep -q ^{name}: {layout.at('/etc/group')}"
-            rest = f" {name} >/dev/null" if not where else ""
-            return ("sh", "-c", f'! {ask}{rest} || exec groupdel "$@"', "sh", *where, name)
+            # If it was its user's own, userdel took it along.
+            is_there = name in look(layout, ()).groups
+            return ("groupdel", *where, name) if is_there else ()
         case _:
             assert_never(step)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mnedge.config.layout import JOURNAL, UNIT, UPDATE_UNIT
 from mnedge.errors import UsageError
-from mnedge.installation.box import Box
+from mnedge.installation.box import JOURNALS, Box
 from mnedge.installation.plan import (
     COMMAND,
     COMPLETIONS,
@@ -22,7 +22,6 @@ from mnedge.installation.plan import (
 )
 from mnedge.installation.steps import AnyStep, Remove, RemoveGroup, RemoveUser, Systemctl
 
-JOURNALS = f"/var/log/journal/*.{JOURNAL}"
 UPDATE_WANTED_BY = WANTED_BY.replace(UNIT, UPDATE_UNIT)
 NO_FOLDERS = frozenset(
     ("/", "/boot", "/dev", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib")
@@ -100,8 +99,8 @@ def _data(box: Box, settings: Settings, user: str) -> Iterator[AnyStep]:
     for folder in (ETC, DROP_INS):
         if is_there(box, folder):
             yield Remove(path=folder, is_tree=True)
-    if is_there(box, UNIT_FILE) or is_there(box, JOURNAL_FILE):
-        yield Remove(path=JOURNALS, is_pattern=True)
+    if box.has_journals:
+        yield Remove(path=f"{JOURNALS}/*.{JOURNAL}", is_pattern=True)
     if user in box.users and box.users[user].home == DATA:
         yield RemoveUser(name=user)
         if user in box.groups:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import click
 import pytest
@@ -146,6 +147,15 @@ def test_a_crash_finds_another_place_if_the_data_directory_cannot_be_written(tmp
     assert place.parent == tmp_path
     monkeypatch.setattr("tempfile.tempdir", str(blocked))
     assert failure.write_crash(ValueError("x"), [], blocked / "crashes") is None
+
+
+def test_a_service_that_crashes_at_every_start_does_not_fill_the_disk(tmp_path):
+    for number in range(failure.REPORTS_KEPT + 3):
+        place = failure.write_crash(ValueError(str(number)), [], tmp_path)
+        os.utime(place, (number, number))
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == failure.REPORTS_KEPT
+    assert place in kept
 
 
 def test_a_closed_pipe_is_not_worth_a_word(capfd):

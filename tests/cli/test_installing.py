@@ -6,6 +6,7 @@ import mnedge
 from mnedge import shipped
 from mnedge.cli import installing
 from mnedge.cli.installing import NotOneFileError, layout_of, settings_of, wanted_of
+from mnedge.cli.options import OptionInvalidError
 from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.installation.plan import Settings
@@ -71,6 +72,31 @@ def test_what_is_wanted_holds_program_and_completion(tmp_path, monkeypatch):
     assert wanted.program.file == str(file)
     assert wanted.program.version == mnedge.__version__
     assert set(wanted.completions) == {"bash", "zsh", "fish"}
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("http", "nonsense"),
+        ("http", "0.0.0.0:80"),
+        ("grpc", "127.0.0.1:99999"),
+        ("user", "a b"),
+        ("user", "-x"),
+        ("networks", ("localhost", "300.0.0.0/8")),
+    ],
+)
+def test_an_option_with_which_no_node_would_start_is_refused_by_name(option, value):
+    with pytest.raises(OptionInvalidError) as error:
+        wanted_of(Settings(), **{**NOTHING, option: value})
+    assert f"--{option.removesuffix('s')}" in error.value.message
+    assert error.value.hint
+
+
+def test_networks_may_be_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "frozen", lambda: True)
+    monkeypatch.setattr(shipped, "_called", [str(tmp_path / "mnedge")])
+    for networks in (("any",), ("localhost", "10.1.2.3/8", "fd00::/8")):
+        assert wanted_of(Settings(), **{**NOTHING, "networks": networks}).networks == networks
 
 
 def test_nix_installs_what_is_its_own(monkeypatch):

@@ -52,6 +52,9 @@ def _after(box: Box, step) -> Box:
             }
         case Folder(path=path, mode=mode, owner=owner, group=group):
             found[path] = Found(kind="folder", mode=mode, **ids(owner, group))
+        case Write(path="/etc/systemd/journald@mnedge.conf", text=text, mode=mode):
+            found["/etc/systemd/journald@mnedge.conf"] = Found(kind="file", mode=mode, text=text)
+            box = replace(box, has_journals=True)
         case Write(path=path, text=text, mode=mode, owner=owner, group=group):
             found[path] = Found(kind="file", mode=mode, text=text, **ids(owner, group))
         case Link(path=path, target=target):
@@ -69,6 +72,8 @@ def _after(box: Box, step) -> Box:
             box = replace(box, service=replace(box.service, active=True))
         case Systemctl(words=("disable", "--now", "mnedge.service")):
             box = replace(box, service=ServiceState())
+        case Remove(is_pattern=True):
+            box = replace(box, has_journals=False)
         case Remove(path=path):
             found = {p: f for p, f in found.items() if p != path and not p.startswith(f"{path}/")}
             if path == "/opt/mnedge":
