@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import deflate
-import elf
+import floor
 
 HERE = Path(__file__).resolve().parent
 DEBIAN_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -53,21 +53,6 @@ def one_file(payload: bytes, words: dict[str, str]) -> bytes:
     return filled.replace("+" + words["OFFSET"], "+" + offset).encode() + payload
 
 
-def glibc_floor(folder: Path) -> str:
-    """Return the newest version of glibc that anything inside asks for."""
-    needed = {
-        tuple(int(number) for number in found.split("."))
-        for path in elf.programs_and_libraries(folder)
-        for found in re.findall(
-            r"\bGLIBC_(\d[\d.]*)",
-            subprocess.run(
-                ["objdump", "-p", str(path)], capture_output=True, text=True, check=True
-            ).stdout,
-        )
-    }
-    return ".".join(map(str, max(needed)))
-
-
 def version() -> str:
     """Return mnedge's own version."""
     text = (HERE.parent / "mnedge" / "__init__.py").read_text(encoding="utf-8")
@@ -86,7 +71,7 @@ def main(folder: Path, out: Path, flavour: str) -> None:
         "VERSION": version(),
         "FLAVOUR": flavour,
         "MACHINE": machine,
-        "GLIBC": glibc_floor(folder),
+        "GLIBC": floor.text(floor.of(folder)),
         "KEY": sha256(payload).hexdigest()[:16],
     }
     file = out / name
