@@ -6,7 +6,6 @@ stops the node, takes the mark away, and starts the node: that start brings the 
 """
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,18 +51,23 @@ def read_trial(data_dir: str | os.PathLike[str]) -> DataTrial | None:
 
 
 def begin_trial(data_dir: str | os.PathLike[str], trial: DataTrial) -> None:
-    """Set the mark, durably; it belongs to whom the data belong."""
+    """Set the mark, durably; it belongs to whom the data belong.
+
+    Root does this in a folder that others may write: no link that they laid is followed.
+    """
     path = trial_path(data_dir)
     unfinished = path.with_name(f".{FILE}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with unfinished.open("wb") as file:
+        with open(os.open(unfinished, flags, 0o600), "wb") as file:
             file.write(msgspec.json.encode(trial))
             file.flush()
+            owner = path.parent.stat()
+            with suppress(PermissionError):
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
-        unfinished.chmod(0o644)
-        owner = path.parent.stat()
-        with suppress(PermissionError):
-            shutil.chown(unfinished, owner.st_uid, owner.st_gid)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

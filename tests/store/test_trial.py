@@ -63,6 +63,20 @@ def test_a_mark_is_read_back_and_belongs_to_the_owner_of_the_data(tmp_path):
     end_trial(tmp_path)
 
 
+def test_a_link_that_a_worker_laid_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    victim.chmod(0o600)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / f".trial.json.{os.getpid()}").symlink_to(victim)
+    begin_trial(data, OLD)
+    assert victim.read_text() == "kept"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600
+    assert not trial_path(data).is_symlink()
+    assert read_trial(data) == OLD
+
+
 def test_a_mark_that_cannot_be_read_holds_back_all(tmp_path):
     trial_path(tmp_path).write_bytes(b"\0\0\0")
     assert read_trial(tmp_path) == LEAST
