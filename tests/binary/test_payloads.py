@@ -24,6 +24,13 @@ told = {
 with open(os.path.join(os.environ["MN_RUN_DIR"], os.environ["MN_AGENT_ID"] + ".said"), "w") as file:
     json.dump(told, file)
 """
+MODULE = """
+import runpy
+class Asked:
+    def handle_message(self, message, state, context):
+        runpy.run_path(context.payloads_path + "/w/ask.py")
+        context.emit("done", {})
+"""
 OURS = "/_internal/python/bin/"
 
 
@@ -135,6 +142,22 @@ class TestOnAMachineWithoutPython:
         assert all(OURS in said["executable"] for said in told)
         assert all(said["version"] >= [3, 11] for said in told)
         assert all(said["leaked"] == ["MNEDGE_LAUNCH"] for said in told)
+
+    def test_module_agents_run_with_it_too(self, bare):
+        folder = bare.root / "root" / "modules"
+        folder.mkdir()
+        made = a_bundle(folder, ["true"])
+        (made / "payloads" / "asked.py").write_text(MODULE)
+        manifest = json.loads((made / "manifest.json").read_text())
+        manifest["nodes"][0] |= {"agent_type": "module", "config": {"module": "python:asked:Asked"}}
+        (made / "manifest.json").write_text(json.dumps(manifest))
+        bare.run(
+            *("/mnedge", "blueprint", "run", "--folder", "/root/modules/mine", "--quiet"),
+            MN_HOME="/root/modules/home",
+        )
+        [told] = answers(folder / "home" / "runs")
+        assert OURS in told["executable"]
+        assert told["leaked"] == ["MNEDGE_LAUNCH"]
 
     @pytest.mark.parametrize(
         "blueprint",
