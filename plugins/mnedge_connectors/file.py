@@ -25,7 +25,7 @@ from mnedge.ports import Batch, Connector, Item
 MAX_BYTES = 1 << 20
 """Of one file, unless `max_bytes` says otherwise."""
 MOST_BYTES = 16 << 20
-MOST_FILES = 5000
+MOST_FILES = 4000
 """In a folder: their marks fill a cursor."""
 BATCH_FILES = 100
 BATCH_BYTES = 4 << 20
@@ -37,7 +37,8 @@ FIRST_LOOKS = 5
 """At files that are being written, before the first answer leaves them out."""
 FORMS = ("json", "text", "bytes", "name")
 _KNOWN = frozenset({"path", "pattern", "read", "max_bytes", "interval_s", "settle_s"})
-_MARK_BYTES = 4
+_MARK_BYTES = 6
+"""So short that the marks of all fit a cursor, so long that no two files share one by chance."""
 _OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 

@@ -194,6 +194,17 @@ async def test_many_new_files_come_in_bounded_batches_none_twice(folder):
     assert len(set(names)) == 250
 
 
+async def test_as_many_files_as_may_be_have_their_marks_in_one_cursor(folder):
+    for number in range(file.MOST_FILES - 1):
+        (folder / "in" / f"{number:05}").touch()
+    batch = await Placed(folder).read({**READY, "path": "in", "read": "name"})
+    assert len(batch.items) == file.MOST_FILES
+    assert len(batch.cursor) <= 64 << 10
+    (folder / "in" / "00001").write_text("changed")
+    (item,) = (await Placed(folder).read({**READY, "path": "in"}, batch.cursor)).items
+    assert item.body["content"] == "changed"
+
+
 async def test_too_many_files_and_too_much_of_them_are_refused_by_name(folder, monkeypatch):
     for number in range(5):
         (folder / "in" / f"n{number}.json").write_text("1" * 20)
