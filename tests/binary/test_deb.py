@@ -41,8 +41,8 @@ def test_it_says_what_it_is_and_what_it_takes(package, binary):
 
 
 def test_it_comes_in_serves_everybody_and_goes_without_a_trace(box, package, binary):
-    box.path("/root/mnedge.deb").write_bytes(package.read_bytes())
-    box.run("dpkg", "--install", "/root/mnedge.deb")
+    box.path("/srv/mnedge.deb").write_bytes(package.read_bytes())
+    box.run("dpkg", "--install", "/srv/mnedge.deb")
     assert box.path("/usr/lib/mnedge/mnedge").read_bytes() == binary.read_bytes()
     assert box.says("mnedge", "--version", user="daemon", HOME="/nonexistent").startswith("mnedge ")
     assert (
@@ -51,18 +51,18 @@ def test_it_comes_in_serves_everybody_and_goes_without_a_trace(box, package, bin
     )
     assert box.says("stat", "--format=%U %a", "/opt/mnedge/runtime") == "root 755"
     assert "mnedge" not in box.says("systemctl", "list-units", "--all", "--plain")
-    box.run("dpkg", "--install", "/root/mnedge.deb")  # once more: nothing is in its way
+    box.run("dpkg", "--install", "/srv/mnedge.deb")  # once more: nothing is in its way
     box.run("dpkg", "--purge", "mnedge")
     for gone in ("/opt/mnedge", "/usr/lib/mnedge", "/usr/bin/mnedge", "/usr/share/doc/mnedge"):
         assert box.run("test", "-e", gone, code=None).returncode == 1, gone
 
 
 def test_a_node_that_runs_from_it_is_left_alone(box, package):
-    box.path("/root/mnedge.deb").write_bytes(package.read_bytes())
-    box.run("dpkg", "--install", "/root/mnedge.deb")
+    box.path("/srv/mnedge.deb").write_bytes(package.read_bytes())
+    box.run("dpkg", "--install", "/srv/mnedge.deb")
     box.run("mkdir", "-p", "/opt/mnedge/releases/1")
     box.run("ln", "-s", "releases/1", "/opt/mnedge/current")
-    said = box.says("dpkg", "--install", "/root/mnedge.deb")
+    said = box.says("dpkg", "--install", "/srv/mnedge.deb")
     assert "mnedge update /usr/lib/mnedge/mnedge" in said
     box.run("dpkg", "--remove", "mnedge")
     (unpacked,) = box.says("ls", "/opt/mnedge/runtime").split()
