@@ -18,6 +18,7 @@ ORDER = (
     "connectors",
     "recovery",
     "daemon",
+    "installing",
     "binary",
     "nixos",
     "console",
