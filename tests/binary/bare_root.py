@@ -22,10 +22,10 @@ WITHIN_S = 120.0
 
 def laid_out(root: Path, programs: Sequence[str] = PROGRAMS) -> Path:
     """Make the root file system."""
-    for name in ("bin", "dev", "etc", "home", "opt", "proc", "root", "tmp", "usr", "var"):
+    for name in ("bin", "dev", "etc", "opt", "proc", "srv", "tmp", "usr", "var"):
         (root / name).mkdir(parents=True)
     (root / "usr" / "bin").symlink_to("../bin")
-    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/srv:/bin/sh\n")
     libraries = set()
     for name in programs:
         found = shutil.which(name)
@@ -67,14 +67,14 @@ class BareRoot:
         """Run to the end; `code` None: whatever the exit code."""
         bound = [
             *("bwrap", "--bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev"),
-            *("--tmpfs", "/tmp", "--chdir", "/root", "--unshare-pid", "--die-with-parent"),
+            *("--tmpfs", "/tmp", "--chdir", "/srv", "--unshare-pid", "--die-with-parent"),
             *self._options,
         ]
         done = subprocess.run(
             [*bound, *words],
             capture_output=True,
             text=True,
-            env={"PATH": "/bin", "HOME": "/root", **environ},
+            env={"PATH": "/bin", "HOME": "/srv", **environ},
             timeout=within_s,
             check=False,
         )
