@@ -141,7 +141,9 @@ class Machine:
         """What can be seen of plugins from outside."""
         return {
             "runners": [
-                line for line in self.call("doctor", code=None).splitlines() if "isol" in line
+                " ".join(line.split())
+                for line in self.call("doctor", code=None).splitlines()
+                if "isolation" in line
             ],
             "plugins": self.json("plugin", "list"),
             "devices": self.json("resource", "list").get("devices"),
