@@ -94,7 +94,7 @@ async def serving(
     """
     config, now = current(), wall_clock
     spawner = Processes()
-    found = await proven_plugins(config)
+    found = await proven_plugins(config, is_daemon=True)
     runners = loading.runners(found, spawner)
     skills = loading.skills(found, str(config.data_dir / "skills"), config.daemon.skill_folders)
     bus, registry, spans = Bus(), Registry(), Spans()

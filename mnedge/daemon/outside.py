@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,19 +15,22 @@ from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
 from mnedge.plugins import loading
 from mnedge.plugins.depot import Depot
-from mnedge.plugins.outside import Terms, prove
-from mnedge.plugins.probe import Probing
+
+if TYPE_CHECKING:
+    from mnedge.plugins.outside import Terms
 
 FOLDER = "plugins"
 
 
-def terms_of(config: Config) -> Terms:
+def terms_of(config: Config, *, is_daemon: bool = False) -> "Terms":
     """Return where this node keeps plugins from outside, and on what terms they are let in."""
-    return terms(config.data_dir, config.plugins)
+    return _terms(config.data_dir, config.plugins, is_daemon)
 
 
-def terms(data_dir: Path, plugins: tuple[str, ...]) -> Terms:
-    """Return the same, from the two settings that count."""
+def _terms(data_dir: Path, plugins: tuple[str, ...], is_daemon: bool) -> "Terms":
+    from mnedge.plugins.outside import Terms  # only where there are some: a start is short
+    from mnedge.plugins.probe import Probing
+
     depot = Depot(data_dir / FOLDER)
     return Terms(
         depot=depot,
@@ -34,6 +38,7 @@ def terms(data_dir: Path, plugins: tuple[str, ...]) -> Terms:
         version=mnedge.__version__,
         probing=Probing(program=shipped.program(), user=depot.owner()),
         now=wall_clock,
+        is_daemon=is_daemon,
     )
 
 
@@ -50,29 +55,37 @@ def plugins_of(config: Config) -> loading.Plugins:
 def states_of(config: Config) -> Mapping[str, int]:
     """Return how many plugins from outside are on, off, quarantined."""
     try:
-        records = terms_of(config).depot.records() if _has_depot(config) else ()
+        records = Depot(config.data_dir / FOLDER).records()
     except (MnedgeError, OSError):  # doctor says it; figures are about the rest
         records = ()
     return Counter(record.state(config.plugins) for record in records if record.is_plugin)
 
 
-async def proven_plugins(config: Config) -> loading.Plugins:
+async def proven_plugins(config: Config, *, is_daemon: bool = False) -> loading.Plugins:
     """As `plugins_of`, while the loop goes on."""
     if _has_depot(config):
-        await trio.to_thread.run_sync(_prove, config.data_dir, config.plugins)
+        await trio.to_thread.run_sync(_prove, config.data_dir, config.plugins, is_daemon)
     return plugins_of(config)
-
-
-@cache
-def _prove(data_dir: Path, plugins: tuple[str, ...]) -> None:
-    prove(terms(data_dir, plugins))
 
 
 @cache
 def _loaded(data_dir: Path, plugins: tuple[str, ...]) -> loading.Plugins:
     """Return them, the same ones for the whole life of this process: code is loaded once."""
     _prove(data_dir, plugins)
-    return loading.load(plugins, terms(data_dir, plugins))
+    return loading.load(plugins, _terms(data_dir, plugins, False))
+
+
+def _prove(data_dir: Path, plugins: tuple[str, ...], is_daemon: bool = False) -> None:
+    if (data_dir, plugins) in _proven:
+        return
+    from mnedge.plugins.outside import prove
+
+    prove(_terms(data_dir, plugins, is_daemon))
+    _proven.add((data_dir, plugins))
+
+
+_proven: set[tuple[Path, tuple[str, ...]]] = set()
+"""Once in a process is enough."""
 
 
 def _has_depot(config: Config) -> bool:

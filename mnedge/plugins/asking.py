@@ -1,6 +1,7 @@
 """A plugin from outside asked what it brings, in a manager of its own; what it is refused for."""
 
 import inspect
+import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from mnedge import hookspecs
 from mnedge.plugins import boundary
 from mnedge.plugins.depot import HOOKS, Point, Stage
 
+MOST_BYTES = 1 << 30
+LEAST_BYTES = 256 << 20
 READY = b'{"ready":true}\n'
 
 
@@ -155,6 +158,12 @@ def traced(error: BaseException) -> str:
         return "".join(traceback.format_exception(error))[-2000:]
     except Exception:
         return ""
+
+
+def most_bytes() -> int:
+    """Return how much memory a process that probes may take on this machine."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(LEAST_BYTES, min(MOST_BYTES, machine // 2))
 
 
 class _NoSpawner:

@@ -98,7 +98,9 @@ def said(error: BaseException) -> str:
     """Return kind and text of an error in one line, even if its text cannot be had."""
     try:
         text = " ".join(str(error).split())[:300]
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -141,14 +143,14 @@ class CheckedRunner(Runner):
         """Run to the end; whatever the plugin does wrong is a failed `Finished`."""
         began = trio.current_time()
         offered = _Offered(on_line)
+        what = f"runner {self.name}: run()"
         try:
-            async with _patience(self._limit_s(launch), self._author, f"runner {self.name}: run()"):
+            async with _patience(self._limit_s(launch), self._author, what):
                 answer = await _awaited(self._inner.run(launch, offered))
-            return _finished(answer, launch.max_output_bytes)
+            with _blamed(self._author, what):
+                return _finished(answer, launch.max_output_bytes)
         except PluginBrokenError as error:
             broke = error.message
-        except _Unfit as error:
-            broke = f"plugin {self._author.label}: runner {self.name}: run() returned {error}"
         finally:
             offered.close()
         _log.error("%s", broke)
@@ -422,7 +424,9 @@ def _short(value: object) -> str:
     """Return a value in a few words; a value that cannot even be shown is called by its type."""
     try:
         text = repr(value)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"a {type(value).__name__}"
 

@@ -15,7 +15,7 @@ from mnedge.plugins import fitting
 from mnedge.plugins.asking import Report, Request, Trouble
 from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
 from mnedge.plugins.fitting import Part
-from mnedge.plugins.outside import Terms, key_of, libraries, probed
+from mnedge.plugins.outside import Terms, key_of, libraries, misfits, part_of, probed
 from mnedge.plugins.probe import probe
 from mnedge.plugins.problem import PluginRefusedError, Problem
 from mnedge.plugins.wheel import GROUP, Distribution, read_folder, read_wheel, unpack
@@ -145,7 +145,7 @@ def remove(name: str, terms: Terms) -> Removed:
     with terms.depot.changing() as records:
         if record.name not in records:
             raise PluginRefusedError(record.label, [Problem(message="it was removed meanwhile")])
-        others = [_part(one) for one in records.values() if one.name != record.name]
+        others = [part_of(one) for one in records.values() if one.name != record.name]
         for other in fitting.needed_by(record.name, others):
             hint = f"remove {other} first"
             found.append(Problem(message=f"{other} needs it", hint=hint))
@@ -161,12 +161,7 @@ def remove(name: str, terms: Terms) -> Removed:
 def check(record: Record, terms: Terms) -> Checked:
     """Look at everything again: files, interpreter, what it needs, what it hides, its probe."""
     records = {one.name: one for one in terms.depot.records()}
-    parts = {one.name: _part(one) for one in records.values()}
-    came_along = fitting.bundled(terms.version, outside=_folders(terms))
-    found = [*_fit({record.name: record.tags}, parts, terms)]
-    mine = {record.name: parts[record.name]}
-    needed = {part.name: _part(part) for part in libraries(record, records)}
-    found += fitting.requirement_problems(mine | needed, came_along)
+    found = misfits(record, records, terms)
     for part in (record, *libraries(record, records)):
         wrong = altered(terms.depot.place(part), part.files)
         found += [
@@ -250,7 +245,7 @@ def _refuse(
 
     Raises: PluginRefusedError with all that is wrong.
     """
-    parts = {name: _part(record) for name, record in there.items()}
+    parts = {name: part_of(record) for name, record in there.items()}
     parts |= {name: _part_of(one) for name, one in chosen.all.items()}
     found = [*_fit({name: one.tags for name, one in chosen.all.items()}, parts, terms)]
     found += fitting.requirement_problems(parts, came_along)
@@ -413,17 +408,6 @@ def _unneeded(records: Mapping[str, Record]) -> list[str]:
 
 def _folders(terms: Terms) -> tuple[str, ...]:
     return tuple(str(terms.depot.place(record)) for record in terms.depot.records())
-
-
-def _part(record: Record) -> Part:
-    return Part(
-        name=record.name,
-        version=record.version,
-        requires=record.requires,
-        requires_python=record.requires_python,
-        tops=record.tops,
-        namespaces=record.namespaces,
-    )
 
 
 def _part_of(one: Distribution) -> Part:

@@ -26,14 +26,13 @@ from mnedge.plugins.asking import (
     Trouble,
     clash,
     harmless,
+    most_bytes,
     things,
     traced,
 )
 from mnedge.plugins.depot import HOOKS
 from mnedge.plugins.loading import load
 
-DATA_BYTES = 1 << 30
-LEAST_BYTES = 256 << 20
 CPU_S = 15
 FILE_BYTES = 64 << 20
 
@@ -93,9 +92,8 @@ def _limit() -> None:
     """Keep what the plugin eats from hurting the machine; the first to go when memory is short."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")
-    most = max(LEAST_BYTES, min(DATA_BYTES, _memory_bytes() // 2))
     for number, limit in (
-        (resource.RLIMIT_DATA, most),
+        (resource.RLIMIT_DATA, most_bytes()),
         (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, FILE_BYTES),
@@ -104,7 +102,3 @@ def _limit() -> None:
             hard = resource.getrlimit(number)[1]
             limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.setrlimit(number, (limit, hard))
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pluggy
@@ -31,6 +31,7 @@ from mnedge.plugins.asking import (
     clash,
     imported,
     traced,
+    unfit,
 )
 from mnedge.plugins.depot import (
     Depot,
@@ -44,6 +45,10 @@ from mnedge.plugins.depot import (
     seen,
 )
 from mnedge.plugins.probe import Probing, probe
+from mnedge.plugins.problem import Problem
+
+if TYPE_CHECKING:
+    from mnedge.plugins.fitting import Part
 
 RETRIED: tuple[Stage, ...] = ("probe", "import", "hook", "clash")
 """Where another version of mnedge may come to another end; the operator decides of the others."""
@@ -63,6 +68,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """Of this mnedge."""
     probing: Probing
     now: Callable[[], float]
+    is_daemon: bool = False
+    """Then what is known long since is told anew at each start."""
 
 
 class Outside:
@@ -105,8 +112,13 @@ class Outside:
                 with self._watch.loading(self.record.name), undisturbed():
                     things = asked(self._manager, hook, arguments)
                 self._was_asked.add(hook)
-            clash({hook: things}, {hook: taken})
-            return [boundary.wrapped(hook, thing, self) for thing in things]
+            with unfit("hook", f"what its hook {hook} returned changes"):
+                wrappers = [boundary.wrapped(hook, thing, self) for thing in things]
+            for wrapper in wrappers:  # looked at again: what was asked twice may have lied once
+                if problem := boundary.shape_problem(hook, wrapper):
+                    raise PluginUnfitError("hook", f"its hook {problem}")
+            clash({hook: wrappers}, {hook: taken})
+            return wrappers
         return []
 
     @contextmanager
@@ -163,7 +175,9 @@ def prove(terms: Terms) -> None:
         if _is_due(record, terms):
             records[record.name] = _proven(record, records, terms)
         elif record in known and record.quarantine is not None:
-            _log.warning("plugin %s stays quarantined: %s", record.label, record.quarantine.reason)
+            level = logging.WARNING if terms.is_daemon else logging.INFO
+            reason = record.quarantine.reason
+            _log.log(level, "plugin %s stays quarantined: %s", record.label, reason)
 
 
 def probed(record: Record, records: Mapping[str, Record], depot: Depot, by: Probing) -> Report:
@@ -180,6 +194,40 @@ def probed(record: Record, records: Mapping[str, Record], depot: Depot, by: Prob
         limit_s=by.limit_s,
     )
     return probe(request, by)
+
+
+def misfits(record: Record, records: Mapping[str, Record], terms: Terms) -> list[Problem]:
+    """Return why an installed plugin does not fit this program, or the depot as it is.
+
+    Slow: it looks through all that is bundled.
+    """
+    from mnedge.plugins import fitting
+
+    outside = tuple(str(terms.depot.place(one)) for one in records.values())
+    parts = {one.name: part_of(one) for one in records.values()}
+    mine = {one.name: parts[one.name] for one in (record, *libraries(record, records))}
+    found_here, supported = fitting.where_found(outside), frozenset(fitting.supported_tags())
+    found: list[Problem] = []
+    for name, part in mine.items():
+        found += fitting.tag_problems(part.label, records[name].tags, supported)
+        found += fitting.python_problems(part)
+        found += fitting.shadow_problems(part, parts.values(), found_here)
+    found += fitting.requirement_problems(mine, fitting.bundled(terms.version, outside=outside))
+    return found
+
+
+def part_of(record: Record) -> "Part":
+    """Return what matters of a record to others."""
+    from mnedge.plugins.fitting import Part
+
+    return Part(
+        name=record.name,
+        version=record.version,
+        requires=record.requires,
+        requires_python=record.requires_python,
+        tops=record.tops,
+        namespaces=record.namespaces,
+    )
 
 
 def key_of(record: Record, records: Mapping[str, Record], version: str) -> str:
@@ -272,6 +320,8 @@ def _proven(record: Record, records: dict[str, Record], terms: Terms) -> Record:
     key = key_of(record, records, terms.version)
     if record.quarantine is None and record.verdict is not None and record.verdict.key == key:
         return record
+    if found := misfits(record, records, terms):
+        return quarantine(terms, record, "probe", "; ".join(one.message for one in found))
     try:
         report = probed(record, records, terms.depot, terms.probing)
     except OSError as error:

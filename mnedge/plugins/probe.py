@@ -16,7 +16,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from mnedge.plugins.asking import READY, Report, Request, Trouble
+from mnedge.plugins.asking import READY, Report, Request, Trouble, most_bytes
 from mnedge.plugins.suspicion import stacks
 
 PROBE_S = 5.0
@@ -44,6 +44,7 @@ class _Heard:
     def __init__(self) -> None:
         self.report = b""
         self.said = b""
+        self.is_greedy = False
 
     @property
     def is_ready(self) -> bool:
@@ -131,6 +132,9 @@ def _listen(
                     heard.said = (heard.said + piece)[-MOST_SAID:]
             if heard.answer or code is not None:
                 return code
+            if resident_bytes(process.pid) > most_bytes():
+                heard.is_greedy = True
+                return None
             if heard.is_ready and not was_ready:
                 was_ready, deadline = True, time.monotonic() + limit_s
     return None
@@ -148,7 +152,9 @@ def _trouble(heard: _Heard, code: int | None, limit_s: float) -> Trouble:
     if not heard.is_ready:
         how = "did not begin" if code is None else f"ended with {code} before it began"
         return Trouble(stage="probe", message=f"the probe process {how}", trace=text[-1000:])
-    if code is None or "Timeout (" in text:
+    if heard.is_greedy:
+        message = f"it takes more than {most_bytes() >> 20} MiB of memory"
+    elif code is None or "Timeout (" in text:
         message = f"it hangs: it did not come back within {limit_s:.0f} s"
     elif code < 0:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
@@ -156,6 +162,14 @@ def _trouble(heard: _Heard, code: int | None, limit_s: float) -> Trouble:
     else:
         message = f"it ends the process, with exit code {code}"
     return Trouble(stage="probe", message=message, trace=trace)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process holds; 0 if it is gone. Limits of its own it may not set:
+    a service manager can forbid that."""
+    with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def _end(process: subprocess.Popen[bytes], token: str) -> None:

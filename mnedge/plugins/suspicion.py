@@ -75,6 +75,7 @@ class Watch:
         self._file: int | None = None
         self._header = Header(boot=boot(), thread=threading.get_ident(), folders={})
         self._clean = 0
+        self._pid = os.getpid()
 
     def follow(self, folder: str, plugin: str) -> None:
         """Know the plugin by the folder that its files are in."""
@@ -121,7 +122,7 @@ class Watch:
 
     def close(self) -> None:
         """Leave nothing behind if the process ends as it should."""
-        if self._file is None:
+        if self._file is None or os.getpid() != self._pid:  # a fork has no say in it
             return
         self.calm()
         faulthandler.disable()

@@ -17,7 +17,8 @@ def config(tmp_path):
 def proven(monkeypatch):
     """Count how often plugins are proven; none of them is."""
     times = []
-    monkeypatch.setattr(outside, "prove", times.append)
+    monkeypatch.setattr("mnedge.plugins.outside.prove", times.append)
+    monkeypatch.setattr(outside, "_proven", set())
     return times
 
 

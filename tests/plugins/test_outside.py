@@ -29,6 +29,7 @@ def terms(tmp_path):
         configured=(),
         version="1.0",
         probing=Probing(program=("false",)),
+        is_daemon=True,
         now=lambda: NOW,
     )
 
@@ -41,7 +42,7 @@ def _a_process_like_new(monkeypatch):
     yield
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        if name.startswith("acme"):
+        if name.endswith("_runner"):
             del sys.modules[name]
     while outside._kept:
         with suppress(OSError):
@@ -83,6 +84,7 @@ def put(terms, name="acme", text=RUNNER, *, proven=True, **more):
             "installed_at": 0.0,
             "installed_by": "test",
             "entry_points": (Point("acme", module),),
+            "tags": ("py3-none-any",),
             "allowed": True,
             "seen": seen(folder, list(files)),
             **more,
@@ -183,6 +185,36 @@ def test_an_interrupt_stops_us_as_it_should_and_quarantines_nobody(terms):
     assert state_of(terms) == "on"
 
 
+def test_a_thing_that_changes_when_it_is_looked_at_again_is_refused(terms):
+    """Its name was good in the probe, and when it was asked; not any more."""
+    text = RUNNER.replace('    name = "acme"', """    looks = 0
+
+    @property
+    def name(self):
+        Echo.looks += 1
+        if Echo.looks > 1:
+            raise SystemExit
+        return 'acme'
+""")  # fmt: skip
+    put(terms, text=text)
+    assert "acme" not in runners_of(terms)
+    assert "what its hook runners returned changes: SystemExit" in reason(terms)
+    put(terms, "other", text.replace("raise SystemExit", "return 42").replace("acme", "other"))
+    assert "other" not in runners_of(terms)
+    assert "whose name is 42" in reason(terms, "other")
+
+
+def test_one_that_fits_a_newer_mnedge_no_more_says_so_instead_of_breaking(terms, probes):
+    put(terms, requires=("mnedge<1.5", "lib"), proven=False)
+    put(terms, "lib", "x = 1\n", entry_points=(), proven=False)
+    prove(terms)
+    assert state_of(terms) == "on"
+    prove(msgspec.structs.replace(terms, version="2.0"))
+    assert reason(terms) == "acme 1.0 needs mnedge<1.5, and mnedge brings 2.0"
+    prove(msgspec.structs.replace(terms, version="1.1"))
+    assert state_of(terms) == "on", "after going back it is good again"
+
+
 def test_what_an_import_changes_in_the_process_is_put_back(capsys):
     before = (signal.getsignal(signal.SIGTERM), os.getcwd(), list(sys.path))
     with undisturbed():
@@ -216,12 +248,16 @@ def test_one_that_is_new_is_probed_and_its_verdict_kept(terms, probes):
 
 
 def test_another_version_of_mnedge_or_of_a_library_probes_anew(terms, probes):
+    lib = put(terms, "lib", "x = 1\n", entry_points=(), proven=False)
     put(terms, requires=("lib>=1",))
+    prove(terms)
+    assert probes[1] == []
     prove(msgspec.structs.replace(terms, version="2.0"))
     assert probes[1] == ["acme"]
-    put(terms, "lib", "x = 1\n", entry_points=(), proven=False)
+    terms.depot.change("lib", digest="another")
     prove(msgspec.structs.replace(terms, version="2.0"))
     assert probes[1] == ["acme", "acme"]
+    assert lib.is_plugin is False
 
 
 def test_one_that_its_probe_finds_bad_is_quarantined(terms, probes, caplog):

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mnedge.plugins import probe as probes
 from mnedge.plugins.asking import Request
 from mnedge.plugins.depot import Point
 from mnedge.plugins.probe import MARK, Probing, probe
@@ -86,6 +87,19 @@ def test_what_hangs_is_ended_and_told_where(met, text):
     assert "it hangs: it did not come back within 1 s" in got.trouble.message
     assert "acme_runner.py" in got.trouble.trace
     assert got.took_s < 10
+
+
+def test_one_that_eats_memory_without_a_limit_is_ended(met, monkeypatch):
+    monkeypatch.setattr(probes, "most_bytes", lambda: 150 << 20)
+    text = (
+        "import resource\n"
+        "most = resource.getrlimit(resource.RLIMIT_DATA)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (most, most))\n"
+        "kept = []\n"
+        "while len(kept) < 400: kept.append(b'x' * (1 << 20))\n"
+        "import select; select.select([], [], [])\n"
+    )
+    assert met(text).trouble.message == "it takes more than 150 MiB of memory"
 
 
 def test_what_it_leaves_running_is_ended(met, tmp_path):
