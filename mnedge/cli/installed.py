@@ -5,14 +5,14 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnedge.cli.installing import settings_of
+from mnedge.cli.installing import settings_of, update_unit
 from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.layout import Layout
 from mnedge.config.settings import Config
 from mnedge.gateway.unix_socket import answers
 from mnedge.installation import texts, unit
 from mnedge.installation.box import ABSENT, found_at
-from mnedge.installation.plan import DROP_INS, JOURNAL_FILE, UNIT_FILE, service_of
+from mnedge.installation.plan import DROP_INS, JOURNAL_FILE, UNIT_FILE, UPDATE_UNIT_FILE, service_of
 
 GROUP = "installation"
 MEND = "sudo mnedge install; lines of your own belong into `systemctl edit mnedge`"
@@ -69,10 +69,11 @@ def installation_findings(layout: Layout | None = None) -> Iterator[Finding]:
     journal = found_at(layout.at(JOURNAL_FILE)).text
     expected = (
         (UNIT_FILE, found.text, user and unit.filled(unit.template(), service)),
+        (UPDATE_UNIT_FILE, found_at(layout.at(UPDATE_UNIT_FILE)).text, update_unit()),
         (JOURNAL_FILE, journal, texts.journal()),
     )
     for path, text, wanted in expected:
-        name = "journal" if path == JOURNAL_FILE else "unit"
+        name = {UNIT_FILE: "unit", JOURNAL_FILE: "journal"}.get(path, "update unit")
         if text == wanted:
             yield ok(GROUP, name, path)
         else:

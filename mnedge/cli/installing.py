@@ -69,6 +69,11 @@ def settings_of(layout: Layout, *, even_if_bad: bool = False) -> Settings:
     )
 
 
+def update_unit() -> str:
+    """Return the unit that carries an update to its end."""
+    return UPDATE_UNIT.read_text(encoding="utf-8")
+
+
 def wanted_of(
     settings: Settings,
     *,
@@ -95,7 +100,7 @@ def wanted_of(
         replace=replace,
         settings=settings,
         completions={shell: script(shell) for shell in SHELLS},
-        update_unit=UPDATE_UNIT.read_text(encoding="utf-8") if UPDATE_UNIT.is_file() else "",
+        update_unit=update_unit(),
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
-from mnedge.config.layout import Layout
+from mnedge.config.layout import JOURNAL, Layout
 from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.installation.box import Box, look, sha256_of
 from mnedge.installation.health import await_health
@@ -80,15 +80,13 @@ def _do(step: AnyStep, layout: Layout) -> None:
         case CopyProgram(source=source, path=path, sha256=sha256):
             _copy(Path(source), layout.at(path), sha256)
         case Unpack(program=program, folder=folder):
-            environ = os.environ | {"MNEDGE_RUNTIME_DIR": str(layout.at(folder))}
-            _run(str(layout.at(program)), "--version", environ=environ)
+            _unpack(layout.at(program), layout.at(folder), is_image=layout.root != Path("/"))
         case Link(path=path, target=target):
             _link(layout.at(path), target)
         case Write(path=path, text=text, mode=mode, owner=owner, group=group):
             _write(layout.at(path), text.encode(), mode, _ids(layout, owner, group))
         case Systemctl(words=words, may_fail=may_fail):
-            with suppress(*((_CommandFailedError,) if may_fail else ())):
-                _run("systemctl", *words)
+            _systemctl(words, may_fail=may_fail)
         case AwaitHealth(socket=socket, within_s=within_s):
             await_health(Path(socket), within_s)
         case Remove(path=path, is_tree=is_tree, is_pattern=is_pattern):
@@ -140,6 +138,29 @@ def _copy(source: Path, path: Path, sha256: str) -> None:
     finally:
         unfinished.unlink(missing_ok=True)
     _to_disk(path.parent)
+
+
+def _unpack(program: Path, folder: Path, *, is_image: bool) -> None:
+    try:
+        environ = os.environ | {"MNEDGE_RUNTIME_DIR": str(folder)}
+        _run(str(program), "--version", environ=environ)
+    except _CommandFailedError:
+        # For another kind of machine it is unpacked, and cannot be started here.
+        if not (is_image and any(folder.glob("*/complete"))):
+            raise
+
+
+def _systemctl(words: Sequence[str], *, may_fail: bool) -> None:
+    try:
+        _run("systemctl", *words)
+    except _CommandFailedError as error:
+        if may_fail:
+            return
+        if words[0] not in ("start", "restart"):
+            raise
+        log = ("journalctl", f"--namespace={JOURNAL}", "--output=cat", "--no-pager", "--lines=6")
+        told = subprocess.run(log, capture_output=True, text=True, timeout=MOST_S, check=False)
+        raise _CommandFailedError(f"{error}\n{told.stdout.strip()}") from error
 
 
 def _link(path: Path, target: str) -> None:

@@ -97,8 +97,13 @@ class Node:
         socket = str(self.box.path(f"{DATA}/mnedge.sock"))
         return httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://node")
 
-    def work(self, run_id: str, script: str, **config: Any) -> str:
+    def work(self, run_id: str, script: str) -> str:
         """Submit a job of one worker, a script for bash; return its id."""
+        self.post("/jobs", {"manifest": self.manifest(run_id, script), "run_id": run_id})
+        return run_id
+
+    def manifest(self, name: str, script: str) -> dict[str, Any]:
+        """Return a job of one worker, a script for bash."""
         worker = {
             "node_id": "w",
             "agent_type": "executor",
@@ -106,21 +111,18 @@ class Node:
                 "runner_module": "MirrorNeuron.Runner.HostLocal",
                 "command": ["bash", "-c", script],
                 "output_message_type": "done",
-                **config,
             },
         }
         sink = {"node_id": "s", "agent_type": "aggregator", "config": {"complete_on_message": True}}
         edge = {"edge_id": "e", "from_node": "w", "to_node": "s", "message_type": "done"}
-        manifest = {
+        return {
             "manifest_version": "1.0",
-            "graph_id": run_id,
-            "job_name": run_id,
+            "graph_id": name,
+            "job_name": name,
             "nodes": [worker, sink],
             "edges": [edge],
             "entrypoints": ["w"],
         }
-        self.post("/jobs", {"manifest": manifest, "run_id": run_id})
-        return run_id
 
     def status(self, job_id: str) -> str:
         """Return how a job is; nothing while the daemon is away."""
@@ -163,8 +165,9 @@ def box(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
         shutil.copy(binary, made.path(FILE))
         made.run("useradd", "--create-home", "member")
         made.run("useradd", "--create-home", "stranger")
-        for name, number in (("ttyMine", "4 71"), ("kernel-log", "1 11")):
-            made.run("mknod", "-m", "0666", f"/dev/{name}", "c", *number.split())
+        made.run("mknod", "-m", "0660", "/dev/ttyMine", "c", "4", "71")
+        made.run("chgrp", "dialout", "/dev/ttyMine")
+        made.run("mknod", "-m", "0666", "/dev/kernel-log", "c", "1", "11")
         yield made
 
 
@@ -297,6 +300,26 @@ def test_what_root_does_stays_the_nodes(box, node):
     assert not box.says("find", DATA, "-not", "-user", "mnedge")
     box.run("systemctl", "start", UNIT)
     assert node.ended(made["job"]["job_id"]) == "completed"
+
+
+def test_what_the_nodes_user_carries_by_hand_is_not_taken_from_it(box, node):
+    """The service sees no processes of others, and must not take them for gone."""
+    box.run("systemctl", "stop", UNIT)
+    script = f"echo began >> {DATA}/by-hand; while [ ! -e {DATA}/go ]; do sleep 0.1; done"
+    bundle = box.path("/srv/by-hand")
+    (bundle / "config").mkdir(parents=True)
+    (bundle / "config" / "default.json").write_text("{}")
+    (bundle / "manifest.json").write_text(json.dumps(node.manifest("by-hand", script)))
+    call = "mnedge blueprint run --folder /srv/by-hand --run-id by-hand --quiet >/tmp/by-hand 2>&1"
+    box.run("sh", "-c", f"setsid runuser -u mnedge -- {call} </dev/null &")
+    box.until(lambda: node.file("by-hand"))
+    box.run("systemctl", "start", UNIT)
+    job = node.work("another", "true")
+    assert node.ended(job) == "completed"
+    assert node.file("by-hand") == "began\n"
+    box.path(f"{DATA}/go").touch()
+    assert node.ended("by-hand") == "completed"
+    assert node.file("by-hand") == "began\n"
 
 
 def test_a_stop_lets_work_finish(box, node):

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from mnedge.cli.installed import guest_findings, installation_findings, owner_of_data
+from mnedge.cli.installing import update_unit
 from mnedge.config.layout import Layout
 from mnedge.config.read import read_config
 from mnedge.installation import texts, unit
-from mnedge.installation.plan import JOURNAL_FILE, UNIT_FILE
+from mnedge.installation.plan import JOURNAL_FILE, UNIT_FILE, UPDATE_UNIT_FILE
 
 
 def installed(tmp_path) -> Layout:
@@ -18,7 +19,8 @@ def installed(tmp_path) -> Layout:
     (layout.releases / "1-abc" / "mnedge").write_text("")
     layout.current.symlink_to("releases/1-abc")
     text = unit.filled(unit.template(), unit.Service(user="edge", networks=("localhost",)))
-    for path, content in ((UNIT_FILE, text), (JOURNAL_FILE, texts.journal())):
+    files = ((UNIT_FILE, text), (UPDATE_UNIT_FILE, update_unit()), (JOURNAL_FILE, texts.journal()))
+    for path, content in files:
         layout.at(path).parent.mkdir(parents=True, exist_ok=True)
         layout.at(path).write_text(content)
     return layout
@@ -34,7 +36,7 @@ def test_where_nothing_is_installed_there_is_nothing_to_say(tmp_path):
 
 def test_what_install_chose_is_no_difference(tmp_path):
     told = statuses(installation_findings(installed(tmp_path)))
-    assert told == {"release": "ok", "unit": "ok", "journal": "ok"}
+    assert told == dict.fromkeys(("release", "unit", "update unit", "journal"), "ok")
 
 
 def test_a_unit_that_was_edited_or_is_older_is_a_warning(tmp_path):

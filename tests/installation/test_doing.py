@@ -11,7 +11,7 @@ from mnedge.installation.doing import StepFailedError, do, examined
 from mnedge.installation.plan import Settings, Wanted, installing
 from mnedge.installation.removal import removing
 from mnedge.installation.steps import CopyProgram, Systemctl, Write
-from tests.installation.images import image, program
+from tests.installation.images import STUB, image, program
 
 pytestmark = [
     pytest.mark.live,
@@ -74,6 +74,12 @@ def test_a_program_that_does_not_start_is_told_with_its_words(layout, tmp_path):
     with pytest.raises(StepFailedError, match="no such library"):
         do(installing(examined(layout), Wanted(program=bad)), layout, verb="install")
     assert not layout.current.is_symlink()
+
+
+def test_a_program_of_another_kind_of_machine_is_unpacked_for_an_image(layout, tmp_path):
+    text = STUB.replace("echo mnedge", "exit 126; echo mnedge")
+    do(installing(examined(layout), Wanted(program=program(tmp_path, text))), layout, verb="x")
+    assert layout.current.is_symlink()
 
 
 def test_a_program_that_changes_while_it_is_copied_is_not_installed(layout, tmp_path, wanted):
