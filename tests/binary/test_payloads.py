@@ -122,7 +122,7 @@ def answers(runs: Path) -> list[dict[str, object]]:
 
 class TestOnAMachineWithoutPython:
     def test_payloads_run_with_the_interpreter_that_came_along(self, bare):
-        folder = bare.root / "root" / "payloads"
+        folder = bare.root / "srv" / "payloads"
         folder.mkdir()
         commands = [
             ["python3", "ask.py"],
@@ -134,8 +134,8 @@ class TestOnAMachineWithoutPython:
         ]
         a_bundle(folder, *commands)
         bare.run(
-            *("/mnedge", "blueprint", "run", "--folder", "/root/payloads/mine", "--quiet"),
-            MN_HOME="/root/payloads/home",
+            *("/mnedge", "blueprint", "run", "--folder", "/srv/payloads/mine", "--quiet"),
+            MN_HOME="/srv/payloads/home",
         )
         told = answers(folder / "home" / "runs")
         assert len(told) == len(commands)
@@ -144,7 +144,7 @@ class TestOnAMachineWithoutPython:
         assert all(said["leaked"] == ["MNEDGE_LAUNCH"] for said in told)
 
     def test_module_agents_run_with_it_too(self, bare):
-        folder = bare.root / "root" / "modules"
+        folder = bare.root / "srv" / "modules"
         folder.mkdir()
         made = a_bundle(folder, ["true"])
         (made / "payloads" / "asked.py").write_text(MODULE)
@@ -152,8 +152,8 @@ class TestOnAMachineWithoutPython:
         manifest["nodes"][0] |= {"agent_type": "module", "config": {"module": "python:asked:Asked"}}
         (made / "manifest.json").write_text(json.dumps(manifest))
         bare.run(
-            *("/mnedge", "blueprint", "run", "--folder", "/root/modules/mine", "--quiet"),
-            MN_HOME="/root/modules/home",
+            *("/mnedge", "blueprint", "run", "--folder", "/srv/modules/mine", "--quiet"),
+            MN_HOME="/srv/modules/home",
         )
         [told] = answers(folder / "home" / "runs")
         assert OURS in told["executable"]
@@ -166,7 +166,7 @@ class TestOnAMachineWithoutPython:
     def test_ready_made_blueprints_complete(self, bare, blueprint):
         narrow = ("--set", "inputs.payload.width=20") if blueprint == "prime_range_scan" else ()
         run = ("/mnedge", "blueprint", "run", blueprint, "--quiet", *narrow)
-        bare.run(*run, MN_HOME=f"/root/{blueprint}")
+        bare.run(*run, MN_HOME=f"/srv/{blueprint}")
 
     def test_a_profile_that_is_written_in_python_is_checked(self, bare):
         told = bare.run("/mnedge", "blueprint", "validate", "rig_session", "--strict", code=None)
@@ -181,12 +181,12 @@ class TestOnAMachineWithoutPython:
         assert told["healthy"] is True
 
     def test_an_environment_that_cannot_be_made_is_a_failure_of_the_attempt(self, bare, tmp_path):
-        folder = bare.root / "root" / tmp_path.name
+        folder = bare.root / "srv" / tmp_path.name
         folder.mkdir()
         a_bundle(
             folder, ["python3", "ask.py"], python_environment={"packages": ["no-such-package==1"]}
         )
-        inside = f"/root/{tmp_path.name}"
+        inside = f"/srv/{tmp_path.name}"
         told = bare.run(
             *("/mnedge", "blueprint", "run", "--folder", f"{inside}/mine"),
             code=1,
