@@ -22,6 +22,8 @@ LIMIT_S = 5.0
 SETTLE_S = 0.5
 """One plug makes many nodes, and names for them, one after the other."""
 SETTLE_MOST_S = 3.0
+MOST_IN_VAIN, CALM_S = 4, 60.0
+"""Where nodes come and go that are nobody's, each look in vain doubles the wait before the next."""
 MEMORY_S = 60.0
 """Between two looks at how much memory GPUs have free; without a GPU nobody looks."""
 
@@ -164,19 +166,19 @@ class Inventory(Part):
     async def _watch(self, watch: FolderWatch) -> None:
         watch.follow(self._watched())
         await self.known()
+        in_vain, looked_at = 0, trio.current_time()
         while True:
             fresh = watch.follow(self._watched())
             if fresh:
                 await self.look(fresh)  # what came before its folder was watched
                 continue
             names = await watch.changed()
-            with trio.move_on_after(SETTLE_MOST_S):
-                while True:
-                    with trio.move_on_after(SETTLE_S) as quiet:
-                        names |= await watch.changed()
-                    if quiet.cancelled_caught:
-                        break
+            if trio.current_time() - looked_at > CALM_S:
+                in_vain = 0
+            names |= await _settled(watch, SETTLE_S * 2 ** min(in_vain, MOST_IN_VAIN))
+            before = self.devices
             await self.look(names)
+            in_vain, looked_at = in_vain + 1 if self.devices == before else 0, trio.current_time()
 
     def _no_watch(self, error: OSError) -> None:
         self._tell(
@@ -322,6 +324,18 @@ class Inventory(Part):
         name = f" ({device.name})" if device.name else ""
         fields = {"event": event, "device": device.id, "kind": device.kind}
         self._tell(level, f"{what}: {device.kind} {device.id}{name}", fields)
+
+
+async def _settled(watch: FolderWatch, quiet_s: float) -> set[str]:
+    """Wait until nothing came or went for that long, within a bound; return whom it concerned."""
+    names: set[str] = set()
+    with trio.move_on_after(max(SETTLE_MOST_S, quiet_s)):
+        while True:
+            with trio.move_on_after(quiet_s) as quiet:
+                names |= await watch.changed()
+            if quiet.cancelled_caught:
+                break
+    return names
 
 
 def _sound(found: object) -> Fingerprint:

@@ -27,6 +27,8 @@ class Camera:
         self._sys = Path(sys_root)
         self._dev = Path(dev_root)
         self.watched: tuple[str, ...] = (dev_root, f"{dev_root}/v4l/by-id")
+        self._asked: dict[tuple[str, int, int], bool] = {}
+        """What nodes said of themselves: to ask again would wake the camera."""
 
     def probe(self) -> Fingerprint:
         """Return the cameras; one that has a second node for notes about its pictures is one."""
@@ -34,7 +36,7 @@ class Camera:
         found = []
         for folder in entries(self._sys / "class/video4linux", "video"):
             node = self._dev / folder.name
-            captures = _captures(node)
+            captures = self._captures(node)
             if captures is False or (captures is None and number(folder / "index") != 0):
                 continue
             usb = above(folder / "device", "idVendor", self._sys)
@@ -52,26 +54,32 @@ class Camera:
             )
         return Fingerprint(devices=told_apart(found), capabilities=("camera",) if found else ())
 
+    def _captures(self, node: Path) -> bool | None:
+        """Tell whether the node gives pictures; None if it cannot be asked."""
+        with suppress(OSError):
+            told = node.stat()
+            if stat.S_ISCHR(told.st_mode):
+                own = (node.name, told.st_ino, told.st_rdev)
+                if own not in self._asked:
+                    self._asked[own] = _gives_pictures(node)
+                return self._asked[own]
+        return None
+
     def environment(self, lent: Sequence[Device]) -> Mapping[str, str]:
         """Return nothing: programs open the path."""
         return {}
 
 
-def _captures(node: Path) -> bool | None:
-    """Tell whether the node gives pictures; None if it cannot be asked."""
-    with suppress(OSError):
-        if not stat.S_ISCHR(node.stat().st_mode):
-            return None
-        fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            said = bytearray(_CAPABILITY.size)
-            fcntl.ioctl(fd, QUERYCAP, said)
-        finally:
-            os.close(fd)
-        *_, whole, own = _CAPABILITY.unpack(said)
-        able = own if whole & _PER_NODE else whole
-        return bool(able & _CAPTURE) and not able & _BOTH_WAYS
-    return None
+def _gives_pictures(node: Path) -> bool:
+    fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        said = bytearray(_CAPABILITY.size)
+        fcntl.ioctl(fd, QUERYCAP, said)
+    finally:
+        os.close(fd)
+    *_, whole, own = _CAPABILITY.unpack(said)
+    able = own if whole & _PER_NODE else whole
+    return bool(able & _CAPTURE) and not able & _BOTH_WAYS
 
 
 @hookimpl

@@ -272,3 +272,24 @@ async def test_without_a_watch_it_still_looks_and_says_that_it_will_not_notice(t
             while not told.of("are not noticed"):
                 await trio.sleep(0.01)
     assert ids(inventory) == ["a"]
+
+
+async def test_where_nodes_come_and_go_in_vain_it_looks_less_and_less_often(
+    told, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "SETTLE_S", 0.02)
+    probe = Probe("camera", watched=(str(tmp_path),))
+    async with running(an_inventory(told, probe)):
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        before = probe.asked
+        with trio.move_on_after(1.0):
+            while True:
+                (tmp_path / "loop0").touch()
+                (tmp_path / "loop0").unlink()
+                await trio.sleep(0.1)  # quiet enough to look each time, if nobody minded
+        assert 1 <= probe.asked - before <= 6
+        probe.answer = probe.found("a")
+        (tmp_path / "video0").touch()
+        with trio.fail_after(SOON_S):
+            while not told.of("device appeared"):
+                await trio.sleep(0.01)

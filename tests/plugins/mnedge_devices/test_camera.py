@@ -49,7 +49,10 @@ def test_a_camera_whose_node_is_not_there_is_unhealthy(probe, machine):
 def test_a_node_that_can_be_asked_says_itself_whether_it_gives_pictures(
     probe, machine, monkeypatch, whole, own, captures
 ):
+    asked = []
+
     def said(fd, request, answer):
+        asked.append(fd)
         assert request == camera.QUERYCAP
         answer[:] = camera._CAPABILITY.pack(b"uvc", b"cam", b"usb", 1, whole, own)
 
@@ -58,4 +61,6 @@ def test_a_node_that_can_be_asked_says_itself_whether_it_gives_pictures(
     machine.camera(0, machine.usb("1-1", 2, "046d", "0825"), index=3)
     files = os.listdir("/proc/self/fd")
     assert bool(probe.probe().devices) is captures
+    assert bool(probe.probe().devices) is captures
+    assert len(asked) == 1, "to ask again would wake the camera"
     assert len(os.listdir("/proc/self/fd")) == len(files)
