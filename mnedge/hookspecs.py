@@ -23,7 +23,7 @@ def runners(spawner: Spawner) -> list[Runner]:
     Asked once, when a host opens. Whoever starts processes on this machine does it through
     `spawner`, for the whole life of the host: it finds them again when their owner died. An empty
     list means "none on this machine". Names and `modules` must be unique over all plugins; a clash,
-    or an exception here, stops the start and names the plugin.
+    or an exception here, stops the start if the plugin is trusted, and else quarantines it.
     """
     raise NotImplementedError
 
@@ -35,7 +35,7 @@ def skills(folder: str, allowed: Sequence[str]) -> list[Skill]:
     Asked once, when whoever sends opens. A skill that writes files keeps relative paths below
     `folder` and absolute ones below a folder in `allowed`, which the operator named. An empty list
     means "none on this machine". Names must be unique over all plugins; a clash, or an exception
-    here, stops the start and names the plugin.
+    here, stops the start if the plugin is trusted, and else quarantines it.
     """
     raise NotImplementedError
 

@@ -11,7 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -23,6 +23,7 @@ MOST_RATIO = 100
 """Unpacked over packed, beyond the first 16 MiB: more is an archive made to fill a disk."""
 FREE_BYTES = 16 << 20
 MOST_NAME = 400
+MOST_PART = 255
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError,
            RuntimeError, KeyError, csv.Error)  # fmt: skip
 """What reading an archive raises that is none, or none any more."""
@@ -139,10 +140,10 @@ def name_problem(path: str) -> str:
     if any(part in ("", ".", "..") for part in path.split("/")):
         return "leaves its folder or says so in a roundabout way"
     try:
-        path.encode("utf-8")
+        parts = [part.encode("utf-8") for part in path.split("/")]
     except UnicodeEncodeError:
         return "is no text"
-    return ""
+    return "is too long for a disk" if max(map(len, parts)) > MOST_PART else ""
 
 
 def entry_problems(entries: Sequence[Entry]) -> Iterator[Problem]:
@@ -165,6 +166,11 @@ def entry_problems(entries: Sequence[Entry]) -> Iterator[Problem]:
             what = "a link" if kind == stat.S_IFLNK else "no plain file"
             yield Problem(message=f"{entry.path!r} is {what}")
         files.add(entry.path)
+    yield from nested_problems(files)
+
+
+def nested_problems(files: Collection[str]) -> Iterator[Problem]:
+    """Yield what would lie in a file as if that were a folder. Pure."""
     for path in files:
         if any(parent in files for parent in _parents(path)):
             yield Problem(message=f"{path} lies in what is a file")

@@ -30,6 +30,7 @@ from mnedge.plugins.archive import (
     Entry,
     Folder,
     entry_problems,
+    nested_problems,
     record_rows,
 )
 from mnedge.plugins.problem import PluginRefusedError, Problem
@@ -37,6 +38,7 @@ from mnedge.plugins.problem import PluginRefusedError, Problem
 GROUP = "mnedge.plugins"
 """Entry points of this group are plugins."""
 MOST_METADATA_BYTES = 1 << 20
+MOST_VERSION = 64
 HASHES = ("sha256", "sha384", "sha512")
 UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 """Files of the metadata folder that RECORD need not list."""
@@ -281,8 +283,10 @@ def _metadata(contents: Contents, folder: str, paths: dict[str, Entry]) -> Metad
     name, text = one("Name"), one("Version")
     try:
         version = str(Version(text))
+        if len(version) > MOST_VERSION:
+            raise InvalidVersion(version)
     except InvalidVersion:
-        raise _refused(contents.name, [Problem(message=f"its version is {text!r}")]) from None
+        raise _refused(contents.name, [Problem(message=f"its version is {text[:80]!r}")]) from None
     normal = str(canonicalize_name(name))
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", normal) or len(normal) > 100:
         raise _refused(contents.name, [Problem(message=f"its name is {name!r}")])
@@ -361,6 +365,7 @@ def _places(
     """Return where each file goes, and what is left out."""
     elsewhere = folder.removesuffix(".dist-info") + ".data/"
     places: dict[str, str] = {}
+    taken: set[str] = set()
     left_out = []
     for path in paths:
         place = path
@@ -375,9 +380,11 @@ def _places(
         if _is_cache(place):
             left_out.append(path)
             continue
-        if place in places.values():
+        if place in taken:
             found.append(Problem(message=f"two files in it are both for {place}"))
+        taken.add(place)
         places[path] = place
+    found += nested_problems(taken)
     return places, tuple(sorted(left_out))
 
 

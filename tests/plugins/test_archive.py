@@ -1,6 +1,7 @@
 import os
 import stat
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,11 @@ def test_no_name_that_is_taken_leaves_its_folder(path):
     if not name_problem(path):
         whole = os.path.normpath(os.path.join("/depot", path))
         assert whole == f"/depot/{path}"
+
+
+@pytest.mark.parametrize("path", ["ä" * 130, "a/" + "b" * 256, "\udc80", "a/./b", "a/"])
+def test_names_that_no_disk_takes_are_refused(path):
+    assert name_problem(path)
 
 
 def said(*entries):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import stat
+import time
 import zipfile
 
 import pytest
@@ -201,6 +202,24 @@ def test_two_files_for_one_place_are_refused(tmp_path):
         modules={"acme_runner.py": "", "acme_runner-1.0.data/purelib/acme_runner.py": "x = 1\n"}
     )
     assert "two files in it are both for acme_runner.py" in refused(written(tmp_path, files))
+
+
+def test_a_file_where_another_one_needs_a_folder_is_refused(tmp_path):
+    files = files_of(modules={"a/b.py": "", "acme_runner-1.0.data/purelib/a": ""})
+    assert "a/b.py lies in what is a file" in refused(written(tmp_path, files))
+
+
+def test_a_version_that_is_none_is_refused(tmp_path):
+    for version in ("soon", "1" * 80):
+        path = written(tmp_path, files_of(version=version), NAME)
+        assert "its version is" in refused(path)
+
+
+def test_very_many_files_are_judged_quickly(tmp_path):
+    files = files_of(modules={f"acme/m{number}.py": "" for number in range(6000)})
+    began = time.monotonic()
+    assert len(read_wheel(written(tmp_path, files)).places) > 6000
+    assert time.monotonic() - began < 10
 
 
 def test_a_file_name_that_says_something_else_is_refused(tmp_path):
