@@ -26,6 +26,7 @@ from mnedge.model.states import JobStatus
 from mnedge.ports import Batch, Blobs, Clock, Connector
 from mnedge.runtime.inbox import Inbox
 from mnedge.runtime.input_reading import asked, checked
+from mnedge.runtime.publisher import RETRY_S
 
 WAIT_S = 60.0
 """The longest wait for a source that is away; it begins with 1 s and doubles."""
@@ -92,18 +93,27 @@ class LiveInputs:
                         nursery.start_soon(self._read_one, live)
 
     async def _read_one(self, live: LiveInput) -> None:
-        """Read one input; what ends it is a fact."""
+        """Read one input; what ends it is a fact. What only this node lacks ends nothing."""
+        connector = self._connectors.get(live.connector)
         try:
             settings = resolved(live.settings, self._job.spec.config, self._config.environ)
-            connector = self._connectors.get(live.connector)
-            if connector is None:
-                raise UsageError(f"this node has no connector {live.connector!r}")
+        except MnedgeError as error:
+            self._left_alone(live, error.message)
+            return
+        if connector is None:
+            self._left_alone(live, f"this node has no connector {live.connector!r}")
+            return
+        try:
             problems = checked(connector, settings)
             if problems:
                 raise UsageError("; ".join(problems))
             await self._read_on(live, connector, settings)
         except MnedgeError as error:
             await self._end(live, error.code, error.message, fails=live.required)
+
+    def _left_alone(self, live: LiveInput, error: str) -> None:
+        """Tell that it is not read until the next start of mnedge, or the next owner."""
+        self._note("input_skill_unavailable", live, {"retry_in_s": None, "error": error})
 
     async def _read_on(
         self, live: LiveInput, connector: Connector, settings: Mapping[str, Any]
@@ -143,11 +153,19 @@ class LiveInputs:
                 LiveItem(
                     item_id=item.item_id,
                     type=said if is_event(said) else "input_item_received",
-                    body=await self._offload.value(body),
+                    body=await self._kept(body),
                     source_ref=item.source_ref,
                 )
             )
         await self._put(live, items=items, cursor=batch.cursor)
+
+    async def _kept(self, body: Any) -> Any:
+        """Return the body, or a reference to it, once the disk takes it."""
+        while True:
+            try:
+                return await self._offload.value(body)
+            except UnavailableError:
+                await trio.sleep(RETRY_S)
 
     async def _put(self, live: LiveInput, **more: Any) -> None:
         durable = self._journaled[live.name] = trio.Event()

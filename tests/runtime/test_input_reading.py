@@ -72,6 +72,25 @@ async def test_what_was_given_is_not_read_again(readings):
     assert len(readings.source.asked) == 1
 
 
+async def test_a_job_that_is_tried_again_keeps_what_was_read_and_where_from(readings):
+    first = await readings.spec({"site": ENTRY})
+    root = a_small_bundle(readings.place, {"mode": "live"})
+    with open_bundle(root, overrides=first.config, inputs=first.inputs) as bundle:
+        bundle.input_sources = first.input_sources
+        record = await submit(
+            readings.rig.store,
+            readings.rig.config,
+            bundle,
+            runners=RUNNERS,
+            now=lambda: EPOCH + 1,
+            connectors=by_name(readings.source),
+        )
+    again = await jobs.read_spec(readings.rig.store, record.job_id)
+    assert again.inputs == first.inputs
+    assert again.input_sources == first.input_sources
+    assert len(readings.source.asked) == 1
+
+
 @pytest.mark.parametrize("how", ["mode", "skill", "environment"])
 async def test_in_a_mock_run_nobody_is_asked_and_a_fixture_stands_in(readings, how):
     entry = {**ENTRY, "fixture": [{"n": 0}], **({"mock": True} if how == "skill" else {})}

@@ -165,22 +165,63 @@ async def test_or_fails_with_it_if_it_is_required(tmp_path, autojump_clock):
         assert "it answered 403" in str(record.error)
 
 
-async def test_a_connector_that_is_gone_or_broken_ends_its_input_alone(tmp_path, autojump_clock):
+async def test_a_connector_that_breaks_ends_its_input_alone(tmp_path, autojump_clock):
     good, broken = Listed(items=["a"]), Listed(name="broken")
     broken.fails = [KeyError("x")]
     async with a_rig(tmp_path, connectors=by_name(good, broken)) as rig:
+        await submitted(rig, a_job(live(), live("b", "broken"), live("c", settings={"colour": 1})))
+        async with rig.host() as host:
+            await host.start_job(JOB)
+            await until(lambda: len(told(rig, "input_skill_failed")) == 2)
+            await until(lambda: len(rig.executor.orders) == 2)
+        errors = {e["payload"]["name"]: e["payload"] for e in told(rig, "input_skill_failed")}
+        assert errors["b"]["code"] == "connector.broken"
+        assert errors["c"]["error"] == "colour is no setting"
+
+
+async def test_what_this_node_lacks_is_told_and_ends_nothing(tmp_path, autojump_clock):
+    source = Listed(name="later", items=["a"])
+    async with a_rig(tmp_path) as rig:
         spec = a_job(
-            live(), live("gone", "gone"), live("b", "broken"), live("c", settings={"colour": 1})
+            live("gone", "later", required=True),
+            live("keyless", "later", settings={"auth_env": "KEY"}, required=True),
         )
         await submitted(rig, spec)
         async with rig.host() as host:
             await host.start_job(JOB)
-            await until(lambda: len(told(rig, "input_skill_failed")) == 3)
+            await until(lambda: len(told(rig, "input_skill_unavailable")) == 2)
+            await trio.sleep(1000)
+        errors = {e["payload"]["name"]: e["payload"] for e in told(rig, "input_skill_unavailable")}
+        assert errors["gone"]["error"] == "this node has no connector 'later'"
+        assert "KEY" in errors["keyless"]["error"]
+        rig.connectors = by_name(source)
+        rig.config = msgspec.structs.replace(rig.config, environ={"KEY": "a-hidden-value"})
+        async with rig.host() as host:
+            await host.start_job(JOB)
+            await until(lambda: len(told(rig, "thing_came")) == 2)
+
+
+async def test_a_full_disk_holds_up_what_is_large_and_loses_nothing(
+    tmp_path, autojump_clock, monkeypatch
+):
+    source = Listed(items=["x" * (2 * INLINE_LIMIT_BYTES)])
+    async with a_rig(tmp_path, connectors=by_name(source)) as rig:
+        put, refused = rig.store.blobs.put, []
+
+        async def full(content):
+            await trio.lowlevel.checkpoint()
+            if len(refused) < 5:
+                refused.append(trio.current_time())
+                raise UnavailableError("the disk is full")
+            return await put(content)
+
+        monkeypatch.setattr(rig.store.blobs, "put", full)
+        await submitted(rig, a_job(live(required=True)))
+        async with rig.host() as host:
+            await host.start_job(JOB)
             await until(lambda: len(rig.executor.orders) == 2)
-        errors = {e["payload"]["name"]: e["payload"] for e in told(rig, "input_skill_failed")}
-        assert errors["gone"]["error"] == "this node has no connector 'gone'"
-        assert errors["b"]["code"] == "connector.broken"
-        assert errors["c"]["error"] == "colour is no setting"
+        assert len(refused) == 5
+        assert told(rig, "input_skill_failed") == []
 
 
 async def test_the_budget_is_kept_over_restarts_warned_of_and_ends_the_job(
