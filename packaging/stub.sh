@@ -67,10 +67,12 @@ _mnedge_unpack() (
 	*@damaged@*) exit 2 ;;
 	esac
 	[ -x "$inside/mnedge/mnedge" ] || { echo "runs no programs (mounted noexec?)" && exit 1; }
-	said=$("$inside/mnedge/_internal/python/bin/python3" -I -S -c '' 2>&1) || {
-		echo "$said"
-		exit 3
-	}
+	said=$("$inside/mnedge/_internal/python/bin/python3" -I -S -c '' 2>&1)
+	case $? in
+	0) ;;
+	126) echo "runs no programs: $said" && exit 1 ;;
+	*) echo "$said" && exit 3 ;;
+	esac
 	: >"$inside/complete"
 	# On disk before it has its name: a power cut leaves it whole, or not there.
 	sync -f "$inside" 2>/dev/null || sync 2>/dev/null
@@ -121,10 +123,10 @@ _mnedge_main() {
 	fi
 	_mnedge_cache=
 	case ${XDG_CACHE_HOME:-} in
-	/*) _mnedge_cache=$XDG_CACHE_HOME/mnedge ;;
+	/*) [ -e "$XDG_CACHE_HOME" ] && [ ! -O "$XDG_CACHE_HOME/." ] || _mnedge_cache=$XDG_CACHE_HOME/mnedge ;;
 	esac
 	_mnedge_home=
-	[ -d "${HOME:-}/" ] && [ "${HOME:-/}" != / ] && _mnedge_home=$HOME/.cache/mnedge
+	[ "${HOME:-/}" != / ] && [ -O "$HOME/." ] && _mnedge_home=$HOME/.cache/mnedge # not the one sudo left
 	for _mnedge_place in /opt/mnedge/runtime "$_mnedge_cache" "$_mnedge_home" /var/cache/mnedge; do
 		_mnedge_ready "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done
