@@ -26,6 +26,8 @@ from mnedge.model.facts import (
     DeliverLater,
     Emission,
     Emit,
+    LiveInputRead,
+    LiveItem,
     NamedEvent,
     Note,
     Noted,
@@ -33,7 +35,7 @@ from mnedge.model.facts import (
     Structured,
     Tell,
 )
-from mnedge.model.manifest import JobSpec
+from mnedge.model.manifest import JobSpec, LiveInput
 from mnedge.model.states import OutcomeStatus, Verb
 from tests.engine.digest import digest
 from tests.engine.jobs import JOB_ID, Play, agent, edge, failed, spec_of, succeeded
@@ -242,11 +244,46 @@ def mixed() -> Play:
     return play
 
 
+def live_inputs() -> Play:
+    """Two sources: things that come, come twice, during a pause and over a crash; both end."""
+    agents = [agent("intake"), agent("worker", "executor")]
+    live = [
+        LiveInput(name="drop", skill="folder.watch", connector="file", settings={}),
+        LiveInput(name="tide", skill="http.get", connector="http", settings={}, to=["worker"]),
+    ]
+    play = Play(spec_of(agents, [edge("intake", "worker")], live_inputs=live))
+
+    def read(name: str, *items: str, **more: object) -> None:
+        play.at += 1.5
+        came = [
+            LiveItem(item_id=one, type="thing_came", body={"n": one}, source_ref={"path": one})
+            for one in items
+        ]
+        play.give(LiveInputRead(at=play.at, name=name, items=came, **more))
+
+    read("drop", "a", "b", cursor="2", reads=3)
+    play.ended(play.launches[0])
+    read("drop", "b", "c", cursor="3")
+    play.asked(Verb.PAUSE)
+    read("tide", "high", cursor="x")
+    play.crashed()
+    play.asked(Verb.RESUME)
+    for _ in range(4):
+        play.ended()
+    read("tide", ended={"code": "connector.refused", "error": "it answered 403"})
+    large = LiveItem(item_id="d", type="large_came", body=BlobRef("sha256:cd", 70_000))
+    play.give(LiveInputRead(at=play.at, name="drop", items=[large], cursor="4"))
+    play.ended()
+    read("drop", ended={"code": "budget.exceeded", "error": "no more reads"}, fails=True)
+    return play
+
+
 JOBS: list[Callable[[], Play]] = [
     routing_chain,
     fan_in,
     executor_failure,
     paused_and_cancelled,
+    live_inputs,
     module_agent,
     aggregators,
     service,
