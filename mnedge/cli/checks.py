@@ -23,7 +23,7 @@ from mnedge.cli.verdict import Finding, absent, broken, ok, warning
 from mnedge.config.settings import Config
 from mnedge.daemon.app import inventory_of, runners_of
 from mnedge.daemon.clock import wall_clock
-from mnedge.daemon.outside import terms_of
+from mnedge.daemon.outside import plugins_of, terms_of
 from mnedge.daemon.store import DAEMON, opened_store
 from mnedge.errors import MnedgeError
 from mnedge.execution.pools import read_capacities
@@ -31,7 +31,6 @@ from mnedge.execution.processes import Processes
 from mnedge.hot import native
 from mnedge.model.amounts import size
 from mnedge.model.states import TERMINAL, JobStatus
-from mnedge.plugins import loading
 from mnedge.runtime import jobs
 from mnedge.store.claims import process_name
 
@@ -207,7 +206,7 @@ def runner_findings(config: Config) -> Iterator[Finding]:
 async def device_findings(config: Config) -> list[Finding]:
     """Look for devices as a node would, and say what kept probes from it."""
     try:
-        inventory = inventory_of(config, loading.load(config.plugins))
+        inventory = inventory_of(config, plugins_of(config))
     except MnedgeError:
         return []  # runner_findings told of the plugin
     await inventory.known()

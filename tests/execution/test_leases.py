@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 
 import msgspec
 import pytest
@@ -256,3 +257,57 @@ async def test_what_the_block_raises_itself_is_not_hidden_by_a_lost_device(equip
 
     with pytest.raises(ValueError, match="its own"):
         await broken()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_to_holders_no_device_is_held_twice_and_all_comes_back(
+    autojump_clock, seed
+):
+    chance = random.Random(seed)
+    leases = Leases({"default": 3, "other": 2}, chance)
+    devices = {name: Device(id=name, kind="gpu") for name in "abc"}
+    here = dict(devices)
+    leases.have(Changed(devices=tuple(here.values())))
+    holders, ends = {}, Counter()
+
+    async def work(number):
+        asks = (DeviceAsk(kind="gpu", count=chance.randint(1, 2)),) if chance.random() < 0.7 else ()
+        pool = chance.choice(["default", "other"])
+        slots, limit = chance.randint(1, 2), chance.choice([None, 3.0])
+        await trio.sleep(chance.random() * 40)
+        with trio.move_on_after(chance.choice([1.0, 6.0, 1000.0])) as given_up:
+            try:
+                async with leases.lease(pool, slots, {}, Told(), asks=asks, timeout_s=limit) as got:
+                    for device in got.devices:
+                        assert holders.setdefault(device.id, number) == number
+                    try:
+                        await trio.sleep(chance.random() * 5)
+                        ends["done"] += 1
+                    finally:
+                        for device in got.devices:
+                            del holders[device.id]
+            except RefusedError as refused:
+                ends[refused.error["reason"]] += 1
+        ends["given up"] += given_up.cancelled_caught
+
+    async def comes_and_goes():
+        while True:
+            await trio.sleep(chance.random() * 4)
+            name = chance.choice("abc")
+            if here.pop(name, None) is None:
+                here[name] = devices[name]
+                leases.have(Changed(devices=tuple(here.values())))
+            else:
+                leases.have(Changed(devices=tuple(here.values()), gone=frozenset(name)))
+
+    async with trio.open_nursery() as around:
+        around.start_soon(comes_and_goes)
+        async with trio.open_nursery() as nursery:
+            for number in range(60):
+                nursery.start_soon(work, number)
+        around.cancel_scope.cancel()
+    assert leases.lent() == holders == {}
+    for stats in leases.stats().values():
+        assert stats.in_use == stats.queued == stats.active == 0
+    assert ends["done"] > 5
+    assert sum(ends.values()) >= 60
