@@ -1,8 +1,10 @@
 """What goes into the executable: modules, files and names of the distributions of the lock."""
 
 import importlib.metadata
+import re
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -27,8 +29,7 @@ RUN_AS_FILES = (
     "mnedge/hot/become.py",
 )
 """Our modules that another interpreter runs, or that are read as text."""
-LEXERS = {"configs", "data", "python", "shell", "special"}
-"""Languages that are coloured in the manual; all others of pygments would be 1.5 MB."""
+FENCE = re.compile(r"^ *```([a-z0-9+-]+)", re.MULTILINE)
 METADATA = {"METADATA", "WHEEL", "entry_points.txt", "top_level.txt"}
 
 
@@ -98,7 +99,17 @@ def wanted(module: str) -> bool:
     package, _, name = module.rpartition(".")
     if any(f"{module}.".startswith(f"{excluded}.") for excluded in EXCLUDED):
         return False
-    return package != "pygments.lexers" or name in LEXERS or name.startswith("_")
+    return package != "pygments.lexers" or name.startswith("_") or module in lexers()
+
+
+@cache
+def lexers() -> set[str]:
+    """Return the modules that colour what the manual holds; all of them would be 1.5 MB."""
+    from pygments.lexers._mapping import LEXERS
+
+    pages = (SITE / "mnedge" / "docs").glob("*.md")
+    languages = {"text"}.union(*(FENCE.findall(page.read_text("utf-8")) for page in pages))
+    return {module for module, _, aliases, *_ in LEXERS.values() if languages & set(aliases)}
 
 
 def _of_blueprints(file: Path) -> bool:
