@@ -63,6 +63,7 @@ CLASSIFIED = {
 }
 WRITTEN = {
     "3-clause bsd": "BSD-3-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
     "apache": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
     "apache license, version 2.0": "Apache-2.0",
@@ -249,7 +250,7 @@ _LIBRARIES = {
     "libpanelw": ("ncurses", "X11-distribute-modifications-variant", ""),
     "libquadmath": ("gcc-runtime", "LGPL-2.1-or-later", ""),
     "libreadline": ("readline", "GPL-3.0-or-later", ""),
-    "libscipy_openblas64_": ("openblas", "BSD-3-Clause", ""),
+    "libscipy_openblas64_": ("openblas", "BSD-3-Clause", "scipy_openblas_get_config64_"),
     "libsqlite3": ("sqlite", "blessing", "sqlite3_libversion"),
     "libssl": ("openssl", "Apache-2.0", ""),
     "libstdc++": ("gcc-runtime", _GCC, ""),
@@ -264,9 +265,11 @@ _LIBRARY_NAME = re.compile(r"(lib[\w+]+?)(?:-[0-9a-f]{8})?(?:-[\d.]+)?\.so(?:\.(
 
 
 def shared_libraries(internal: Path) -> Iterator[Part]:
-    """Yield libraries that are no part of a Python module; files of one project are one part."""
+    """Yield libraries that are no part of a Python package; files of one project are one part."""
     found: dict[str, list[Path]] = {}
     for path in elf.programs_and_libraries(internal):
+        if path.parent != internal and path.parent.suffix != ".libs":
+            continue  # its distribution's own
         named = _LIBRARY_NAME.match(path.name)
         if named is not None and named[1] != f"libpython{_python()}"[: len(named[1])]:
             found.setdefault(_LIBRARIES.get(named[1], (named[1],))[0], []).append(path)
@@ -325,7 +328,10 @@ def _text(path: Path, function: str, *arguments: int) -> str:
         return ""
     ask.restype = ctypes.c_char_p
     said = (ask(*arguments) or b"").decode()
-    return said.partition(",")[0].removeprefix("expat_")
+    said = said.partition(",")[0].removeprefix("expat_")
+    return (
+        said.removeprefix("OpenBLAS ").partition(" ")[0] if function != "OpenSSL_version" else said
+    )
 
 
 @cache
@@ -350,6 +356,9 @@ def _package(file: str) -> tuple[str, str] | None:
 
 
 def _copyright(path: Path) -> Iterator[Path]:
+    if path.parent.suffix == ".libs":  # a wheel brought it, and says for it
+        yield from texts_of(path.parent.stem)
+        return
     package = _package(path.name)
     if package is not None:
         text = Path("/usr/share/doc", package[0], "copyright")
