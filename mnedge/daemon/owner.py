@@ -31,7 +31,11 @@ def owner_of(config: Config) -> pwd.struct_passwd | None:
 
 
 def act_as_owner(config: Config) -> None:
-    """From now on and for good, be the owner of the data directory, if root is not."""
+    """From now on and for good, be the owner of the data directory, if root is not.
+
+    Raises: OwnerNeededError for anybody else who cannot write there.
+    """
+    _refuse_guests(config)
     account = owner_of(config)
     if account is None:
         return
@@ -55,6 +59,20 @@ def require_owner(config: Config) -> None:
             "and no daemon of that user answers",
             hint=f"systemctl start mnedge, or sudo -u {account.pw_name} mnedge daemon",
         )
+
+
+def _refuse_guests(config: Config) -> None:
+    uid = _uid_of(config.data_dir)
+    if uid in (None, os.geteuid()) or os.access(config.data_dir, os.W_OK):
+        return
+    try:
+        name = pwd.getpwuid(uid or 0).pw_name
+    except KeyError:
+        name = f"user {uid}"
+    raise OwnerNeededError(
+        f"{config.data_dir} is of {name}, and its daemon does not answer",
+        hint="sudo systemctl start mnedge; or name a data directory of your own with --data-dir",
+    )
 
 
 def _uid_of(path: Path) -> int | None:

@@ -240,7 +240,7 @@ def _service() -> ServiceState:
         return ServiceState()
     told = dict(line.partition("=")[::2] for line in said.splitlines())
     return ServiceState(
-        active=told.get("ActiveState") in ("active", "activating", "reloading"),
+        active=told.get("ActiveState") in ("active", "reloading"),
         enabled=told.get("UnitFileState") == "enabled",
         stale=told.get("NeedDaemonReload") == "yes",
     )

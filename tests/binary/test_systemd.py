@@ -295,6 +295,8 @@ def test_what_root_does_stays_the_nodes(box, node):
     told = box.run("mnedge", "blueprint", "run", "message_routing_trace", code=13)
     assert "systemctl start mnedge" in told.stderr
     box.run("mnedge", "job", "list")
+    told = box.run("mnedge", "job", "list", code=13, user="member", HOME="/home/member")
+    assert "of mnedge, and its daemon does not answer" in told.stderr
     box.run("mnedge", "doctor", code=None)
     made = json.loads(box.says("mnedge", "blueprint", "run", "tide_table", "-d", "--json"))
     assert not box.says("find", DATA, "-not", "-user", "mnedge")
@@ -373,6 +375,25 @@ def test_a_reload_is_taken_up_and_a_wrong_file_changes_nothing(box, node):
     config.write_text(good)
     box.run(FILE, "install")
     assert node.is_up()
+
+
+def test_an_address_that_is_taken_is_told_and_taken_up_once_it_is_free(box, node):
+    config = box.path("/etc/mnedge/config.yaml")
+    good = config.read_text()
+    config.write_text(good.replace("#http: 127.0.0.1:8080", "http: 127.0.0.1:8080"))
+    box.run(
+        "systemd-run", "--unit=taken", "python3", "-m", "http.server", "8080", "-b", "127.0.0.1"
+    )
+    try_it = "import socket; socket.create_connection(('127.0.0.1', 8080))"
+    box.until(lambda: box.run("python3", "-c", try_it, code=None).returncode == 0)
+    told = box.run("systemctl", "restart", UNIT, code=None)
+    assert told.returncode
+    told = box.run(FILE, "install", code=1)
+    assert "cannot listen on 127.0.0.1:8080" in told.stderr
+    box.run("systemctl", "stop", "taken")
+    box.until(node.is_up)
+    config.write_text(good)
+    box.run("systemctl", "restart", UNIT)
 
 
 def test_the_log_has_a_journal_of_its_own_with_bounds(box):

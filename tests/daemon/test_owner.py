@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnedge.config.read import read_config
-from mnedge.daemon.owner import OwnerNeededError, owner_of, require_owner
+from mnedge.daemon.owner import OwnerNeededError, act_as_owner, owner_of, require_owner
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone may become somebody")
 NOBODY = 65534
@@ -35,6 +35,16 @@ def test_data_that_are_not_there_yet_have_no_owner(tmp_path):
 def test_root_carries_no_jobs_of_somebody_else(tmp_path):
     with pytest.raises(OwnerNeededError, match="nobody"):
         require_owner(home(tmp_path, NOBODY))
+
+
+@needs_root
+def test_somebody_else_is_told_whose_it_is(tmp_path, monkeypatch):
+    config = home(tmp_path, NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OwnerNeededError, match="is of nobody") as error:
+        act_as_owner(config)
+    assert "systemctl start mnedge" in error.value.hint
 
 
 @needs_root
