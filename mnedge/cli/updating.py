@@ -407,13 +407,13 @@ def _told(outcome: Outcome) -> str:
     """Return what came of an update, in one sentence."""
     if outcome.result == "confirmed":
         told = f"mnedge {outcome.to_version} runs; before: {outcome.from_version}"
-        return told if outcome.well else f"{told}; but {outcome.why}"
+        return told if outcome.well else f"{told}; BUT IT IS NOT WELL NOW: {outcome.unwell}"
     if outcome.result == "abandoned":
         return f"mnedge {outcome.from_version} stays: {outcome.why}"
     told = f"mnedge {outcome.to_version} was not taken: {outcome.why}; "
     if outcome.well:
         return f"{told}{outcome.from_version} runs again, and is well"
-    return f"{told}{outcome.from_version} is back, AND IS NOT WELL EITHER"
+    return f"{told}{outcome.from_version} is back, AND NOT WELL EITHER: {outcome.unwell}"
 
 
 def _cell(word: str) -> Any:

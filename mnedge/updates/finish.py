@@ -118,10 +118,10 @@ class _Finishing:
         faults.hit("update.released")
         if trial.runs and not self._is_up(trial.new):
             self._machine.start()
-        well = self._well(trial.new)
+        seen = self._seen(trial.new)
         prune(self._layout, (trial.new.release, trial.old.release))
         faults.hit("update.pruned")
-        return self._end("confirmed", "" if well else "it is not well any more", well=well)
+        return self._end("confirmed", seen=seen)
 
     def _return(self) -> Outcome:
         trial, layout = self._trial, self._layout
@@ -129,17 +129,17 @@ class _Finishing:
         if led_to(layout.current) != trial.old.release:
             switch(layout.current, target_of(trial.old.release))
             faults.hit("update.returned")
-        well = True
+        seen = Verdict(True)
         if trial.runs:
             with suppress(MnedgeError):
                 if not self._is_up(trial.old, trial.new):
                     self._restart()
             faults.hit("update.revived")
-            well = self._well(trial.old)
+            seen = self._seen(trial.old)
         switch(layout.previous, target_of(trial.before))
         end_trial(trial.data_dir)
         prune(layout, (trial.old.release, trial.before))
-        return self._end("rolled_back", trial.why, well=well)
+        return self._end("rolled_back", trial.why, seen=seen)
 
     def _restart(self) -> None:
         self._machine.stop(self._trial.socket)
@@ -154,9 +154,9 @@ class _Finishing:
             return False
         return seen.version == party.version and (not party.key or seen.key in ("", party.key))
 
-    def _well(self, party: Party) -> bool:
-        """Tell whether the node is well, in time."""
-        return not self._trial.runs or self._proven(party, settle_s=0.0).good
+    def _seen(self, party: Party) -> Verdict:
+        """Return whether the node is well, in time."""
+        return self._proven(party, settle_s=0.0) if self._trial.runs else Verdict(True)
 
     def _proven(self, party: Party, *, settle_s: float) -> Verdict:
         statuses = tuple(dict.fromkeys(("ok", self._trial.status_before or "ok")))
@@ -172,7 +172,7 @@ class _Finishing:
             self._machine.wait()
         return verdict
 
-    def _end(self, result: Result, why: str = "", *, well: bool = True) -> Outcome:
+    def _end(self, result: Result, why: str = "", seen: Verdict = Verdict(True)) -> Outcome:
         trial = self._trial
         outcome = Outcome(
             token=trial.token,
@@ -181,8 +181,9 @@ class _Finishing:
             to_version=trial.new.version,
             from_release=trial.old.release,
             to_release=trial.new.release,
-            well=well,
+            well=seen.good,
             why=why,
+            unwell=seen.why,
             at=self._machine.now(),
         )
         trials.tell_outcome(self._layout, outcome)

@@ -77,6 +77,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     well: bool
     """Whoever runs now was seen to be well, if it has to run."""
     why: str = ""
+    """Why it went back."""
+    unwell: str = ""
+    """What is wrong with whoever runs now."""
     at: float = 0.0
 
     @property

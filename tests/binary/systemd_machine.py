@@ -6,6 +6,7 @@ Overlay mounts and the device control group live and end with it. Needs root, `s
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -44,9 +45,14 @@ for unit in $2; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 echo box > "$root/etc/hostname"
 mkdir -p "$root/var/log/journal"
 if [ -n "$4" ]; then mkdir "$4"; echo $$ > "$4/cgroup.procs"; fi
-exec systemd-nspawn --quiet --register=no --keep-unit --private-network --boot \
-  --directory="$root" --machine="$5" --console=pipe --link-journal=no --timezone=off \
-  --resolv-conf=off
+code=133 # ends with this to be started again
+while [ "$code" = 133 ]; do
+  code=0
+  systemd-nspawn --quiet --register=no --keep-unit --private-network --boot \
+    --directory="$root" --machine="$5" --console=pipe --link-journal=no --timezone=off \
+    --resolv-conf=off || code=$?
+done
+exit "$code"
 """
 
 
@@ -74,11 +80,10 @@ class Machine:
     @property
     def init(self) -> int:
         """The process that is its first one; 0 while there is none."""
-        pid = self._nspawn.pid
-        with suppress(OSError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if children and Path(f"/proc/{children[0]}/comm").read_text() == "systemd\n":
-                return int(children[0])
+        with suppress(OSError, IndexError):
+            pid = _first_child(_first_child(self._nspawn.pid))
+            if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
+                return pid
         return 0
 
     @property
@@ -161,6 +166,13 @@ class Machine:
             self.run("mount", "-o", "remount,bind,rw,nosuid,nodev,noexec", str(DEVICES))
             self.run("systemctl", "daemon-reexec")
 
+    def cut_power(self) -> None:
+        """Stop every process at once, in the middle of whatever it did; then boot."""
+        init = self.init
+        self.run("systemctl", "reboot", "--force", "--force", code=None)
+        self.until(lambda: self.init not in (0, init))
+        self.boot()
+
     def close(self) -> None:
         """Switch it off."""
         if self._nspawn.poll() is None and self.init:
@@ -168,7 +180,9 @@ class Machine:
         try:
             self._nspawn.wait(WITHIN_S / 3)
         except subprocess.TimeoutExpired:
-            self._nspawn.kill()
+            for pid in (self.init, self._nspawn.pid):
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
             self._nspawn.wait(WITHIN_S)
         self._console.close()
         if self._group is not None:
@@ -178,6 +192,10 @@ class Machine:
             with suppress(OSError):
                 self._group.rmdir()
         self._mount.rmdir()
+
+
+def _first_child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 @contextmanager
