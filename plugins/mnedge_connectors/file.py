@@ -33,6 +33,8 @@ BATCH_BYTES = 4 << 20
 WAIT_S = 30.0
 INTERVAL_S = 2.0
 SETTLE_S = 0.5
+READING = 8
+"""Looks at the same time; one at a network share that hangs keeps its thread until that is over."""
 FIRST_LOOKS = 5
 """At files that are being written, before the first answer leaves them out."""
 FORMS = ("json", "text", "bytes", "name")
@@ -75,7 +77,7 @@ class File:
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._allowed = [Path(os.path.realpath(path)) for path in allowed]
-        self._turn = trio.CapacityLimiter(1)
+        self._turn = trio.CapacityLimiter(READING)
 
     def check(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the settings."""
@@ -148,7 +150,9 @@ class File:
         """Return what was found, and how many files are being written."""
         try:
             reading = _Reading(settings, folder, self._allowed)
-            return await trio.to_thread.run_sync(reading.read, seen, limiter=self._turn)
+            return await trio.to_thread.run_sync(
+                reading.read, seen, limiter=self._turn, abandon_on_cancel=True
+            )
         except OSError as error:
             raise UnavailableError(
                 f"{settings['path']} cannot be read: {error.strerror or error}"

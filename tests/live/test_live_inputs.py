@@ -2,12 +2,14 @@
 across kills."""
 
 import json
+import signal
 from collections import Counter
 
 import pytest
 import yaml
 
 from tests.live.box import Box, until
+from tests.live.service_manager import Manager
 from tests.live.source import Source
 
 pytestmark = pytest.mark.live
@@ -172,3 +174,44 @@ def test_a_bundle_reads_its_own_files_and_none_outside(box):
     (folder / "config" / "default.json").write_text(json.dumps(config))
     done = box.call("blueprint", "run", str(folder), code=None)
     assert "/etc/hostname is outside the bundle" in done.stdout + done.stderr
+
+
+def test_a_daemon_reads_for_those_who_submit_and_reads_on_after_a_kill(box):
+    skills = {
+        "site": watched(box, live=False, path="payloads/site.json", required=True),
+        "drop": watched(box),
+    }
+    folder = gathering(box, FIRST + LATER, skills)
+    (folder / "payloads" / "site.json").write_text('"north"')
+    drop(box, *range(FIRST))
+    daemon = Manager(box)
+    try:
+        daemon.until_said("READY=1")
+        submitted = box.json("job", "submit", str(folder))
+        assert submitted["daemon"], "it was not run here"
+        until(lambda: was_read(box))
+    finally:
+        daemon.tell(signal.SIGKILL)
+        daemon.close()
+    (run,) = box.runs()
+    assert json.loads((run / "inputs.json").read_text())["site"][0]["content"] == "north"
+    drop(box, *range(FIRST, FIRST + LATER))
+    daemon = Manager(box)
+    try:
+        until(lambda: box.status() == "completed")
+    finally:
+        daemon.close()
+    assert Counter(one["item_id"] for one in told(box, "drop_changed")).most_common(1)[0][1] == 1
+    assert len(told(box, "drop_changed")) == FIRST + LATER
+
+
+def test_one_that_is_cancelled_is_read_no_more(box):
+    folder = gathering(box, 99, {"drop": watched(box)})
+    drop(box, 1)
+    run = box.start("blueprint", "run", str(folder))
+    until(lambda: was_read(box))
+    box.call("job", "cancel", "last")
+    run.wait(timeout=30)
+    drop(box, 2)
+    assert len(told(box, "drop_changed")) == 1
+    assert box.status() == "cancelled"

@@ -61,7 +61,9 @@ class Sqlite:
         place = self._place(settings["path"], folder)
         ends = trio.current_time() + WAIT_S
         while True:
-            batch = await trio.to_thread.run_sync(_rows, place, settings, cursor)
+            batch = await trio.to_thread.run_sync(
+                _rows, place, settings, cursor, abandon_on_cancel=True
+            )
             left_s = ends - trio.current_time()
             if batch.items or cursor is None or left_s <= 0:
                 return batch
