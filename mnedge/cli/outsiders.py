@@ -15,12 +15,13 @@ from mnedge.cli.show import BAD, NOTE, Cell, columns, counted, fields, moment
 from mnedge.cli.verbs import Asked, confirmed
 from mnedge.config.settings import Config
 from mnedge.daemon.outside import terms_of
+from mnedge.daemon.owner import act_as_owner
 from mnedge.errors import UsageError
 from mnedge.model.amounts import size
 from mnedge.plugins import installing
 from mnedge.plugins.depot import Record
 from mnedge.plugins.installing import Checked, Outcome
-from mnedge.plugins.outside import libraries
+from mnedge.plugins.outside import Terms, libraries
 
 STYLES = {"on": "green", "off": "dim", "quarantined": "bold red", "library": "dim"}
 
@@ -48,7 +49,9 @@ def install(asked: Asked, sources: Sequence[str], *, allow: bool | None) -> int:
                 else "give a wheel, or a folder of wheels",
             )
     by = _somebody()
-    outcomes = installing.install(paths, terms, allow=allow, by=by) if paths else []
+    sources_read = [one for path in paths for one in installing.read(path)]
+    terms = _terms_of_owner(config)
+    outcomes = installing.install(sources_read, terms, allow=allow, by=by) if paths else []
     outcomes += [installing.permit(name, terms, allow=bool(allow), by=by) for name in names]
     if screen.asked.human:
         for outcome in outcomes:
@@ -153,6 +156,7 @@ def remove(asked: Asked, name: str, *, yes: bool) -> None:
     record = terms.depot.find(name)
     if not yes:
         confirmed(f"Remove {record.label}?")
+    terms = _terms_of_owner(config)
     done = installing.remove(record.name, terms)
     if not asked.human:
         told = {
@@ -175,7 +179,7 @@ def check(asked: Asked, name: str | None) -> int:
     """Check one, or all."""
     refuse_named(asked, "plugin check")
     screen, config = Screen(asked), config_of(asked)
-    terms = terms_of(config)
+    terms = _terms_of_owner(config) if os.geteuid() == 0 else terms_of(config)
     records = [terms.depot.find(name)] if name else list(terms.depot.records())
     found = [installing.check(record, terms) for record in records]
     if asked.output == "json":
@@ -199,6 +203,15 @@ def terms_name(name: str) -> str:
 
 def _is_path(source: str) -> bool:
     return "/" in source or source.endswith(".whl") or os.path.exists(source)
+
+
+def _terms_of_owner(config: Config) -> Terms:
+    """Become the owner of the data, if we are root, before anything is touched there.
+
+    Workers of that user may write in the depot too: root would follow where they lead.
+    """
+    act_as_owner(config)
+    return terms_of(config)
 
 
 def _somebody() -> str:

@@ -90,11 +90,15 @@ class Archive:
 
 
 class Folder:
-    """A folder with one distribution, or with several beside each other."""
+    """A folder with one distribution, or with several beside each other.
+
+    It is held open until the process ends: it can be read though root becomes somebody else.
+    """
 
     def __init__(self, path: Path, metadata_folder: str) -> None:
         self.name = path.name
-        self._path = path
+        self._held = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._path = Path(f"/proc/self/fd/{self._held}")
         self._metadata_folder = metadata_folder
 
     def entries(self) -> Iterator[Entry]:

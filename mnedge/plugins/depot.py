@@ -267,7 +267,9 @@ class Depot:
         listing = _Listing(records=tuple(records[name] for name in sorted(records)))
         text = msgspec.json.format(msgspec.json.encode(listing), indent=1)
         temporary = self.folder / f".{FILE}-{os.getpid()}"
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(temporary, flags, 0o644), "wb") as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text)
             file.flush()

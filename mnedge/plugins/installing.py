@@ -61,14 +61,21 @@ class _Set(Struct, frozen=True, kw_only=True):
         return self.plugins | self.libraries
 
 
-def install(sources: Sequence[Path], terms: Terms, *, allow: bool | None, by: str) -> list[Outcome]:
+def install(
+    sources: Sequence[Path | Distribution], terms: Terms, *, allow: bool | None, by: str
+) -> list[Outcome]:
     """Unpack wheels or folders of them into the depot, and probe what was never probed.
 
+    `sources`: those, or what `read` made of them.
     `allow`: True lets them in from the next start on, False keeps them out, None leaves that as it
     was (off, if they are new). One that its probe finds bad is kept, quarantined.
     Raises: PluginRefusedError with all that is wrong; nothing was changed then.
     """
-    distributions = [one for source in sources for one in _read(source)]
+    distributions = [
+        one
+        for source in sources
+        for one in (read(source) if isinstance(source, Path) else [source])
+    ]
     came_along = fitting.bundled(terms.version, outside=_folders(terms))
     chosen = _chosen(distributions, came_along)
     there = {record.name: record for record in terms.depot.records()}
@@ -175,7 +182,11 @@ def check(record: Record, terms: Terms) -> Checked:
     return Checked(record=record, problems=tuple(found), report=report)
 
 
-def _read(source: Path) -> list[Distribution]:
+def read(source: Path) -> list[Distribution]:
+    """Return the distributions of a wheel or folder, judged and held open.
+
+    Raises: PluginRefusedError with all that is wrong.
+    """
     if source.is_dir():
         return read_folder(source)
     if not source.is_file():

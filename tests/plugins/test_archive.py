@@ -41,6 +41,14 @@ def test_too_many_files_and_too_many_bytes_are_refused(monkeypatch):
     assert said(Entry("a", 101, 0)) == ["it would take 101 bytes; 100 are allowed"]
 
 
+def test_a_folder_is_held_where_nobody_finds_it_any_more(tmp_path):
+    folder = Folder(unpacked(tmp_path / "site", files_of()), "acme_runner-1.0.dist-info")
+    (tmp_path / "site").rename(tmp_path / "elsewhere")
+    assert "acme_runner.py" in {entry.path for entry in folder.entries()}
+    with folder.open("acme_runner.py") as file:
+        assert file.read()
+
+
 def test_an_archive_and_a_folder_hold_the_same(tmp_path):
     packed = Archive(wheel(tmp_path))
     folder = Folder(unpacked(tmp_path / "site", files_of()), "acme_runner-1.0.dist-info")

@@ -54,6 +54,18 @@ def put(depot, *records):
             depot.place(one).mkdir(exist_ok=True)
 
 
+def test_a_link_that_a_worker_laid_is_not_followed(depot, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    victim.chmod(0o600)
+    depot.folder.mkdir()
+    (depot.folder / f".{depots.FILE}-{os.getpid()}").symlink_to(victim)
+    put(depot, record())
+    assert victim.read_text() == "kept"
+    assert victim.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in depot.records()] == ["acme"]
+
+
 def test_nothing_is_made_by_looking(depot):
     assert depot.records() == ()
     assert not depot.folder.exists()
