@@ -64,7 +64,8 @@ def _put(place: Path, delivery: Delivery) -> None:
     if (place / "new" / name).exists() or any((place / "cur").glob(f"{name}*")):
         return  # it came before
     written = place / "tmp" / name
-    with written.open("wb") as file:
+    written.unlink(missing_ok=True)  # of a try that was cut short
+    with written.open("xb") as file:
         file.write(_mail(delivery))
         file.flush()
         os.fsync(file.fileno())
