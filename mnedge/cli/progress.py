@@ -266,6 +266,11 @@ _WARNINGS = frozenset(
         "human_input_timeout",
         "human_input_rejected",
         "human_lines_dropped",
+        "input_skill_unavailable",
+        "input_skill_recovered",
+        "input_skill_failed",
+        "budget_warning",
+        "budget_exceeded",
         "unparseable_event",
     }
 )
