@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
 from mnedge.plugins import loading
-from mnedge.plugins.depot import Depot
+from mnedge.plugins.depot import Depot, DepotDamagedError
 
 if TYPE_CHECKING:
     from mnedge.plugins.outside import Terms
@@ -80,7 +81,8 @@ def _prove(data_dir: Path, plugins: tuple[str, ...], is_daemon: bool = False) ->
         return
     from mnedge.plugins.outside import prove
 
-    prove(_terms(data_dir, plugins, is_daemon))
+    with suppress(DepotDamagedError):  # loading says so, and goes on without
+        prove(_terms(data_dir, plugins, is_daemon))
     _proven.add((data_dir, plugins))
 
 

@@ -155,6 +155,8 @@ class Depot:
             text = self._file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return ()
+        except OSError as error:
+            raise DepotDamagedError(f"{self._file} cannot be read: {error.strerror}") from error
         try:
             listing = msgspec.json.decode(text, type=_Listing)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -168,6 +170,13 @@ class Depot:
                 hint="use that version, or install the plugins again",
             )
         return listing.records
+
+    def names(self) -> frozenset[str]:
+        """Return the names of what lies here, even if nothing is known of it any more."""
+        with suppress(OSError):
+            places = [place.name for place in self.folder.iterdir() if place.is_dir()]
+            return frozenset(name.rsplit("-", 2)[0] for name in places if name.count("-") > 1)
+        return frozenset()
 
     def find(self, name: str) -> Record:
         """Return the record of a name, however it is spelled.

@@ -1,5 +1,6 @@
 """Find plugins, name the bundled ones, and ask the hooks through typed functions."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from mnedge import hookspecs
-from mnedge.errors import UsageError
+from mnedge.errors import MnedgeError, UsageError
 from mnedge.ports import Connector, DeviceProbe, Runner, Skill, Spawner
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ BUNDLED = (
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
 GROUP = "mnedge.plugins"
 """Entry points of this group are plugins."""
+_log = logging.getLogger(GROUP)
 
 
 class PluginInvalidError(UsageError):
@@ -62,7 +64,7 @@ def load(extra: Sequence[str] = (), terms: "Terms | None" = None) -> Plugins:
     """
     found = Plugins(hookspecs.PROJECT)
     found.add_hookspecs(hookspecs)
-    kept = _names_kept(terms)
+    kept, is_known = _kept(terms)
     for name in (*BUNDLED, *extra):
         if name in BUNDLED or _normal(name) not in kept:
             _register(found, name)
@@ -73,7 +75,7 @@ def load(extra: Sequence[str] = (), terms: "Terms | None" = None) -> Plugins:
             f"plugin {found.get_name(error.plugin)} implements an unknown hook: {error}",
             hint="use a version of the plugin that fits this version of mnedge",
         ) from error
-    if terms is not None and kept:
+    if terms is not None and is_known:
         from mnedge.plugins import suspicion  # seldom needed
         from mnedge.plugins.outside import entered
 
@@ -212,11 +214,19 @@ def _of_distribution(name: str) -> list[tuple[str, Any]]:
         raise PluginInvalidError(f"plugin {name} cannot be imported: {said}") from error
 
 
-def _names_kept(terms: "Terms | None") -> frozenset[str]:
-    """Return the names of what is in the depot; looks at the disk once."""
+def _kept(terms: "Terms | None") -> tuple[frozenset[str], bool]:
+    """Return the names of what is in the depot, and whether anything is known of them.
+
+    A depot that cannot be read costs its plugins, never the start; looks at the disk once.
+    """
     if terms is None or not terms.depot.folder.is_dir():
-        return frozenset()
-    return frozenset(record.name for record in terms.depot.records())
+        return frozenset(), False
+    try:
+        names = frozenset(record.name for record in terms.depot.records())
+    except MnedgeError as error:
+        _log.error("no plugin from outside is loaded: %s", error.message)
+        return terms.depot.names(), False
+    return names, bool(names)
 
 
 def _normal(name: str) -> str:

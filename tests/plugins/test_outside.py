@@ -345,6 +345,16 @@ def raising(error):
     return raises
 
 
+def test_a_depot_that_cannot_be_read_costs_its_plugins_and_not_the_start(terms, caplog):
+    put(terms)
+    (terms.depot.folder / "depot.json").write_text("?")
+    named = msgspec.structs.replace(terms, configured=("acme",))
+    plugins = loading.load(["acme"], named)
+    assert plugins.outside == ()
+    assert "host_local" in loading.runners(plugins, Processes())
+    assert "no plugin from outside is loaded" in caplog.text
+
+
 def test_libraries_are_found_through_others_and_never_twice():
     def one(name, *requires):
         return Record(
