@@ -225,7 +225,7 @@ def _ours(found: Found) -> bool:
 
 
 def _files(box: Box, wanted: Wanted, user: str, group: str) -> Iterator[AnyStep]:
-    yield from _folder(box, DATA, 0o750, user, group)
+    yield from _data_folder(box, user, group)
     yield from _folder(box, ETC, 0o750, "root", group)
     if box.at(CONFIG).kind == "absent":
         text = texts.config_text(DATA, group, wanted.http, wanted.grpc)
@@ -243,6 +243,20 @@ def _files(box: Box, wanted: Wanted, user: str, group: str) -> Iterator[AnyStep]
             if box.at(parent).kind == "absent" and box.at(path).kind == "absent":
                 yield Folder(path=parent, mode=0o755)
             yield from _file(box, path, wanted.completions[shell])
+
+
+def _data_folder(box: Box, user: str, group: str) -> Iterator[AnyStep]:
+    """Data of root become the node's with all in it by systemd; of anybody else they stay."""
+    found = box.at(DATA)
+    uid = box.users[user].uid if user in box.users else None
+    if found.kind == "folder" and found.uid not in (0, uid):
+        owner = next((n for n, one in box.users.items() if one.uid == found.uid), str(found.uid))
+        raise InTheWayError(
+            f"{DATA} belongs to {owner}, and the node runs as {user}",
+            hint=f"chown -R {user}:{group} {DATA}, or install with --user {owner}",
+        )
+    if not (found.kind == "folder" and found.uid == 0 and box.has_systemd):
+        yield from _folder(box, DATA, 0o750, user, group)
 
 
 def _notes(box: Box, wanted: Wanted) -> Iterator[str]:

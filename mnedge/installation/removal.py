@@ -77,7 +77,8 @@ def _service(box: Box) -> Iterator[AnyStep]:
     yield from (Remove(path=path) for path in units)
     if is_there(box, JOURNAL_FILE):
         if box.systemd_runs:
-            names = (f"systemd-journald@{JOURNAL}.{kind}" for kind in ("socket", "service"))
+            sockets = (f"systemd-journald{which}@{JOURNAL}.socket" for which in ("", "-varlink"))
+            names = (*sockets, f"systemd-journald@{JOURNAL}.service")
             yield Systemctl(words=("stop", *names), may_fail=True)
         yield Remove(path=JOURNAL_FILE)
     if box.systemd_runs and units:

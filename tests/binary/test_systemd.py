@@ -430,6 +430,16 @@ def test_purge_leaves_nothing(box):
         box.run("systemctl", "cat", UNIT)
 
 
+def test_jobs_that_root_ran_before_become_the_nodes(box, node):
+    words = ("--data-dir", DATA, "blueprint", "run", "message_routing_trace", "--quiet")
+    box.run(FILE, *words)
+    assert box.says("find", DATA, "-user", "root")
+    box.run(FILE, "install")
+    assert len(node.get("/jobs")["data"]) == 1
+    assert not box.says("find", DATA, "-not", "-user", "mnedge")
+    box.run("mnedge", "uninstall", "--purge", "--yes")
+
+
 def test_an_image_becomes_a_node_when_it_boots(box):
     """`--root`: what is written into a folder is what the machine itself would have got."""
     box.run(FILE, "install", "--no-start")

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from mnedge.config.file import read_text
 from mnedge.config.layout import Layout, release_id
-from mnedge.installation.box import Found, ServiceState
+from mnedge.installation.box import Account, Found, ServiceState
 from mnedge.installation.plan import (
     COMMAND,
     CONFIG,
@@ -201,6 +201,26 @@ def test_what_is_not_ours_is_not_overwritten():
     }.items():
         with pytest.raises(InTheWayError, match=path):
             installing(replace(BARE, found={path: found}), WANTED)
+
+
+def test_data_of_another_user_are_not_given_away():
+    users = {**BARE.users, "ada": Account(uid=1000, gid=44)}
+    theirs = replace(BARE, users=users, found={DATA: Found(kind="folder", uid=1000)})
+    with pytest.raises(InTheWayError, match="belongs to ada") as error:
+        installing(theirs, replace(WANTED, user="mnedge"))
+    assert "chown -R mnedge:mnedge" in error.value.hint
+    assert not of(installing(theirs, WANTED), AddUser)  # whose the data are, runs the node
+    nobodys = replace(BARE, found={DATA: Found(kind="folder", uid=777)})
+    with pytest.raises(InTheWayError, match="belongs to 777"):
+        installing(nobodys, WANTED)
+
+
+def test_data_of_root_are_given_away_whole_by_systemd():
+    roots = replace(BARE, found={DATA: Found(kind="folder", mode=0o755)})
+    folders = {step.path for step in of(installing(roots, WANTED), Folder)}
+    assert DATA not in folders
+    bare = replace(roots, has_systemd=False, systemd_runs=False)
+    assert DATA in {step.path for step in of(installing(bare, WANTED), Folder)}
 
 
 def test_without_the_tools_an_existing_user_is_needed():
