@@ -22,6 +22,7 @@ from mnedge.daemon.outside import proven_plugins, states_of
 from mnedge.daemon.reloading import Reloading
 from mnedge.daemon.store import opened_store
 from mnedge.execution.attempt import Executor
+from mnedge.execution.inventory import Inventory
 from mnedge.execution.processes import Processes
 from mnedge.gateway.app import application
 from mnedge.gateway.backend import Backend
@@ -68,6 +69,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     store: SqliteStore
     executor: Executor
     host: Host
+    inventory: Inventory
+    """It has not looked yet: that must not keep anybody from being ready."""
     listeners: Listeners
     plugins: loading.Plugins
 
@@ -190,7 +193,7 @@ async def serving(
         measure_plugins(registry, lambda: states_of(config))
         measure_streams(registry, lambda: feed.open_streams)
         early: Sequence[Part] = (audit, tokens, accounts, models, feed, exporter, watch, alerting)
-        for part in (*early, host, operations, server, inventory):
+        for part in (*early, host, operations, server):
             await parts.enter_async_context(running(part))
         reloading.always(inventory.look_soon)
         reloading.follow(_reconfigured(models, alerting, current))
@@ -204,6 +207,7 @@ async def serving(
                 store=store,
                 executor=executor,
                 host=host,
+                inventory=inventory,
                 listeners=listeners,
                 plugins=found,
             )

@@ -81,8 +81,9 @@ class _Life:
                     )
                     async with running(watchdog):
                         self._up(here)
-                        await self._told_to_stop.wait()
-                        await self._stop(here)
+                        async with running(here.inventory):  # who is ready has time to look
+                            await self._told_to_stop.wait()
+                            await self._stop(here)
                 nursery.cancel_scope.cancel()
 
     def _logs(self) -> Logs:
