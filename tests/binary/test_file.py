@@ -283,9 +283,9 @@ def test_it_is_one_process_that_takes_signals_itself(binary, runtime, tmp_path):
     assert process.returncode == 0
 
 
-def test_arguments_and_exit_codes_pass_unchanged(binary, runtime):
+def test_arguments_and_exit_codes_pass_unchanged(binary, runtime, tmp_path):
     _, err = ran(
-        binary, "job", "show", "a  b\n*", code=2, MNEDGE_RUNTIME_DIR=runtime, HOME="/nowhere"
+        binary, "job", "show", "a  b\n*", code=2, MNEDGE_RUNTIME_DIR=runtime, HOME=tmp_path
     )
     assert "a  b" in err
     ran(binary, "no-such-noun", code=2, MNEDGE_RUNTIME_DIR=runtime)
@@ -305,8 +305,10 @@ def test_a_file_for_another_machine_says_so(binary, tmp_path):
     assert "riscv64" in err
 
 
-def test_every_page_of_the_manual_with_code_in_it_is_shown_in_colour(binary, runtime, key):
-    environ = {"MNEDGE_RUNTIME_DIR": runtime, "HOME": "/nowhere", "TERM": "xterm", "PAGER": "cat"}
+def test_every_page_of_the_manual_with_code_in_it_is_shown_in_colour(
+    binary, runtime, key, tmp_path
+):
+    environ = {"MNEDGE_RUNTIME_DIR": runtime, "HOME": tmp_path, "TERM": "xterm", "PAGER": "cat"}
     manual = runtime / key / "mnedge" / "_internal" / "mnedge" / "docs"
     pages = sorted(page.stem for page in manual.glob("*.md") if "```" in page.read_text())
     assert len(pages) > 3
