@@ -21,6 +21,7 @@ from mnedge.updates.proof import Expected, Proof, Verdict
 from mnedge.updates.releases import led_to, prune, target_of
 from mnedge.updates.trial import ASKED_BACK, Outcome, Party, Phase, Result, Trial
 
+GOOD = Verdict(True)
 MOST_BOOTS = 1
 """A machine that goes down once on trial may have lost its power; twice is the new program."""
 
@@ -172,7 +173,7 @@ class _Finishing:
             self._machine.wait()
         return verdict
 
-    def _end(self, result: Result, why: str = "", seen: Verdict = Verdict(True)) -> Outcome:
+    def _end(self, result: Result, why: str = "", seen: Verdict = GOOD) -> Outcome:
         trial = self._trial
         outcome = Outcome(
             token=trial.token,

@@ -25,6 +25,14 @@ STARTS_IN = 2
 class FakeMachine:
     """`state.json` of the root says which release runs, and since how many looks."""
 
+    systemd = False
+
+    def hand_over(self):
+        return False
+
+    def carries(self):
+        return False
+
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
         self.at = 0.0

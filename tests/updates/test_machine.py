@@ -1,0 +1,219 @@
+"""The machine below an update: programs tried, a stand-in for systemctl, a node that answers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mnedge.config.layout import Layout
+from mnedge.updates import machine as machines
+from mnedge.updates.machine import NOBODY, ProgramBadError, ServiceError, ThisMachine, asked
+
+pytestmark = pytest.mark.live
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> {log}
+case "$*" in
+show*ActiveState,NRestarts) printf 'NRestarts=4\\nActiveState=failed\\n' ;;
+show*--value) echo active ;;
+stop*) echo "Job failed" >&2; exit 1 ;;
+esac
+"""
+NODE = """
+import http.server, socketserver, sys
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = sys.argv[2].encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body)))
+        self.end_headers(); self.wfile.write(body)
+    def address_string(self): return ""
+    def log_message(self, *_): pass
+server = socketserver.UnixStreamServer(sys.argv[1], Health)
+print("up", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "root")
+    layout.runtime.mkdir(parents=True)
+    for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path, layout.root):
+        with suppress(PermissionError):
+            folder.chmod(0o755)
+    return layout
+
+
+@pytest.fixture
+def machine(layout):
+    return ThisMachine(layout, now=5.0, data_dir=None)
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Return what starts a process that answers as a node does."""
+    started = []
+
+    def start(said):
+        path = str(tmp_path / "s")
+        process = subprocess.Popen([sys.executable, "-c", NODE, path, said], stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        return path, process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def program(layout, text):
+    path = layout.at("/mnedge")
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_says_what_it_is(layout, machine):
+    told = '{"version":"1","flavour":"lean","platform":"p","schema":1,"engine_revision":2}'
+    path = program(layout, f"echo '{told}'")
+    assert machine.described(path).engine_revision == 2
+    assert machine.unpack(program(layout, "echo mnedge 1.2.3")) == "1.2.3"
+    with pytest.raises(ProgramBadError, match="does not say what it is"):
+        machine.described(program(layout, "echo hello"))
+
+
+def test_a_program_that_does_not_work_says_why(layout, machine, monkeypatch):
+    machine.try_out(program(layout, 'test "$1" = selftest'))
+    with pytest.raises(ProgramBadError, match="ended with 3: out of luck"):
+        machine.try_out(program(layout, "echo out of luck; exit 3"))
+    broken = layout.at("/broken")
+    broken.write_bytes(b"\x7fELFnonsense")
+    broken.chmod(0o755)
+    with pytest.raises(ProgramBadError, match="does not start"):
+        machine.try_out(broken)
+    monkeypatch.setattr(machines, "TRIED_S", 0.2)
+    with pytest.raises(ProgramBadError, match="did not end within"):
+        machine.try_out(program(layout, "exec sleep 60"))
+
+
+def test_a_program_is_tried_in_a_clean_environment_in_a_folder_of_its_own(
+    layout, machine, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SECRET", "x")
+    said = tmp_path / "said"
+    machine.try_out(program(layout, f"env > {said}; pwd >> {said}"))
+    told = said.read_text()
+    assert "SECRET" not in told
+    assert f"MNEDGE_RUNTIME_DIR={layout.runtime}" in told
+    home = next(line for line in told.splitlines() if line.startswith("HOME=")).partition("=")[2]
+    assert not Path(home).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives up rights")
+def test_root_tries_a_program_with_the_rights_of_the_owner_of_the_data(layout, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    said = program(layout, 'test "$(id -u)" = "$WANTED"')
+    said.write_text('#!/bin/sh\necho "it is $(id -u)"; exit 1\n')
+    with pytest.raises(ProgramBadError, match=f"it is {NOBODY}"):
+        ThisMachine(layout, now=0.0, data_dir=data).try_out(said)
+    os.chown(data, 2, 2)
+    with pytest.raises(ProgramBadError, match=r"it is 2$"):
+        ThisMachine(layout, now=0.0, data_dir=data).try_out(said)
+    with pytest.raises(ProgramBadError, match=r"it is 0$"):
+        ThisMachine(layout, now=0.0, data_dir=None).try_out(said)
+
+
+def test_a_node_is_asked_and_its_process_is_known(layout, machine, node):
+    path, process = node(json.dumps({"status": "ok", "version": "1.2"}))
+    answer = asked(path)
+    assert answer is not None
+    assert answer.pid == process.pid
+    seen = machine.seen(path)
+    assert (seen.version, seen.status, seen.key) == ("1.2", "ok", "")
+    assert machine.runs(path)
+    assert asked(path + "-absent") is None
+    assert machine.seen(path + "-absent").version is None
+
+
+def test_an_answer_that_is_none_counts_as_silence(node):
+    path, _ = node("hello")
+    assert asked(path) is None
+
+
+def test_a_process_of_ours_is_known_by_the_folder_it_runs_from(layout, machine):
+    place = layout.runtime / "0123456789abcdef" / "mnedge"
+    place.mkdir(parents=True)
+    shutil.copy(shutil.which("sleep") or "", place / "mnedge")
+    process = subprocess.Popen([place / "mnedge", "60"])
+    try:
+        assert machine._key_of(process.pid) == "0123456789abcdef"
+        assert machine._key_of(os.getpid()) == ""
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_without_systemd_the_node_is_told_to_end_and_its_supervisor_starts_it(machine, node):
+    path, process = node(json.dumps({"status": "ok", "version": "1.2"}))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who started it takes note of its end
+    try:
+        machine.stop(path)
+        assert asked(path) is None
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    assert process.poll() is not None
+    machine.start()
+    machine.stop(path)
+    assert not machine.hand_over()
+
+
+@pytest.fixture
+def systemctl(layout, tmp_path, monkeypatch):
+    """A service manager that writes down what it is told."""
+    folder, log = tmp_path / "bin", tmp_path / "told"
+    folder.mkdir()
+    (folder / "systemctl").write_text(SYSTEMCTL.format(log=log))
+    (folder / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(ThisMachine, "systemd", True)
+    layout.update_unit.parent.mkdir(parents=True)
+    return log
+
+
+def test_systemd_is_asked_about_the_unit(machine, systemctl, layout):
+    seen = machine.seen("absent")
+    assert (seen.restarts, seen.failed, seen.version) == (4, True, None)
+    assert not machine.runs("absent")
+    assert machine.carries()
+    assert not machine.hand_over()
+    layout.update_unit.touch()
+    assert machine.hand_over()
+    machine.start()
+    told = systemctl.read_text().splitlines()
+    assert told[-4:] == [
+        "reset-failed mnedge-update.service",
+        "start --no-block mnedge-update.service",
+        "reset-failed mnedge.service",
+        "start --no-block mnedge.service",
+    ]
+
+
+def test_what_systemd_refuses_is_said(machine, systemctl):
+    with pytest.raises(ServiceError, match=r"stop mnedge\.service: Job failed"):
+        machine.stop("absent")
+
+
+def test_the_date_goes_on_from_what_was_told(machine):
+    first = machine.now()
+    machine.wait()
+    assert 5.0 <= first < machine.now() < 60.0
+    assert len(machine.boot_id()) in (0, 36)
