@@ -5,6 +5,7 @@ found last is kept, and lent to nobody new.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -78,7 +79,8 @@ class Inventory(Part):
         self._problems: dict[str, str] = {}
         self._owner: dict[str, str] = {}
         self._lost: dict[str, Device] = {}
-        self._hanging: set[str] = set()
+        self._hanging: dict[str, trio.Event] = {}
+        """Probes that have a thread, and what is set when it ends."""
         self._unwatched: set[str] = set()
         self._threads = trio.CapacityLimiter(max(len(self._probes), 1))
         self._one = trio.Lock()
@@ -225,9 +227,17 @@ class Inventory(Part):
         self._settle(first=first)
 
     async def _ask(self, name: str) -> None:
-        if name in self._hanging:
+        if name in self._hanging and name in self._problems:
             return  # its thread still hangs: another would as well
+        with trio.move_on_after(LIMIT_S):
+            late = self._hanging.get(name)
+            if late is not None:  # who asked before was cancelled, its thread is at work
+                await late.wait()
+        if name in self._hanging:
+            self._problems[name] = f"it did not answer within {LIMIT_S:g} s"
+            return
         probe, answers = self._probes[name], list[Fingerprint | Exception]()
+        ended, token = trio.Event(), trio.lowlevel.current_trio_token()
 
         def ask() -> None:
             try:
@@ -235,9 +245,11 @@ class Inventory(Part):
             except Exception as error:  # whoever wrote a probe may have erred
                 answers.append(error)
             finally:
-                self._hanging.discard(name)
+                del self._hanging[name]
+                with suppress(trio.RunFinishedError):
+                    token.run_sync_soon(ended.set)
 
-        self._hanging.add(name)
+        self._hanging[name] = ended
         with trio.move_on_after(LIMIT_S):
             await trio.to_thread.run_sync(ask, limiter=self._threads, abandon_on_cancel=True)
         match answers:

@@ -172,6 +172,37 @@ async def test_a_probe_that_hangs_is_left_out_and_asked_again_once_it_came_back(
     assert ids(inventory) == ["c", "a"]
 
 
+async def test_who_is_cancelled_while_probes_look_leaves_nothing_unseen(told):
+    free, probe = threading.Event(), Probe("gpu", "a")
+    answer = probe.answer
+    probe.answer = lambda: free.wait(SOON_S) and answer
+    inventory = an_inventory(told, probe)
+    with trio.move_on_after(0.1):
+        await inventory.known()
+    assert not inventory.looked
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(inventory.known)
+        await trio.sleep(0.1)
+        free.set()
+    assert ids(inventory) == ["a"]
+    assert inventory.probes[0].problem == ""
+
+
+async def test_a_thread_that_hangs_since_somebody_was_cancelled_is_given_up_like_any(
+    told, monkeypatch
+):
+    monkeypatch.setattr(module, "LIMIT_S", 0.2)
+    free, probe = threading.Event(), Probe("gpu", "a")
+    probe.answer = lambda: free.wait(SOON_S) and Fingerprint()
+    inventory = an_inventory(told, probe)
+    with trio.move_on_after(0.05):
+        await inventory.known()
+    await inventory.known()
+    free.set()
+    assert inventory.probes[0].problem == "it did not answer within 0.2 s"
+    assert probe.asked == 1
+
+
 async def test_two_devices_of_one_id_are_one_and_a_problem(told):
     inventory = an_inventory(told, Probe("a", "same"), Probe("b", "same"))
     await inventory.known()
