@@ -49,6 +49,7 @@ from mnedge.model.states import TERMINAL, JobStatus, Verb
 from mnedge.ports import Claim
 from mnedge.runtime import jobs
 from mnedge.runtime.inbox import Inbox
+from mnedge.runtime.input_reading import notes_of
 from mnedge.runtime.listening import ASKED_S, WORKING_S, Listener
 from mnedge.runtime.live_inputs import LiveInputs
 from mnedge.runtime.publisher import RETRY_S, SETTLE_S, Publisher
@@ -217,6 +218,8 @@ class Coordinator:
         if self._state.status is JobStatus.PENDING:
             carried = await jobs.carried_to(self._stores, self.record.job_id)
             self._inbox.put(Submitted(at=at, node=self._node, carried=carried))
+            for note in notes_of(self._job.spec, at):
+                self._inbox.note(note)
         else:
             self._inbox.put(Recovered(at=at, node=self._node, reason="owner restarted"))
         # What starts work comes after that, or the work would count as lost; overdue timers are set

@@ -21,7 +21,8 @@ from mnedge.bundle.load import Bundle
 from mnedge.bundle.problem import Problem, invalid
 from mnedge.config.settings import Config
 from mnedge.errors import MnedgeError, UnavailableError, UsageError
-from mnedge.model.manifest import LiveInput
+from mnedge.model.facts import Note
+from mnedge.model.manifest import JobSpec, LiveInput
 from mnedge.ports import Batch, Connector
 
 READ_S = 60.0
@@ -60,6 +61,25 @@ async def read_inputs(
         raise invalid(bundle.label, reading.problems)
     bundle.add_inputs(reading.payload, reading.sources)
     return reading.live
+
+
+def notes_of(spec: JobSpec, at: float) -> list[Note]:
+    """Return what a job has to tell when it begins: sources that it goes without."""
+    types = {"failed": "input_skill_failed", "unsupported": "input_skill_unsupported"}
+    notes = []
+    for name, told in spec.input_sources.items():
+        type_ = types.get(told.get("status", ""))
+        if type_ is not None:
+            error = told.get("error") or {"message": "no connector of that name is here"}
+            payload = {
+                "name": name,
+                "skill": told.get("skill"),
+                "connector": told.get("connector"),
+                "error": error.get("message"),
+                "required": False,
+            }
+            notes.append(Note(at=at, type=type_, payload=payload))
+    return notes
 
 
 class _Reading:

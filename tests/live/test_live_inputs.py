@@ -162,6 +162,14 @@ def test_a_source_that_is_needed_and_away_is_named_before_anything_runs(box):
     assert box.runs() == []
 
 
+def test_a_source_that_is_not_needed_and_away_is_told_by_the_run(box):
+    folder = gathering(box, 0, {"notes": watched(box, live=False, path="nowhere")})
+    done = box.call("blueprint", "run", str(folder))
+    assert "input skill failed: nowhere cannot be read" in done.stdout + done.stderr
+    (told_,) = told(box, "input_skill_failed")
+    assert told_["name"] == "notes"
+
+
 def test_a_bundle_reads_its_own_files_and_none_outside(box):
     skills = {"site": watched(box, live=False, path="payloads/site.json", required=True)}
     folder = gathering(box, 0, skills)

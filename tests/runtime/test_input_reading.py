@@ -10,7 +10,7 @@ from mnedge.bundle.problem import BundleInvalidError
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.ports import Batch, Item
 from mnedge.runtime import input_reading, jobs
-from mnedge.runtime.input_reading import ConnectorBrokenError, asked, checked
+from mnedge.runtime.input_reading import ConnectorBrokenError, asked, checked, notes_of
 from mnedge.runtime.submission import submit
 from tests.runtime.rig import EPOCH, a_rig
 from tests.runtime.sources import Listed, a_small_bundle, by_name
@@ -134,6 +134,18 @@ async def test_a_connector_that_is_not_here_too(readings):
     ]
     spec = await readings.spec({"site": ENTRY}, connectors={})
     assert spec.input_sources["site"]["status"] == "unsupported"
+
+
+async def test_a_job_begins_with_telling_what_it_goes_without(readings):
+    readings.source.fails = [UnavailableError("it is away")]
+    spec = await readings.spec(
+        {"site": ENTRY, "ocr": {**ENTRY, "connector": "other"}, "more": ENTRY}
+    )
+    told = {(one.type, one.payload["name"]): one.payload["error"] for one in notes_of(spec, 5.0)}
+    assert told == {
+        ("input_skill_failed", "site"): "it is away",
+        ("input_skill_unsupported", "ocr"): "no connector of that name is here",
+    }
 
 
 async def test_settings_with_problems_refuse_the_run_all_at_once(readings):
