@@ -4,23 +4,12 @@ import os
 import shutil
 import subprocess
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
+from tests.house.tree import ROOT, files
+
 pytestmark = pytest.mark.live
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def sources():
-    """Return what git tracks or would track."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    return [Path(name.decode()) for name in listed.stdout.split(b"\0") if name]
 
 
 def sums(folder):
@@ -40,10 +29,9 @@ def test_another_folder_gives_the_same_files(shipped, tmp_path):
     assert first.is_file(), "`make binary` makes what is compared"
     made_from, _, epoch = first.read_text().rpartition("\n")
     other = tmp_path / "another folder"
-    for path in sources():
-        if (ROOT / path).is_file():
-            (other / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / path, other / path)
+    for path in files():
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, other / path)
     done = subprocess.run(
         ["packaging/build.sh"],
         cwd=other,
