@@ -276,12 +276,12 @@ def asks_of(resources: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[De
     places: list[tuple[str, Mapping[str, Any]]] = [("resources", resources)]
     if isinstance(inner, Mapping):
         places.append(("config.resources", inner))
-    places.append(("config", config))
     asks: list[DeviceAsk] = []
     for where, place in places:
         if "devices" in place:
             asks = _listed(place["devices"], f"{where}.devices")
             break
+    places.append(("config", _counts_in(config)))
     counts: dict[str, int] = {}
     for where, place in places:
         for vendor, count in _counted(place, where):
@@ -290,6 +290,15 @@ def asks_of(resources: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[De
     if not any(ask.gpu_like for ask in asks) and "" not in counts and _gpu_profile(config):
         asks.append(DeviceAsk(kind=GPU))
     return tuple(asks)
+
+
+def _counts_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a config counts GPUs; its other members are the agent's own affair."""
+    return {
+        key: value
+        for key, value in config.items()
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+    }
 
 
 def _more(counts: Mapping[str, int], asks: Sequence[DeviceAsk]) -> list[DeviceAsk]:

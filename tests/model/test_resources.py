@@ -185,6 +185,7 @@ def test_many_devices_that_nearly_fit_are_handed_out_in_reasonable_time():
         ({}, {"execution_profile": "customer-service-voice-nvidia"}, [DeviceAsk(kind="gpu")]),
         ({}, {"profile": "standard_run_store"}, []),
         ({"gpu_count": 0}, {"profile": "gpu"}, []),
+        ({}, {"devices": ["a sensor of its own"], "gpu": "as the agent likes", "gpus": None}, []),
         (
             {"gpu_count": 1, "devices": [{"kind": "gpu", "type": "nvidia/gpu", "driver": "cuda"}]},
             {"gpu_count": 1, "execution_profile": "nvidia-accelerated-voice"},
@@ -198,16 +199,18 @@ def test_many_devices_that_nearly_fit_are_handed_out_in_reasonable_time():
         (
             {},
             {
-                "devices": [
-                    {
-                        "type": "camera",
-                        "capabilities": ["capture"],
-                        "ids": ["a"],
-                        "count": 2,
-                        "memory_operator": "=",
-                        "min_api_version": 2,
-                    }
-                ]
+                "resources": {
+                    "devices": [
+                        {
+                            "type": "camera",
+                            "capabilities": ["capture"],
+                            "ids": ["a"],
+                            "count": 2,
+                            "memory_operator": "=",
+                            "min_api_version": 2,
+                        }
+                    ]
+                }
             },
             [
                 DeviceAsk(
