@@ -19,14 +19,14 @@ from mnedge.config.layout import Layout
 from mnedge.config.read import Flags, load_config
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
-from mnedge.errors import MnedgeError, NotAllowedError, NotFoundError, UsageError
+from mnedge.errors import NotAllowedError, UsageError
 from mnedge.updates import trial as trials
-from mnedge.updates.alone import old_of, replaced, returned
+from mnedge.updates.alone import NothingBeforeError, old_of, replaced, returned
 from mnedge.updates.durable import sha256_of, write_whole
 from mnedge.updates.finish import finish
 from mnedge.updates.keys import pinned
 from mnedge.updates.machine import ThisMachine
-from mnedge.updates.offer import DataNewerError, needed_bytes, require_room, this_build
+from mnedge.updates.offer import SchemaBehindError, needed_bytes, require_room, this_build
 from mnedge.updates.prepare import (
     Node,
     Offer,
@@ -66,12 +66,6 @@ class NotRootError(NotAllowedError):
     """An installed node is changed by root alone."""
 
     code = "update.not_root"
-
-
-class NothingBeforeError(NotFoundError):
-    """There is no release to go back to."""
-
-    code = "update.nothing_before"
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -286,7 +280,7 @@ class _Updating:
             )
         build = self._machine.described(program)
         if build.schema < have.schema:
-            raise DataNewerError(
+            raise SchemaBehindError(
                 f"{build.version} reads data up to schema {build.schema}, and the data here have "
                 f"schema {have.schema}",
                 hint="restore a backup that the older version made",
@@ -307,7 +301,7 @@ class _Updating:
                 outcome = finish(self._layout, self._machine, self._step)
         outcome = outcome or trials.last_outcome(self._layout)
         if outcome is None or outcome.token != trial.token:
-            raise MnedgeError("nobody knows what came of the update", hint="mnedge update --status")
+            raise UnderWayError("the update goes on elsewhere", hint="mnedge update --status")
         return self._tell(outcome)
 
     def _watched(self, trial: Trial) -> Outcome | None:

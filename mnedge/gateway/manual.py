@@ -19,6 +19,7 @@ ORDER = (
     "recovery",
     "daemon",
     "installing",
+    "updating",
     "binary",
     "nixos",
     "console",

@@ -15,7 +15,7 @@ from msgspec import Struct
 FILE = "trial.json"
 
 
-class DataTrial(Struct, frozen=True, kw_only=True):
+class TrialMark(Struct, frozen=True, kw_only=True):
     """What the program that may have to come back can read."""
 
     schema: int
@@ -24,7 +24,7 @@ class DataTrial(Struct, frozen=True, kw_only=True):
     """Its version, for people."""
 
 
-LEAST = DataTrial(schema=0, engine_revision=1)
+LEAST = TrialMark(schema=0, engine_revision=1)
 """What a mark says that cannot be read: hold back all."""
 
 
@@ -33,7 +33,7 @@ def trial_path(data_dir: str | os.PathLike[str]) -> Path:
     return Path(data_dir) / FILE
 
 
-def read_trial(data_dir: str | os.PathLike[str]) -> DataTrial | None:
+def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
     """Return what the old program can read while an update is on trial; None if none is.
 
     A small file that is seldom there: cheap enough to ask on the loop.
@@ -45,12 +45,12 @@ def read_trial(data_dir: str | os.PathLike[str]) -> DataTrial | None:
     except OSError:
         return LEAST
     try:
-        return msgspec.json.decode(content, type=DataTrial)
+        return msgspec.json.decode(content, type=TrialMark)
     except msgspec.DecodeError:
         return LEAST
 
 
-def begin_trial(data_dir: str | os.PathLike[str], trial: DataTrial) -> None:
+def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
     """Set the mark, durably; it belongs to whom the data belong.
 
     Root does this in a folder that others may write: no link that they laid is followed.

@@ -22,7 +22,7 @@ class NotOursError(NotAllowedError):
     code = "update.not_ours"
 
 
-class NoOldFileError(NotFoundError):
+class NothingBeforeError(NotFoundError):
     """There is nothing to go back to."""
 
     code = "update.nothing_before"
@@ -57,12 +57,12 @@ def replaced(file: Path, offer: Offer, machine: Machine, tell: Tell) -> None:
 def returned(file: Path) -> None:
     """Put the file before this one back, and keep this one in its place.
 
-    Raises: NoOldFileError; NotOursError.
+    Raises: NothingBeforeError; NotOursError.
     """
     _require_ours(file)
     old, aside = old_of(file), file.with_name(f".{file.name}.aside")
     if not old.is_file():
-        raise NoOldFileError(f"there is no {old}, so nothing to go back to")
+        raise NothingBeforeError(f"there is no {old}, so nothing to go back to")
     _twin(file, aside)
     old.replace(file)
     aside.replace(old)

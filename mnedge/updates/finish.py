@@ -13,7 +13,7 @@ import msgspec
 from mnedge import faults
 from mnedge.config.layout import Layout
 from mnedge.errors import MnedgeError
-from mnedge.store.trial import DataTrial, begin_trial, end_trial, read_trial
+from mnedge.store.trial import TrialMark, begin_trial, end_trial, read_trial
 from mnedge.updates import trial as trials
 from mnedge.updates.durable import switch
 from mnedge.updates.machine import Machine
@@ -73,7 +73,7 @@ class _Finishing:
         """Let nothing be written from here on that the old program cannot read."""
         old = self._trial.old
         if os.path.isdir(self._trial.data_dir):
-            mark = DataTrial(
+            mark = TrialMark(
                 schema=old.schema, engine_revision=old.engine_revision, program=old.version
             )
             begin_trial(self._trial.data_dir, mark)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from mnedge.config.layout import UNIT, UPDATE_UNIT, Layout
-from mnedge.errors import MnedgeError
+from mnedge.errors import UnavailableError
 from mnedge.updates.offer import Build
 from mnedge.updates.proof import Seen
 
@@ -35,13 +35,13 @@ SAID_CHARS = 2000
 NOBODY = 65534
 
 
-class ProgramBadError(MnedgeError):
+class ProgramBadError(UnavailableError):
     """The new program does not work on this machine."""
 
     code = "update.program_bad"
 
 
-class ServiceError(MnedgeError):
+class ServiceError(UnavailableError):
     """The service manager did not do as it was told."""
 
     code = "update.service"

@@ -46,10 +46,10 @@ class DowngradeError(ConflictError):
     code = "update.downgrade"
 
 
-class DataNewerError(ConflictError):
+class SchemaBehindError(ConflictError):
     """The older program cannot read the data any more."""
 
-    code = "update.data_newer"
+    code = "update.schema_behind"
 
 
 class NoRoomError(UnavailableError):
@@ -74,7 +74,7 @@ def weighed(
 ) -> Standing:
     """Return how the release stands to what runs here, if it may take its place.
 
-    Raises: ReleaseUnfitError; DowngradeError; DataNewerError.
+    Raises: ReleaseUnfitError; DowngradeError; SchemaBehindError.
     """
     if release.name != have.name:
         raise ReleaseUnfitError(f"this is a release of {release.name!r}, not of {have.name}")
@@ -91,7 +91,7 @@ def weighed(
         )
     standing = _standing(have, have_sha256, release)
     if release.schema < have.schema:
-        raise DataNewerError(
+        raise SchemaBehindError(
             f"{release.version} reads data up to schema {release.schema}, "
             f"and the data here have schema {have.schema}",
             hint="restore a backup that the older version made",

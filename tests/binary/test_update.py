@@ -33,7 +33,7 @@ EnvironmentFile=-/run/fault
 SETTINGS = f"""
 updates:
   keys: ["{LINE}"]
-  healthTimeout: 5s
+  healthTimeout: 8s
   settle: 1s
 daemon:
   grace: 500ms

@@ -13,7 +13,7 @@ from mnedge.store.schema import NEWEST, SchemaNewerError, database_path, open_da
 from mnedge.store.sqlite import SqliteStore
 from mnedge.store.trial import (
     LEAST,
-    DataTrial,
+    TrialMark,
     begin_trial,
     end_trial,
     read_trial,
@@ -21,7 +21,7 @@ from mnedge.store.trial import (
     withheld,
 )
 
-OLD = DataTrial(schema=NEWEST, engine_revision=3, program="1.0.0")
+OLD = TrialMark(schema=NEWEST, engine_revision=3, program="1.0.0")
 EPOCH = Epoch(0, 1)
 ADDED = (
     "ALTER TABLE rows RENAME COLUMN value TO content",

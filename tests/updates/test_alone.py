@@ -8,7 +8,7 @@ import pytest
 
 from mnedge import faults
 from mnedge.faults import InjectedFaultError
-from mnedge.updates.alone import NoOldFileError, NotOursError, old_of, replaced, returned
+from mnedge.updates.alone import NothingBeforeError, NotOursError, old_of, replaced, returned
 from mnedge.updates.durable import sha256_of
 from mnedge.updates.machine import ProgramBadError
 from mnedge.updates.prepare import offered
@@ -79,7 +79,7 @@ def test_an_update_that_was_cut_leaves_the_file_and_the_next_one_works(root, fil
 
 
 def test_the_way_back_and_forth(root, file):
-    with pytest.raises(NoOldFileError):
+    with pytest.raises(NothingBeforeError):
         returned(file)
     update(root, file, version="1.1.0")
     returned(file)

@@ -7,10 +7,10 @@ from mnedge.updates.envelope import Release
 from mnedge.updates.offer import (
     SPARE_BYTES,
     Build,
-    DataNewerError,
     DowngradeError,
     NoRoomError,
     ReleaseUnfitError,
+    SchemaBehindError,
     needed_bytes,
     require_room,
     this_build,
@@ -60,9 +60,9 @@ def test_an_older_one_is_taken_only_if_that_is_meant(version):
 
 
 def test_one_that_cannot_read_the_data_is_never_taken():
-    with pytest.raises(DataNewerError, match="up to schema 2"):
+    with pytest.raises(SchemaBehindError, match="up to schema 2"):
         weighed(HAVE, "aa", release(version="1.1", schema=2), allow_downgrade=True)
-    with pytest.raises(DataNewerError):
+    with pytest.raises(SchemaBehindError):
         weighed(HAVE, "aa", release(version="1.3", schema=2))
 
 
