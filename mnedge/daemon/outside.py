@@ -15,12 +15,10 @@ from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
 from mnedge.errors import MnedgeError
 from mnedge.plugins import loading
-from mnedge.plugins.depot import Depot, DepotDamagedError
+from mnedge.plugins.depot import DepotDamagedError, depot_of
 
 if TYPE_CHECKING:
     from mnedge.plugins.outside import Terms
-
-FOLDER = "plugins"
 
 
 def terms_of(config: Config, *, is_daemon: bool = False) -> "Terms":
@@ -32,7 +30,7 @@ def _terms(data_dir: Path, plugins: tuple[str, ...], is_daemon: bool) -> "Terms"
     from mnedge.plugins.outside import Terms  # only where there are some: a start is short
     from mnedge.plugins.probe import Probing
 
-    depot = Depot(data_dir / FOLDER)
+    depot = depot_of(data_dir)
     return Terms(
         depot=depot,
         configured=plugins,
@@ -56,7 +54,7 @@ def plugins_of(config: Config) -> loading.Plugins:
 def states_of(config: Config) -> Mapping[str, int]:
     """Return how many plugins from outside are on, off, quarantined."""
     try:
-        records = Depot(config.data_dir / FOLDER).records()
+        records = depot_of(config.data_dir).records()
     except (MnedgeError, OSError):  # doctor says it; figures are about the rest
         records = ()
     return Counter(record.state(config.plugins) for record in records if record.is_plugin)
@@ -91,5 +89,4 @@ _proven: set[tuple[Path, tuple[str, ...]]] = set()
 
 
 def _has_depot(config: Config) -> bool:
-    place: Path = config.data_dir / FOLDER
-    return place.is_dir()
+    return depot_of(config.data_dir).folder.is_dir()

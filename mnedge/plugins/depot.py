@@ -21,6 +21,7 @@ from msgspec import Struct
 from mnedge.errors import CorruptError, NotFoundError, UnavailableError
 
 FILE = "depot.json"
+FOLDER = "plugins"
 STAGING = ".staging-"
 LOCK_WITHIN_S = 20.0
 FORMAT = 1
@@ -341,6 +342,11 @@ class Depot:
         that lock looks again."""
         with suppress(OSError):
             self.folder.rmdir()
+
+
+def depot_of(data_dir: Path) -> Depot:
+    """Return where the node of a data directory keeps plugins from outside."""
+    return Depot(data_dir / FOLDER)
 
 
 def hold(folder: Path) -> int:

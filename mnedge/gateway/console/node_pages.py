@@ -228,6 +228,7 @@ async def resources(request: Request) -> Response:
     """Slots, leases, memory and disk; with a line for what was seen while somebody looked."""
     answer = await api.get(request, "/resources")
     metrics = await api.get(request, "/metrics")
+    plugins = await api.get(request, "/plugins")
     kept: dict[str, Line] = getattr(request.app.state, "lines", {})
     request.app.state.lines = kept
     now = backend_of(request).now()
@@ -242,9 +243,18 @@ async def resources(request: Request) -> Response:
         pools=pools_of(answer),
         devices=devices_of(answer),
         probes=[one for one in answer.get("probes") or () if one["problem"]],
+        plugins=[plugin_row(one) for one in plugins["data"]],
         lines=[line.shown() for line in kept.values()],
         document=answer,
     )
+
+
+def plugin_row(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return a plugin from outside as the table shows it."""
+    brings = found.get("brings") or {}
+    words = [f"{hook}: {', '.join(names)}" for hook, names in brings.items() if names]
+    shown = {name: str(found.get(name) or "") for name in ("name", "version", "state", "reason")}
+    return {**shown, "brings": "; ".join(words)}
 
 
 async def goals(request: Request) -> Response:

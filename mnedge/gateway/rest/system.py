@@ -19,6 +19,7 @@ from mnedge.gateway.rest.routing import Answer, Call, Route, json_reply
 from mnedge.model.access import Scope
 from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.observe.metrics import CONTENT_TYPE
+from mnedge.plugins.depot import depot_of
 from mnedge.runtime import jobs
 
 MOST_JOBS = 500
@@ -189,6 +190,23 @@ async def jwks(call: Call[Query, None]) -> Response:
     return json_reply(call.backend.tokens.jwks(), 200, {"cache-control": "max-age=300"})
 
 
+async def plugins(call: Call[Query, None]) -> Response:
+    """Return the plugins from outside: what becomes of each at the next start, and why."""
+    config = call.backend.config
+    found = [
+        {
+            "name": record.name,
+            "version": record.version,
+            "state": record.state(config.plugins),
+            "reason": record.quarantine.reason if record.quarantine else None,
+            "stage": record.quarantine.stage if record.quarantine else None,
+            "brings": record.verdict.brings if record.verdict else {},
+        }
+        for record in depot_of(config.data_dir).records()
+    ]
+    return json_reply(plain(shapes.Listed(data=found)))
+
+
 async def pages(call: Call[Query, None]) -> Response:
     """Return the pages of the manual, without their text."""
     every = [
@@ -227,6 +245,7 @@ ROUTES = (
     _read("/system/summary", summary, "Look at the node and its newest jobs", Summary),
     _read("/nodes", nodes, "List nodes", shapes.Listed),
     _read("/resources", resources, "See what the machine has", Resources),
+    _read("/plugins", plugins, "List plugins from outside", shapes.Listed),
     _read("/metrics", metrics, "Read all figures", shapes.Anything),
     _read(
         "/metrics",

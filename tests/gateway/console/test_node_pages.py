@@ -13,8 +13,10 @@ from mnedge.gateway.console.node_pages import (
     pools_of,
 )
 from mnedge.model.access import Scope
+from mnedge.plugins.depot import Quarantine, depot_of
 from tests.gateway.console.consoles import a_browser, words
 from tests.gateway.console.test_job_pages import over
+from tests.plugins.test_depot import record as a_record
 from tests.runtime.rig import pipeline, submitted
 
 
@@ -39,6 +41,11 @@ async def test_the_node_tells_of_itself(tmp_path, autojump_clock):
         told = words(await browser.get("/resources"))
         assert "Memory in use" in told
         assert "0 of 4" in told
+        assert "Plugins" not in told
+        bad = Quarantine(reason="it hangs", stage="loop", at=0.0, program="1")
+        with depot_of(browser.rig.config.data_dir).changing() as records:
+            records["acme"] = a_record(quarantine=bad)
+        assert "acme 1.0 quarantined it hangs" in words(await browser.get("/resources"))
         assert "Goals" in words(await browser.get("/slo"))
 
 

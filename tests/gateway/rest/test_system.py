@@ -3,8 +3,10 @@ import pytest
 from mnedge import __version__
 from mnedge.gateway.eligibility import Eligibility, decide
 from mnedge.model.access import Scope
+from mnedge.plugins.depot import Quarantine, Verdict, depot_of
 from tests.gateway.backends import client
 from tests.gateway.rest.bundles import over, submitted
+from tests.plugins.test_depot import record as a_record
 
 
 @pytest.mark.drives("GET /api/v1/health")
@@ -76,6 +78,18 @@ async def test_what_the_machine_has_is_told(node):
     assert told["totals"]["cpu_cores"] >= 1
     assert told["limits"]["cpu"] == 100
     assert told["pools"]["default"]["available"] == 4
+
+
+@pytest.mark.drives("GET /api/v1/plugins")
+async def test_plugins_from_outside_are_told_with_what_becomes_of_them(node):
+    assert (await node.get("/plugins"))["data"] == []
+    bad = Quarantine(reason="it hangs", stage="loop", at=0.0, program="1")
+    with depot_of(node.rig.config.data_dir).changing() as records:
+        records["acme"] = a_record(verdict=Verdict(key="", brings={"runners": ("acme",)}))
+        records["bad"] = a_record("bad", quarantine=bad, allowed=True)
+    acme, hung = (await node.get("/plugins"))["data"]
+    assert (acme["state"], acme["brings"], acme["reason"]) == ("off", {"runners": ["acme"]}, None)
+    assert (hung["state"], hung["reason"], hung["stage"]) == ("quarantined", "it hangs", "loop")
 
 
 @pytest.mark.drives("GET /api/v1/metrics")
