@@ -79,7 +79,7 @@ def uninstall(asked: Asked, /, root: Path | None, dry_run: bool, purge: bool, ye
       sudo mnedge uninstall
       sudo mnedge uninstall --purge --dry-run
     """
-    from mnedge.cli.installing import layout_of, settings_of, tell_plan
+    from mnedge.cli.installing import layout_of, refuse_running, settings_of, tell_plan
     from mnedge.cli.reach import refuse_named
     from mnedge.cli.verbs import confirmed
     from mnedge.installation.doing import examined
@@ -92,6 +92,7 @@ def uninstall(asked: Asked, /, root: Path | None, dry_run: bool, purge: bool, ye
     box = examined(layout, settings.data_dir, settings.runs_root)
     if not dry_run:
         require_root(box)
+        refuse_running(box, settings)
     plan = removing(box, settings, purge=purge)
     if purge and not yes and not dry_run:
         confirmed(f"Remove every job, run and setting of this node ({settings.data_dir})?")

@@ -16,9 +16,10 @@ from mnedge.cli.verbs import Asked
 from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import Flags, load_config
-from mnedge.errors import UsageError
-from mnedge.installation.box import Program, sha256_of
+from mnedge.errors import ConflictError, UsageError
+from mnedge.installation.box import Box, Program, sha256_of
 from mnedge.installation.doing import do
+from mnedge.installation.health import health
 from mnedge.installation.plan import DATA, Plan, Settings, Wanted
 from mnedge.installation.steps import AnyStep
 from mnedge.installation.texts import config_text
@@ -37,6 +38,12 @@ class NotOneFileError(UsageError):
     """Only the one file is installed."""
 
     code = "install.not_one_file"
+
+
+class NodeRunsError(ConflictError):
+    """The node that is to be taken away runs."""
+
+    code = "install.node_runs"
 
 
 def layout_of(root: Path | None) -> Layout:
@@ -136,6 +143,19 @@ def _judge_addresses(http: str | None, grpc: str | None) -> None:
             raise OptionInvalidError(
                 f"{option} {value}: {wrong.message}", hint=wrong.hint or expected
             ) from None
+
+
+def refuse_running(box: Box, settings: Settings) -> None:
+    """Refuse to take away a node that runs and that we cannot stop.
+
+    Raises: NodeRunsError.
+    """
+    if box.systemd_runs or box.is_image or health(Path(settings.socket)) is None:
+        return
+    raise NodeRunsError(
+        f"a node runs here ({settings.socket}), and it is not systemd that started it",
+        hint="stop it where it is started, then uninstall again",
+    )
 
 
 def tell_plan(asked: Asked, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> int:

@@ -163,8 +163,8 @@ def box(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
     """A machine with the one file on it, and people."""
     with machine(tmp_path_factory.mktemp("systemd")) as made:
         shutil.copy(binary, made.path(FILE))
-        made.run("useradd", "--create-home", "member")
-        made.run("useradd", "--create-home", "stranger")
+        for name in ("member", "stranger"):
+            made.run("useradd", "--create-home", "--home-dir", f"/srv/{name}", name)
         made.run("mknod", "-m", "0660", "/dev/ttyMine", "c", "4", "71")
         made.run("chgrp", "dialout", "/dev/ttyMine")
         made.run("mknod", "-m", "0666", "/dev/kernel-log", "c", "1", "11")
@@ -195,7 +195,7 @@ def test_a_dry_run_shows_the_steps_and_changes_nothing(box, before):
 
 
 def test_only_root_installs(box):
-    told = box.run(FILE, "install", code=13, user="stranger", HOME="/home/stranger")
+    told = box.run(FILE, "install", code=13, user="stranger", HOME="/srv/stranger")
     assert "only root may" in told.stderr
 
 
@@ -276,7 +276,7 @@ def test_devices_are_listed(box):
 
 def test_members_of_the_group_use_the_node_and_strangers_do_not(box):
     box.run("usermod", "-aG", "mnedge", "member")
-    member = {"user": "member", "HOME": "/home/member"}
+    member = {"user": "member", "HOME": "/srv/member"}
     made = json.loads(box.says("mnedge", "blueprint", "run", "tide_table", "--json", **member))
     assert made["job"]["status"] == "completed"
     job_id = made["job"]["job_id"]
@@ -285,7 +285,7 @@ def test_members_of_the_group_use_the_node_and_strangers_do_not(box):
     assert job_id in box.says("mnedge", "run", "show", "last", **member)
     assert "of mnedge" in box.says("mnedge", "doctor", **member)
     box.run("ls", f"{DATA}/runs", code=2, **member)
-    told = box.run("mnedge", "job", "list", code=13, user="stranger", HOME="/home/stranger")
+    told = box.run("mnedge", "job", "list", code=13, user="stranger", HOME="/srv/stranger")
     assert "usermod -aG mnedge" in told.stderr
 
 
@@ -295,7 +295,7 @@ def test_what_root_does_stays_the_nodes(box, node):
     told = box.run("mnedge", "blueprint", "run", "message_routing_trace", code=13)
     assert "systemctl start mnedge" in told.stderr
     box.run("mnedge", "job", "list")
-    told = box.run("mnedge", "job", "list", code=13, user="member", HOME="/home/member")
+    told = box.run("mnedge", "job", "list", code=13, user="member", HOME="/srv/member")
     assert "of mnedge, and its daemon does not answer" in told.stderr
     box.run("mnedge", "doctor", code=None)
     made = json.loads(box.says("mnedge", "blueprint", "run", "tide_table", "-d", "--json"))
@@ -438,6 +438,21 @@ def test_jobs_that_root_ran_before_become_the_nodes(box, node):
     assert len(node.get("/jobs")["data"]) == 1
     assert not box.says("find", DATA, "-not", "-user", "mnedge")
     box.run("mnedge", "uninstall", "--purge", "--yes")
+
+
+def test_without_systemd_the_rest_is_done_and_told_what_to_do(box):
+    hidden = "mount -t tmpfs tmpfs /run/systemd && mount -t tmpfs tmpfs /usr/lib/systemd"
+    start = "setsid runuser -u mnedge -- mnedge daemon --config /etc/mnedge/config.yaml &"
+    await_it = f"while [ ! -S {DATA}/mnedge.sock ]; do sleep 0.1; done"
+    refused = "! mnedge uninstall --purge --yes"
+    stop = "pkill -TERM -u mnedge; wait"
+    words = f"{FILE} install && {FILE} install && {start}\n{await_it}\n{refused} && {stop}\n"
+    words = f"{hidden} && {words} mnedge uninstall --purge --yes"
+    told = box.says("unshare", "--mount", "bash", "-ec", words)
+    assert "mnedge is installed" in told
+    assert told.count("/usr/local/bin/mnedge daemon --config /etc/mnedge/config.yaml\n") == 2
+    assert "nothing to do" in told
+    assert "systemctl" not in told
 
 
 def test_an_image_becomes_a_node_when_it_boots(box):

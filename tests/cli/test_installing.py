@@ -5,10 +5,18 @@ import pytest
 import mnedge
 from mnedge import shipped
 from mnedge.cli import installing
-from mnedge.cli.installing import NotOneFileError, layout_of, settings_of, wanted_of
+from mnedge.cli.installing import (
+    NodeRunsError,
+    NotOneFileError,
+    layout_of,
+    refuse_running,
+    settings_of,
+    wanted_of,
+)
 from mnedge.cli.options import OptionInvalidError
 from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError
+from mnedge.installation.box import Box
 from mnedge.installation.plan import Settings
 
 NOTHING = {
@@ -104,3 +112,12 @@ def test_nix_installs_what_is_its_own(monkeypatch):
     with pytest.raises(NotOneFileError) as error:
         wanted_of(Settings(), **NOTHING)
     assert "services.mnedge.enable" in error.value.hint
+
+
+def test_a_node_that_runs_and_that_nobody_here_can_stop_is_not_taken_away(monkeypatch):
+    monkeypatch.setattr(installing, "health", lambda path: {"status": "ok"})
+    with pytest.raises(NodeRunsError):
+        refuse_running(Box(has_systemd=False, systemd_runs=False), Settings())
+    refuse_running(Box(), Settings())
+    monkeypatch.setattr(installing, "health", lambda path: None)
+    refuse_running(Box(has_systemd=False, systemd_runs=False), Settings())
