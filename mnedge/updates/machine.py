@@ -12,7 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -32,6 +32,8 @@ STOPPED_S = 180.0
 """Work in flight has `daemon.grace`, and the service manager ends it thereafter."""
 LOOK_S = 0.2
 SAID_CHARS = 2000
+MOST_SAID_BYTES = 1 << 20
+"""No node says more of its health."""
 NOBODY = 65534
 
 
@@ -177,34 +179,20 @@ class ThisMachine:
             }
             if not self._layout.runtime.is_dir():
                 environ["MNEDGE_RUNTIME_DIR"] = f"{home}/runtime"
-            done = subprocess.run(
-                [str(program), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=within_s,
-                cwd=home,
-                env=environ,
-                user=uid,
-                group=gid,
-                extra_groups=None if uid is None else [],
-                check=False,
-            )
+            code, said = _run([str(program), *words], home, environ, (uid, gid), within_s)
         except subprocess.TimeoutExpired as error:
             told = f"{program.name} {' '.join(words)}"
-            raise ProgramBadError(f"{told} did not end within {within_s:.0f} s") from error
+            raise ProgramBadError(f"{told} did not end within {within_s:g} s") from error
         except OSError as error:
             raise ProgramBadError(f"{program} does not start: {error.strerror}") from error
         finally:
             shutil.rmtree(home, ignore_errors=True)
-        if done.returncode != 0:
+        if code != 0:
             raise ProgramBadError(
-                f"`mnedge {' '.join(words)}` of the new program ended with {done.returncode}: "
-                f"{done.stdout.strip()[-SAID_CHARS:]}"
+                f"`mnedge {' '.join(words)}` of the new program ended with {code}: "
+                f"{said[-SAID_CHARS:]}"
             )
-        return done.stdout.strip()
+        return said
 
     # The service.
 
@@ -322,12 +310,43 @@ def asked(path: str) -> Answer | None:
     try:
         connection.request("GET", "/api/v1/health")
         answer = connection.getresponse()
-        said = json.loads(answer.read())
+        said = json.loads(answer.read(MOST_SAID_BYTES))
     except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()
     return Answer(said, connection.pid) if isinstance(said, dict) else None
+
+
+def _run(
+    words: Sequence[str],
+    home: str,
+    environ: Mapping[str, str],
+    ids: tuple[int | None, int | None],
+    within_s: float,
+) -> tuple[int, str]:
+    """Run a program in a group of its own, of which nothing is left afterwards."""
+    user, group = ids
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=home,
+        env=environ,
+        user=user,
+        group=group,
+        extra_groups=None if user is None else [],
+        process_group=0,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=within_s)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, said.strip()
 
 
 def _nobody(data_dir: Path) -> tuple[int, int]:

@@ -77,6 +77,7 @@ def test_the_way_back_leaves_the_release_before_where_it_was(root):
     first, second = root.old, led_to(root.layout.current)
     updated(root, version="1.2.0", does="crashes")
     assert (led_to(root.layout.previous), led_to(root.layout.current)) == (first, second)
+    assert (root.layout.previous / "mnedge").is_file()
     assert root.runs == "1.1.0"
 
 

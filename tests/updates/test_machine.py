@@ -101,7 +101,7 @@ def test_a_program_that_does_not_work_says_why(layout, machine, monkeypatch):
         machine.try_out(broken)
     monkeypatch.setattr(machines, "TRIED_S", 0.2)
     with pytest.raises(ProgramBadError, match="did not end within"):
-        machine.try_out(program(layout, "exec sleep 60"))
+        machine.try_out(program(layout, "sleep 60"))
 
 
 def test_a_program_is_tried_in_a_clean_environment_in_a_folder_of_its_own(
