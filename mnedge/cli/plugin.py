@@ -22,7 +22,7 @@ def plugin() -> None:
 )
 @click.pass_obj
 def install(asked: Asked, sources: tuple[str, ...], allow: bool | None) -> int:
-    """Unpack a plugin into the data directory, and try it in a process of its own.
+    """Unpack a plugin, and try it in a process of its own.
 
     DIR holds wheels: the plugin's, and those that it needs and mnedge does not bring. NAME is one
     that is installed, to let it in or keep it out. Exit code 1 if it was found bad and is
@@ -41,7 +41,7 @@ def install(asked: Asked, sources: tuple[str, ...], allow: bool | None) -> int:
 @plugin.command("list")
 @click.pass_obj
 def list_plugins(asked: Asked) -> None:
-    """List what is installed: on, off, quarantined and why, and what each brings."""
+    """List what is installed, whether it is on, what it brings."""
     from mnedge.cli.outsiders import list_all
 
     list_all(asked)
@@ -62,7 +62,7 @@ def show(asked: Asked, name: str) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def remove(asked: Asked, name: str, yes: bool) -> None:
-    """Take a plugin out, and the libraries that came with it for it alone."""
+    """Take a plugin out, with what came for it alone."""
     from mnedge.cli.outsiders import remove as removing
 
     removing(asked, name, yes=yes)
@@ -72,9 +72,10 @@ def remove(asked: Asked, name: str, yes: bool) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def check(asked: Asked, name: str | None) -> int:
-    """Look again whether plugins are good: their files, what they need, their probe.
+    """Look again whether plugins are good.
 
-    Nothing is changed. Exit code 1 if one of them is not good.
+    Their files, what they need, and how they do in a process of their own. Nothing is changed. Exit
+    code 1 if one of them is not good.
     """
     from mnedge.cli.outsiders import check as checking
 

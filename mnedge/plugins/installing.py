@@ -18,7 +18,7 @@ from mnedge.plugins.fitting import Part
 from mnedge.plugins.outside import Terms, key_of, libraries, misfits, part_of, probed
 from mnedge.plugins.probe import probe
 from mnedge.plugins.problem import PluginRefusedError, Problem
-from mnedge.plugins.wheel import GROUP, Distribution, read_folder, read_wheel, unpack
+from mnedge.plugins.wheel import GROUP, Distribution, is_cache, read_folder, read_wheel, unpack
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -230,9 +230,9 @@ def _chosen(distributions: Sequence[Distribution], came_along: Mapping[str, Part
         for name in sorted(found.keys() - needed - plugins.keys())
     ]
     notes += [
-        f"{found[name].label}: {len(left_out)} files for other places are left out"
+        f"{found[name].label}: left out, for it is no module: {', '.join(left_out[:5])}"
         for name in (*plugins, *sorted(needed - plugins.keys()))
-        if (left_out := found[name].left_out)
+        if (left_out := [path for path in found[name].left_out if not is_cache(path)])
     ]
     libraries_too = {name: found[name] for name in sorted(needed - plugins.keys())}
     return _Set(plugins=plugins, libraries=libraries_too, notes=tuple(notes))

@@ -341,7 +341,7 @@ def _listed(
             listed[path] = Listed(algorithm, digest, known)
     unlisted = {f"{folder}/{name}" for name in UNLISTED}
     for path in paths:
-        if path in unlisted or _is_cache(path):
+        if path in unlisted or is_cache(path):
             continue
         if path not in listed:
             found.append(Problem(message=f"{path} is not listed in RECORD with a hash"))
@@ -350,12 +350,13 @@ def _listed(
             found.append(Problem(message=told))
     for path in listed.keys() - paths.keys():
         outside = path.startswith("../") or os.path.isabs(path)
-        if not outside and not _is_cache(path):
+        if not outside and not is_cache(path):
             found.append(Problem(message=f"{path} is listed in RECORD and not there"))
     return listed
 
 
-def _is_cache(path: str) -> bool:
+def is_cache(path: str) -> bool:
+    """Tell whether Python compiled it, and would again."""
     return "__pycache__" in path.split("/")
 
 
@@ -377,7 +378,7 @@ def _places(
             if scheme not in INTO_SITE or not place:
                 found.append(Problem(message=f"{path} is for a place that wheels do not know"))
                 continue
-        if _is_cache(place):
+        if is_cache(place):
             left_out.append(path)
             continue
         if place in taken:

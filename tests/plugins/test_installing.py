@@ -197,6 +197,16 @@ def test_a_folder_brings_the_plugin_with_the_libraries_it_needs(terms, tmp_path,
     ]
 
 
+def test_what_is_left_out_is_told_but_for_compiled_caches(terms, tmp_path):
+    modules = {"acme_runner.py": RUNNER, "acme_runner-1.0.data/scripts/acme": "#!python\n"}
+    (outcome,) = put(terms, wheel(tmp_path, modules=modules))
+    [note] = outcome.notes
+    assert note.endswith("left out, for it is no module: acme_runner-1.0.data/scripts/acme")
+    caches = {"acme_runner.py": RUNNER, "__pycache__/acme_runner.cpython-311.pyc": "x"}
+    (outcome,) = put(terms, wheel(tmp_path, version="1.1", modules=caches))
+    assert outcome.notes == ()
+
+
 def test_a_library_may_be_there_already_and_goes_with_the_last_who_needs_it(terms, tmp_path):
     put(terms, a_set(tmp_path / "set"))
     other = wheel(tmp_path, "other", modules={"other.py": ""}, requires=("acme-library",))
