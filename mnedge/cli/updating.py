@@ -152,7 +152,10 @@ class _Updating:
         offer = self._offered(file)
         if self._wanted.check or self._wanted.dry_run or offer.standing == "same":
             return self._tell_offer(offer, file.parent)
-        replaced(file, offer, self._machine, self._step)
+        folder = shipped.folder()
+        # RUNTIME/KEY/mnedge/_internal
+        runtime = folder.parents[2] if folder is not None else None
+        replaced(file, offer, self._machine, self._step, runtime)
         self._screen.good(f"{file} is mnedge {offer.release.version}; before: {old_of(file)}")
         self._screen.hint("a daemon that runs from it goes on as it is until it is restarted")
         return self._document(

@@ -10,6 +10,7 @@ from mnedge.updates.durable import to_disk
 from mnedge.updates.machine import Machine
 from mnedge.updates.offer import require_room
 from mnedge.updates.prepare import Offer, Tell, free_bytes, tried
+from mnedge.updates.releases import forget, key_of
 from mnedge.updates.source import fetch
 
 OLD = ".old"
@@ -33,8 +34,12 @@ def old_of(file: Path) -> Path:
     return file.with_name(file.name + OLD)
 
 
-def replaced(file: Path, offer: Offer, machine: Machine, tell: Tell) -> None:
+def replaced(
+    file: Path, offer: Offer, machine: Machine, tell: Tell, runtime: Path | None = None
+) -> None:
     """Put the release into the place of the file, if it works here; the file is there throughout.
+
+    `runtime`: where such files unpack themselves; what the one before `FILE.old` left there goes.
 
     Raises: NotOursError; NoRoomError; ProgramBadError; what `fetch` raises.
     """
@@ -44,6 +49,7 @@ def replaced(file: Path, offer: Offer, machine: Machine, tell: Tell) -> None:
     tell(f"mnedge {offer.release.version} comes from {offer.where}")
     fetch(offer.where, offer.release, new, pause=lambda _: machine.wait())
     faults.hit("update.fetched")
+    forgotten = key_of(old_of(file))
     try:
         tell("it runs its self-test")
         tried(machine, new, offer)
@@ -52,6 +58,8 @@ def replaced(file: Path, offer: Offer, machine: Machine, tell: Tell) -> None:
     finally:
         new.unlink(missing_ok=True)
     to_disk(file.parent)
+    if runtime is not None and forgotten not in (key_of(file), key_of(old_of(file))):
+        forget(runtime, forgotten)
 
 
 def returned(file: Path) -> None:

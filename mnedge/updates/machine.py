@@ -175,11 +175,11 @@ class ThisMachine:
                 "LANG": "C.UTF-8",
                 "HOME": home,
                 "TMPDIR": home,
-                "MNEDGE_RUNTIME_DIR": str(self._layout.runtime),
+                **self._places(),
             }
-            if not self._layout.runtime.is_dir():
-                environ["MNEDGE_RUNTIME_DIR"] = f"{home}/runtime"
-            code, said = _run([str(program), *words], home, environ, (uid, gid), within_s)
+            code, said, complaints = _run(
+                [str(program), *words], home, environ, (uid, gid), within_s
+            )
         except subprocess.TimeoutExpired as error:
             told = f"{program.name} {' '.join(words)}"
             raise ProgramBadError(f"{told} did not end within {within_s:g} s") from error
@@ -190,9 +190,16 @@ class ThisMachine:
         if code != 0:
             raise ProgramBadError(
                 f"`mnedge {' '.join(words)}` of the new program ended with {code}: "
-                f"{said[-SAID_CHARS:]}"
+                f"{f'{said} {complaints}'.strip()[-SAID_CHARS:]}"
             )
         return said
+
+    def _places(self) -> dict[str, str]:
+        """Return what tells a one file where to unpack itself: where it will be found later."""
+        if self._data_dir is not None:
+            return {"MNEDGE_RUNTIME_DIR": str(self._layout.runtime)}
+        names = ("HOME", "XDG_CACHE_HOME", "MNEDGE_RUNTIME_DIR")
+        return {name: os.environ[name] for name in names if os.environ.get(name)}
 
     # The service.
 
@@ -324,14 +331,14 @@ def _run(
     environ: Mapping[str, str],
     ids: tuple[int | None, int | None],
     within_s: float,
-) -> tuple[int, str]:
+) -> tuple[int, str, str]:
     """Run a program in a group of its own, of which nothing is left afterwards."""
     user, group = ids
     with subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         cwd=home,
@@ -342,11 +349,11 @@ def _run(
         process_group=0,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=within_s)
+            said, complaints = process.communicate(timeout=within_s)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said.strip()
+    return process.returncode, said.strip(), complaints.strip()
 
 
 def _nobody(data_dir: Path) -> tuple[int, int]:

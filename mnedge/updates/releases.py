@@ -63,6 +63,12 @@ def prune(layout: Layout, keep: Iterable[str], processes: Path = Path("/proc")) 
     return gone
 
 
+def forget(runtime: Path, key: str, processes: Path = Path("/proc")) -> None:
+    """Remove what one file unpacked, unless a process still runs from it."""
+    if key and key not in _in_use(runtime, processes):
+        shutil.rmtree(runtime / key, ignore_errors=True)
+
+
 def _in_use(runtime: Path, processes: Path) -> set[str]:
     keys = set()
     for process in processes.glob("[0-9]*"):

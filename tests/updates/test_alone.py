@@ -24,7 +24,7 @@ def file(tmp_path):
     return path
 
 
-def update(root, file, **told):
+def update(root, file, runtime=None, **told):
     offer = offered(
         root.file(**told),
         KEYS,
@@ -33,7 +33,7 @@ def update(root, file, **told):
         allow_downgrade=False,
         machine=root.machine,
     )
-    replaced(file, offer, root.machine, lambda _: None)
+    replaced(file, offer, root.machine, lambda _: None, runtime)
 
 
 def version(file):
@@ -50,6 +50,14 @@ def test_the_new_one_takes_its_place_and_the_old_one_is_kept(root, file):
     assert (version(file), version(old_of(file))) == ("1.2.0", "1.1.0")
     assert names(file) == ["mnedge", "mnedge.old"]
     assert os.access(file, os.X_OK)
+
+
+def test_what_nobody_can_go_back_to_is_forgotten(root, file, tmp_path):
+    runtime = tmp_path / "runtime"
+    (runtime / ("a" * 16)).mkdir(parents=True)
+    old_of(file).write_text(f"#!/bin/sh\n_mnedge_key={'a' * 16}\n")
+    update(root, file, runtime=runtime, version="1.1.0")
+    assert list(runtime.iterdir()) == []
 
 
 def test_one_that_does_not_work_leaves_all_as_it_was(root, file):

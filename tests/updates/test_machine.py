@@ -52,7 +52,7 @@ def layout(tmp_path):
 
 @pytest.fixture
 def machine(layout):
-    return ThisMachine(layout, now=5.0, data_dir=None)
+    return ThisMachine(layout, now=5.0, data_dir=layout.root)
 
 
 @pytest.fixture
@@ -109,12 +109,25 @@ def test_a_program_is_tried_in_a_clean_environment_in_a_folder_of_its_own(
 ):
     monkeypatch.setenv("SECRET", "x")
     said = tmp_path / "said"
+    said.touch()
+    said.chmod(0o666)
     machine.try_out(program(layout, f"env > {said}; pwd >> {said}"))
     told = said.read_text()
     assert "SECRET" not in told
     assert f"MNEDGE_RUNTIME_DIR={layout.runtime}" in told
+    assert machine.unpack(program(layout, "echo look here >&2; echo mnedge 1.2.3")) == "1.2.3"
     home = next(line for line in told.splitlines() if line.startswith("HOME=")).partition("=")[2]
     assert not Path(home).exists()
+
+
+def test_a_file_that_nobody_installed_unpacks_where_its_owner_has_it(layout, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MNEDGE_RUNTIME_DIR", str(tmp_path / "mine"))
+    said = tmp_path / "said"
+    ThisMachine(layout, now=0.0, data_dir=None).try_out(program(layout, f"env > {said}"))
+    told = said.read_text()
+    assert f"HOME={tmp_path}\n" in told
+    assert f"MNEDGE_RUNTIME_DIR={tmp_path}/mine\n" in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives up rights")

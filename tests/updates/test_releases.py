@@ -3,7 +3,7 @@
 import pytest
 
 from mnedge.config.layout import Layout
-from mnedge.updates.releases import PACKAGED, key_of, led_to, program_of, prune, target_of
+from mnedge.updates.releases import PACKAGED, forget, key_of, led_to, program_of, prune, target_of
 
 STUB = "#!/bin/sh\n# words\n_mnedge_key={}\nexit 1\n"
 
@@ -59,3 +59,14 @@ def test_a_link_names_its_release(tmp_path):
     assert led_to(tmp_path / "current") == "1.2"
     assert led_to(tmp_path / "previous") == ""
     assert target_of("") == ""
+
+
+def test_one_file_is_forgotten_unless_somebody_runs_from_it(layout, tmp_path):
+    process = tmp_path / "proc" / "42"
+    process.mkdir(parents=True)
+    (process / "exe").symlink_to(layout.runtime / ("1" * 16) / "mnedge" / "mnedge")
+    for key in ("1" * 16, "2" * 16, ""):
+        forget(layout.runtime, key, tmp_path / "proc")
+    assert sorted(path.name for path in layout.runtime.iterdir()) == [
+        *(".new-left-over", "1" * 16, "3" * 16),
+    ]
