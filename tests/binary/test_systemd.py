@@ -3,15 +3,16 @@
 One boot, in the order of a node's life: later tests find what earlier ones left.
 """
 
+import http.client
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.binary.systemd_machine import WITHIN_S, Machine, machine
@@ -82,20 +83,24 @@ class Node:
         self.box = box
 
     def get(self, path: str) -> Any:
-        """Ask the daemon."""
-        with self._client() as client:
-            return client.get(f"/api/v1{path}").json()
+        """Ask the daemon. Raises: OSError, ValueError while it is away."""
+        return json.loads(self._asked("GET", path)[1])
 
     def post(self, path: str, body: Any = None) -> Any:
         """Tell the daemon to do something."""
-        with self._client() as client:
-            answer = client.post(f"/api/v1{path}", json=body or {})
-            assert answer.is_success, answer.text
-            return answer.json()
+        status, text = self._asked("POST", path, json.dumps(body or {}))
+        assert status < 300, text
+        return json.loads(text)
 
-    def _client(self) -> httpx.Client:
-        socket = str(self.box.path(f"{DATA}/mnedge.sock"))
-        return httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://node")
+    def _asked(self, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+        line = http.client.HTTPConnection("node", timeout=WITHIN_S)
+        with socket.socket(socket.AF_UNIX) as line.sock:
+            line.sock.settimeout(WITHIN_S)
+            line.sock.connect(str(self.box.path(f"{DATA}/mnedge.sock")))
+            headers = {"content-type": "application/json"}
+            line.request(method, f"/api/v1{path}", body, headers)
+            answer = line.getresponse()
+            return answer.status, answer.read().decode()
 
     def work(self, run_id: str, script: str) -> str:
         """Submit a job of one worker, a script for bash; return its id."""
@@ -128,7 +133,7 @@ class Node:
         """Return how a job is; nothing while the daemon is away."""
         try:
             return str(self.get(f"/jobs/{job_id}")["job"]["status"])
-        except (httpx.HTTPError, ValueError, KeyError):
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
             return ""
 
     def ended(self, job_id: str, within_s: float = WITHIN_S) -> str:
