@@ -145,7 +145,12 @@ def show(asked: Asked, name: str) -> None:
     if record.quarantine is not None:
         if record.quarantine.trace:
             screen.say("", Text(record.quarantine.trace.rstrip(), "dim"))
-        screen.hint(f"mnedge plugin install {record.name} --allow lets it in again if it is good")
+        if record.quarantine.stage == "altered":
+            screen.hint(f"mnedge plugin install {record.source} makes it whole again")
+        else:
+            screen.hint(
+                f"mnedge plugin install {record.name} --allow lets it in again if it is good"
+            )
 
 
 def remove(asked: Asked, name: str, *, yes: bool) -> None:

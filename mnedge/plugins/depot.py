@@ -244,7 +244,9 @@ class Depot:
         self.own(staged)
         target = self.place(record)
         if target.exists():  # the same content: its name has the digest in it
-            return
+            if not altered(target, record.files):
+                return
+            target.rename(self.folder / f"{record.folder}-altered-{os.urandom(4).hex()}")
         for folder, _, files in os.walk(staged):
             for file in files:
                 _synced(Path(folder, file))

@@ -111,7 +111,7 @@ def install(
 def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
     """Let an installed plugin in from the next start on, or keep it out; let in, it is probed.
 
-    Raises: PluginUnknownError; PluginRefusedError if it is a library.
+    Raises: PluginUnknownError; PluginRefusedError if it is a library, or was altered.
     """
     was = terms.depot.find(name)
     if not was.is_plugin:
@@ -120,6 +120,13 @@ def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
     report = None
     if allow:
         there = {record.name: record for record in terms.depot.records()}
+        wrong = [
+            Problem(message=f"{part.label}: {said}", hint="install it again, from its wheel")
+            for part in (was, *libraries(was, there))
+            for said in altered(terms.depot.place(part), part.files)
+        ]
+        if wrong:
+            raise PluginRefusedError(f"{was.label} cannot be let in", wrong[:20])
         report = probed(was, there, terms.depot, terms.probing)
     with terms.depot.changing() as records:
         if records.get(was.name) is None:
@@ -403,7 +410,8 @@ def _decided(
         changes["verdict"] = Verdict(
             key=key, brings=report.brings, took_s=report.took_s, at=terms.now()
         )
-        if allow:
+        was_altered = record.quarantine is not None and record.quarantine.stage == "altered"
+        if allow or was_altered:
             changes |= {"quarantine": None, "strikes": 0}
     return msgspec.structs.replace(record, **changes)
 

@@ -297,6 +297,22 @@ def test_permission_is_given_and_taken_by_name(terms, tmp_path, probes):
         permit("acme-library", terms, allow=True, by="me")
 
 
+def test_what_was_altered_is_not_let_in_by_its_name_and_mended_from_its_wheel(terms, tmp_path):
+    put(terms, wheel(tmp_path))
+    record = terms.depot.find("acme-runner")
+    file = terms.depot.place(record) / "acme_runner.py"
+    file.write_text("altered\n")
+    with pytest.raises(PluginRefusedError, match=r"acme_runner\.py was changed"):
+        permit("acme-runner", terms, allow=True, by="me")
+    bad = Quarantine(reason="x", stage="altered", at=0.0, program="0.1.0")
+    terms.depot.change("acme-runner", quarantine=bad, verdict=None)
+    put(terms, wheel(tmp_path))
+    assert file.read_text().strip() == RUNNER.strip()
+    assert states(terms) == {"acme-runner": "off"}
+    assert [p.name for p in terms.depot.folder.iterdir() if p.is_dir()] == [record.folder]
+    assert check(terms.depot.find("acme-runner"), terms).problems == ()
+
+
 def test_a_check_tells_all_and_changes_nothing(terms, tmp_path, probes):
     put(terms, a_set(tmp_path / "set"), allow=True)
     record = terms.depot.find("acme-runner")
