@@ -150,7 +150,9 @@ def test_keys_are_read_with_and_without_their_id_and_comments():
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", "QUJD", f"0123456789abcdef {LINE.split()[1]}", f"a b {LINE.split()[1]}"]
+    "line",
+    ["nonsense", "QUJD", f"0123456789abcdef {LINE.split()[1]}", f"a b {LINE.split()[1]}"],
+    ids=["a word", "a short key", "the id of another key", "a word too many"],
 )
 def test_a_line_that_is_no_key_is_named(line):
     with pytest.raises(KeyInvalidError, match="is no key"):
