@@ -151,10 +151,8 @@ class Node:
         if point == "returned":
             return phase == "returning" and self.current == old
         if point == "started":
-            program = self.box.run("cat", f"/proc/{self.pid}/cmdline", code=None).stdout
-            return (
-                phase == "trying" and self.pid != 0 and self.old_pid != self.pid and program != ""
-            )
+            state = self.box.property("mnedge.service", "ActiveState")
+            return phase == "trying" and (state == "failed" or self.pid not in (0, self.old_pid))
         return phase == "trying" and self.current != old
 
     def nothing_is_left(self) -> bool:
