@@ -26,9 +26,8 @@ from mnedge.bundle.inputs import ResolvedInputs, as_settings, failed_patterns, r
 from mnedge.bundle.json_text import JsonInvalidError, read
 from mnedge.bundle.layout import edges_of, steps_of
 from mnedge.bundle.problem import Problem, Severity, invalid
-from mnedge.bundle.rules.all import RULES
 from mnedge.bundle.rules.inputs import rules_in
-from mnedge.bundle.rules.registry import ERROR, PROFILES, Found, as_problem, run
+from mnedge.bundle.rules.registry import ERROR, PROFILES, Found, Rule, as_problem, run
 from mnedge.bundle.rules.running import unrunnable
 from mnedge.bundle.subject import Document, JsonObject, SourceFinding, Subject, is_text, mapping
 from mnedge.errors import NotFoundError, UnavailableError, UsageError
@@ -197,7 +196,7 @@ def open_files(
     if profile not in PROFILES:
         raise UsageError(f"no profile is called {profile!r}", hint=f"use {' or '.join(PROFILES)}")
     subject = _subject(files, expected_id, catalogue, run_code=run_code)
-    bundle = Bundle(label, root, subject, run(RULES, subject, profile))
+    bundle = Bundle(label, root, subject, run(_rules(), subject, profile))
     resolved = _config(subject, overrides, settings, environ)
     scenario = subject.scenario_document.members
     found = resolve_inputs(resolved.config, files, scenario=scenario, environ=environ)
@@ -234,7 +233,7 @@ def runnable_problems(
     `available_runners` are the names a host has; of a mapping from names to runners each is also
     asked whether it is available.
     """
-    by_id = {item.rule_id: item for item in RULES}
+    by_id = {item.rule_id: item for item in _rules()}
     found = [
         (by_id["X-01"], item)
         for item in unrunnable(
@@ -257,9 +256,16 @@ def runnable_problems(
     return sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)
 
 
+def _rules() -> list[Rule]:
+    """Return every rule; a node that was given no bundle yet holds none of their modules."""
+    from mnedge.bundle.rules.all import RULES
+
+    return RULES
+
+
 def unread_definitions(subject: Subject) -> list[Problem]:
     """Return an error for each step definition of an authoring source that was not loaded."""
-    item = next(item for item in RULES if item.rule_id == "S-09")
+    item = next(item for item in _rules() if item.rule_id == "S-09")
     return [
         as_problem(
             item,

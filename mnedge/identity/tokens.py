@@ -39,6 +39,7 @@ from mnedge.identity.refusals import (
     TokenRevokedError,
 )
 from mnedge.identity.revocations import Revocations
+from mnedge.identity.signatures import signed
 from mnedge.model.access import Principal, Scope
 from mnedge.part import Part
 from mnedge.ports import Table
@@ -254,8 +255,6 @@ class Tokens(Part):
         return await self._revocations.holds(record.token_id, record.name, record.issued_at)
 
     def _signed(self, record: TokenRecord, key: SigningKey) -> str:
-        import jwt
-
         claims = {
             "iss": self._soul().jwt.issuer,
             "sub": record.name,
@@ -267,7 +266,7 @@ class Tokens(Part):
             "scope": str(record.scope),
             "node": self.node,
         }
-        return jwt.encode(claims, private_key(key), ALGORITHM, headers={"kid": key.kid})
+        return signed(claims, key)
 
     def _signature_checked(self, text: str, now: float) -> _Verified:
         """Return what the token says, if this node said it.

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from mnedge.bundle.rules.registry import ERROR, Found, rule
 from mnedge.bundle.subject import JsonObject, Subject, is_count, is_number, is_text, mapping
@@ -107,6 +106,8 @@ def _is_moment(value: Any) -> bool:
 
 
 def _is_zone(value: Any) -> bool:
+    from zoneinfo import ZoneInfo  # only here: it reads how this Python was compiled, 0.8 MB
+
     if not is_text(value) or len(value) > 64:
         return False
     try:
