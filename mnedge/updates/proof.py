@@ -6,6 +6,8 @@ from msgspec import Struct
 
 CRASHES = 3
 """So many ends within one trial are no accident."""
+GIVEN_UP = 3
+"""So many looks one after the other: a start that was asked for may not have begun at the first."""
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -48,18 +50,20 @@ class Proof:
         self._settle_s = settle_s
         self._first: Seen | None = None
         self._well_since: float | None = None
+        self._given_up = 0
 
     def judged(self, seen: Seen) -> Verdict | None:
         """Return the verdict; None while it is open."""
         first = self._first = self._first or seen
         restarts = seen.restarts - first.restarts
-        if seen.failed:
+        self._given_up = self._given_up + 1 if seen.failed else 0
+        if self._given_up >= GIVEN_UP:
             return Verdict(False, "it ended, and the service manager gave it up")
         if restarts >= CRASHES:
             return Verdict(False, f"it ended {restarts} times")
         if (wrong := self._wrong(seen)) is not None:
             return Verdict(False, wrong)
-        if seen.version is not None and seen.status in self._expected.statuses:
+        if not seen.failed and seen.version is not None and seen.status in self._expected.statuses:
             if self._well_since is None:
                 self._well_since = seen.at
             if seen.at - self._well_since >= self._settle_s:

@@ -46,7 +46,7 @@ def test_who_becomes_well_at_the_last_moment_may_settle():
         ([away(n) for n in range(20)], "not well after 10 s: it does not answer"),
         ([well(n, status="degraded") for n in range(20)], "it says 'degraded'"),
         ([away(0, restarts=1), away(1, restarts=4)], "it ended 3 times"),
-        ([away(0), away(1, failed=True)], "gave it up"),
+        ([away(0), *[away(n, failed=True) for n in (1, 2, 3)]], "gave it up"),
         ([well(0, version="1")], "mnedge 1 answers where 2 should"),
         ([well(0, key="other")], "another build of 2"),
         (
@@ -67,6 +67,11 @@ def test_restarts_before_the_trial_do_not_count():
         Verdict(True),
         2,
     )
+
+
+def test_who_was_given_up_before_its_start_began_is_waited_for():
+    looks = [away(0, failed=True), away(1, failed=True), well(2), well(3), well(4), well(5)]
+    assert judged(*looks) == (Verdict(True), 5)
 
 
 def test_what_ailed_before_may_ail_after():
