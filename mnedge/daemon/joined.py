@@ -19,6 +19,7 @@ from mnedge.daemon.app import connectors_of, inventory_of, sole_daemon
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address, EndpointFiles, Given, Issue, Listeners
 from mnedge.daemon.outside import proven_plugins, states_of
+from mnedge.daemon.owner import require_owner
 from mnedge.daemon.reloading import Reloading
 from mnedge.daemon.store import opened_store
 from mnedge.execution.attempt import Executor
@@ -93,9 +94,11 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Have a daemon's node that is up and reached.
 
-    Raises: DaemonRunningError if another one serves the data directory.
+    Raises: DaemonRunningError if another one serves the data directory; OwnerNeededError for root
+    at the data of somebody else, whose workers would be root's.
     """
     config, now = current(), wall_clock
+    require_owner(config)
     spawner = Processes()
     found = await proven_plugins(config, is_daemon=True)
     runners = loading.runners(found, spawner)

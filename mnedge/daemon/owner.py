@@ -55,8 +55,7 @@ def require_owner(config: Config) -> None:
     account = owner_of(config)
     if account is not None:
         raise OwnerNeededError(
-            f"the jobs in {config.data_dir} are run by the user {account.pw_name}, "
-            "and no daemon of that user answers",
+            f"the jobs in {config.data_dir} are run by the user {account.pw_name}, not by root",
             hint=f"systemctl start mnedge, or sudo -u {account.pw_name} mnedge daemon",
         )
 

@@ -14,12 +14,14 @@ from mnedge.daemon.app import DaemonRunningError, node
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.endpoints import Address
 from mnedge.daemon.joined import listeners_of, serving
+from mnedge.daemon.owner import OwnerNeededError
 from mnedge.daemon.reloading import Reloading
 from mnedge.gateway.server import Bound
 from mnedge.identity.secrets import Secrets
 from mnedge.observe.logs import Log
 
 pytestmark = pytest.mark.live
+NOBODY = 65534
 
 
 class Bench:
@@ -62,6 +64,18 @@ async def test_it_answers_on_its_socket_and_leaves_nothing(tmp_path):
         assert here.status == f"ready on {here.config.socket}"
     assert not here.config.socket.exists()
     assert bench.said.read_text() == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone is kept from running others' jobs")
+async def test_root_serves_no_data_of_somebody_else(tmp_path):
+    bench = Bench(tmp_path)
+    data = bench.current().data_dir
+    data.mkdir(parents=True)
+    os.chown(data, NOBODY, NOBODY)
+    with pytest.raises(OwnerNeededError, match="run by the user nobody, not by root"):
+        async with bench.serving():
+            pass
+    assert not list(data.iterdir())
 
 
 async def test_on_tcp_the_port_that_it_got_is_told(tmp_path):
