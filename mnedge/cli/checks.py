@@ -140,8 +140,6 @@ async def store_findings(config: Config) -> list[Finding]:
         )
     if daemon is not None:
         found.append(ok("store", "daemon", process_name(daemon)))
-    else:
-        found.append(absent("store", "daemon", "none runs; `mnedge blueprint run` needs none"))
     return found
 
 
@@ -172,7 +170,7 @@ def interpreter_findings() -> Iterator[Finding]:
                 "payloads", name, "not on PATH", "install Python 3: most payloads need it"
             )
         elif name == "python3.11":
-            yield absent("payloads", name, "not on PATH; another Python 3 takes its place")
+            yield absent("payloads", name, "not on PATH; what stands for python3 takes its place")
     bash = shutil.which("bash")
     if bash is not None:
         yield ok("payloads", "bash", bash)

@@ -227,7 +227,7 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
             screen.hint("a first run        mnedge blueprint run message_routing_trace")
             screen.hint("how it is          mnedge doctor; systemctl status mnedge")
             screen.hint("its log            journalctl --namespace=mnedge -f")
-            screen.hint("who else may use it  usermod -aG mnedge SOMEBODY")
+            screen.hint("let others use it  usermod -aG mnedge SOMEBODY")
     for words in plan.by_hand:
         screen.say(words)
 

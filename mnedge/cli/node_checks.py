@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 
 from mnedge.cli.show import counted
 from mnedge.cli.verdict import Finding
+from mnedge.config.file import read_file
 from mnedge.config.problem import ConfigInvalidError, Problem
 from mnedge.config.read import Flags, config_file, load_config
-from mnedge.config.settings import Config
+from mnedge.config.settings import Config, FileSettings
 from mnedge.daemon.endpoints import RUNTIME, is_advertised, read_own
+from mnedge.daemon.owner import owner_of
 from mnedge.errors import UsageError
 from mnedge.gateway.unix_socket import answers
 from mnedge.store.claims import process_name
@@ -56,6 +58,11 @@ def config_is_named(environ: Mapping[str, str]) -> str | None:
 def daemon_findings(config: Config) -> Iterator[Finding]:
     """Look for a daemon of this data directory: whether it runs, where it listens, who finds it."""
     own = read_own(config)
+    if own is None and (owner := owner_of(config)) is not None:
+        found = f"none runs; jobs of {config.data_dir} wait for that of {owner.pw_name}"
+        mend = "systemctl start mnedge; systemctl status mnedge says why it ended"
+        yield Finding(group="daemon", name="daemon", status="warning", found=found, mend=mend)
+        return
     if own is None:
         yield _finding("daemon", "absent", "none runs; `mnedge blueprint run` needs none", "daemon")
         return
@@ -90,6 +97,11 @@ def _without_file(environ: Mapping[str, str], data_dir: str | None) -> Config:
     bad = config_file({**environ, "MNEDGE_CONFIG": ""}, Flags(data_dir=data_dir))
     file = os.devnull if bad is not None else None
     plain = {key: value for key, value in environ.items() if key != "MNEDGE_CONFIG"}
+    told = read_file(bad).settings if bad is not None else FileSettings()
+    if told.data_dir and not (data_dir or plain.get("MNEDGE_DATA_DIR")):
+        # Other lines of it are wrong; the node's data are where this one says all the same.
+        data_dir = told.data_dir
+        plain.setdefault("MN_RUNS_ROOT", told.runs_root or f"{data_dir}/runs")
     return load_config(plain, Flags(data_dir=data_dir, file=file)).config
 
 

@@ -238,7 +238,7 @@ def require(request: "HTTPConnection | AsgiScope", wanted: Scope) -> Principal:
     if not principal.may(wanted):
         raise ScopeTooSmallError(
             f"this needs the scope {wanted}; {principal.name} has {principal.scope}",
-            hint=f"mnedge token create --scope {wanted}",
+            hint=f"root has them all; for others: mnedge token create --name NAME --scope {wanted}",
             details={"needed": str(wanted), "held": str(principal.scope)},
         )
     return principal

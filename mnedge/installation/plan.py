@@ -53,7 +53,7 @@ HEALTHY_WITHIN_S = 60.0
 
 
 class NotRootError(NotAllowedError):
-    """Installing changes the machine, which only root may."""
+    """The machine is changed, or looked into, as only root may."""
 
     code = "install.not_root"
 
@@ -159,7 +159,7 @@ def require_root(box: Box) -> None:
     """
     if not box.is_root:
         raise NotRootError(
-            "installing changes this machine, which only root may",
+            "this changes the machine, which only root may",
             hint="run it again with sudo; --dry-run shows the steps",
         )
 
@@ -172,7 +172,8 @@ def _accounts(box: Box, user: str, group: str) -> Iterator[AnyStep]:
         if needed and tool not in box.tools:
             raise ToolMissingError(
                 f"{tool} is not on this machine, so the user {user} cannot be made",
-                hint=f"make a system user {user} with a group of that name, then install again",
+                hint=f"make a system user {user} with a group of that name, then install again; "
+                f"as busybox does: addgroup -S {group} && adduser -S -D -H -G {group} {user}",
             )
     if group not in box.groups:
         yield AddGroup(name=group)

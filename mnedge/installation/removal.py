@@ -1,6 +1,7 @@
 """What has to be done so that a machine has no node any more: a pure function of the machine."""
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from mnedge.config.layout import JOURNAL, UNIT, UPDATE_UNIT
 from mnedge.errors import UsageError
@@ -46,6 +47,7 @@ def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
         steps.extend(_data(box, settings, user))
     if is_there(box, OPT):
         steps.append(Remove(path=OPT, is_tree=True))
+    kept = user if purge and _is_ours(box, user) and not _can_remove(box) else ""
     left = [path for path in dict.fromkeys((settings.data_dir, ETC)) if is_there(box, path)]
     if not steps:
         raise NotInstalledError(
@@ -57,6 +59,8 @@ def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
     notes = []
     if left and not purge:
         notes.append(f"stays: {' '.join(left)} and the user {user} (--purge removes them as well)")
+    if kept:
+        notes.append(f"stays: the user {kept}; userdel is not on this machine")
     return Plan(steps=tuple(steps), notes=tuple(notes))
 
 
@@ -94,15 +98,26 @@ def _files(box: Box) -> Iterator[AnyStep]:
 
 
 def _data(box: Box, settings: Settings, user: str) -> Iterator[AnyStep]:
-    for folder in dict.fromkeys((settings.data_dir, settings.runs_root, DATA)):
-        if is_there(box, folder) and folder not in NO_FOLDERS:
+    named = dict.fromkeys((settings.data_dir, settings.runs_root, DATA))
+    folders = [folder for folder in named if is_there(box, folder) and folder not in NO_FOLDERS]
+    for folder in folders:
+        within = any(PurePath(folder).is_relative_to(one) for one in folders if one != folder)
+        if not within:
             yield Remove(path=folder, is_tree=True)
     for folder in (ETC, DROP_INS):
         if is_there(box, folder):
             yield Remove(path=folder, is_tree=True)
     if box.has_journals:
         yield Remove(path=f"{JOURNALS}/*.{JOURNAL}", is_pattern=True)
-    if user in box.users and box.users[user].home == DATA:
+    if _is_ours(box, user) and _can_remove(box):
         yield RemoveUser(name=user)
         if user in box.groups:
             yield RemoveGroup(name=user)
+
+
+def _is_ours(box: Box, user: str) -> bool:
+    return user in box.users and box.users[user].home == DATA
+
+
+def _can_remove(box: Box) -> bool:
+    return {"userdel", "groupdel"} <= box.tools

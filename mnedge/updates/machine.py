@@ -189,8 +189,8 @@ class ThisMachine:
             shutil.rmtree(home, ignore_errors=True)
         if code != 0:
             raise ProgramBadError(
-                f"`mnedge {' '.join(words)}` of the new program ended with {code}: "
-                f"{f'{said} {complaints}'.strip()[-SAID_CHARS:]}"
+                f"`mnedge {' '.join(words)}` of the new program ended with {code}"
+                + (f": {told[-SAID_CHARS:]}" if (told := f"{said} {complaints}".strip()) else "")
             )
         return said
 

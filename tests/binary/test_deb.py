@@ -64,6 +64,6 @@ def test_a_node_that_runs_from_it_is_left_alone(box, package):
     box.run("ln", "-s", "releases/1", "/opt/mnedge/current")
     said = box.says("dpkg", "--install", "/srv/mnedge.deb")
     assert "mnedge update /usr/lib/mnedge/mnedge" in said
-    box.run("dpkg", "--remove", "mnedge")
+    assert "mnedge uninstall" in box.says("dpkg", "--remove", "mnedge")
     (unpacked,) = box.says("ls", "/opt/mnedge/runtime").split()
     assert box.run("test", "-x", f"/opt/mnedge/runtime/{unpacked}/mnedge/mnedge").returncode == 0

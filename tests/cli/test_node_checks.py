@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import msgspec
 import pytest
 
 from mnedge.cli.node_checks import configuration, daemon_findings
+from mnedge.config import read
 from mnedge.config.read import SettingInvalidError
 from mnedge.daemon.endpoints import (
     OURS,
@@ -45,6 +47,24 @@ def test_a_bad_file_is_broken_and_the_rest_is_looked_at_all_the_same(tmp_path):
     assert [finding.status for finding in found] == ["broken"] * 6
     assert found[-1].found == "3 more errors"
     assert found[0].found.startswith(f"{folder}/config.yaml:1:1 bad0")
+
+
+def test_a_bad_file_still_says_where_the_data_are(tmp_path, monkeypatch):
+    file = tmp_path / "config.yaml"
+    file.write_text(f"data_dir: {tmp_path}/node\nruns_root: {tmp_path}/runs\nbad: 1\n")
+    monkeypatch.setattr(read, "SYSTEM_FILE", file)
+    config, [found] = configuration({"HOME": str(tmp_path)}, None)
+    assert found.status == "broken"
+    assert (config.data_dir, config.runs_root) == (tmp_path / "node", tmp_path / "runs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone looks into the data of another")
+def test_a_node_of_another_user_that_is_down_is_pointed_out(tmp_path):
+    config, _ = configuration({"HOME": str(tmp_path)}, None)
+    config.data_dir.mkdir(parents=True)
+    os.chown(config.data_dir, 65534, 65534)
+    [found] = daemon_findings(config)
+    assert (found.status, "systemctl start mnedge" in found.mend) == ("warning", True)
 
 
 def test_a_file_that_is_not_there_is_broken(tmp_path):

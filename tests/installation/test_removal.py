@@ -65,6 +65,21 @@ def test_data_elsewhere_is_purged_and_a_folder_of_the_system_never():
     assert "/srv" not in removed(plan)
 
 
+def test_what_lies_in_a_folder_goes_with_it():
+    settings = Settings(data_dir=DATA, runs_root=f"{DATA}/runs")
+    found = {**INSTALLED.found, f"{DATA}/runs": Found(kind="folder")}
+    gone = removed(removing(replace(INSTALLED, found=found), settings, purge=True))
+    assert DATA in gone
+    assert f"{DATA}/runs" not in gone
+
+
+def test_the_user_stays_where_nothing_removes_users():
+    bare = replace(INSTALLED, tools=frozenset())
+    plan = removing(bare, SETTINGS, purge=True)
+    assert not [step for step in plan.steps if isinstance(step, RemoveUser | RemoveGroup)]
+    assert plan.notes == ("stays: the user mnedge; userdel is not on this machine",)
+
+
 def test_a_user_that_install_did_not_make_stays():
     users = {**INSTALLED.users, "edge": Account(uid=1000, gid=1000, home="/srv/edge")}
     unit = replace(INSTALLED.at(UNIT_FILE), text="User=edge\n")

@@ -94,6 +94,8 @@ def test_a_program_that_does_not_work_says_why(layout, machine, monkeypatch):
     machine.try_out(program(layout, 'test "$1" = selftest'))
     with pytest.raises(ProgramBadError, match="ended with 3: out of luck"):
         machine.try_out(program(layout, "echo out of luck; exit 3"))
+    with pytest.raises(ProgramBadError, match=r"ended with 3$"):
+        machine.try_out(program(layout, "exit 3"))
     broken = layout.at("/broken")
     broken.write_bytes(b"\x7fELFnonsense")
     broken.chmod(0o755)
