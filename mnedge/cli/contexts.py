@@ -4,7 +4,6 @@ They are kept in `contexts.yaml` beside the data directory of this user, readabl
 token itself is never in it.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from mnedge.cli.verbs import near
+from mnedge.durable import write_whole
 from mnedge.errors import ConflictError, NotFoundError, UsageError
 
 FILE = "contexts.yaml"
@@ -103,17 +103,7 @@ def write(environ: Mapping[str, str], contexts: Contexts) -> None:
     path = place(environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = yaml.safe_dump(msgspec.to_builtins(contexts), sort_keys=False)
-    fresh = path.with_name(f".{FILE}.{os.getpid()}")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(file, "w", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(fresh, path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    write_whole(path, content.encode(), 0o600)
 
 
 def checked(name: str, context: Context) -> Context:

@@ -16,8 +16,9 @@ from mnedge.cli.verbs import Asked
 from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import Flags, load_config
+from mnedge.durable import sha256_of
 from mnedge.errors import ConflictError, UsageError
-from mnedge.installation.box import Box, Program, sha256_of
+from mnedge.installation.box import Box, Program
 from mnedge.installation.doing import do
 from mnedge.installation.health import health
 from mnedge.installation.plan import DATA, Plan, Settings, Wanted

@@ -19,10 +19,10 @@ from mnedge.config.layout import Layout
 from mnedge.config.read import Flags, load_config
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
+from mnedge.durable import sha256_of, write_whole
 from mnedge.errors import NotAllowedError, UsageError
 from mnedge.updates import trial as trials
 from mnedge.updates.alone import NothingBeforeError, old_of, replaced, returned
-from mnedge.updates.durable import sha256_of, write_whole
 from mnedge.updates.finish import finish
 from mnedge.updates.keys import pinned
 from mnedge.updates.machine import ThisMachine

@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 
+from mnedge.durable import write_whole
 from mnedge.identity.refusals import KeyFileUnsafeError
 
 FOLDER_MODE = 0o700
@@ -65,22 +65,7 @@ def refuse_unsafe(path: Path, found: os.stat_result) -> None:
 def write_private(path: Path, content: bytes) -> None:
     """Write the file whole and durably, for its owner alone."""
     private_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{token_hex(6)}")
-    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, content, FILE_MODE)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
-from hashlib import file_digest
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
 from mnedge.config.layout import JOURNAL, UNIT, Layout
+from mnedge.durable import sha256_of
 
 TOOLS = ("useradd", "groupadd", "usermod", "userdel", "groupdel", "systemctl")
 MOST_READ_BYTES = 1 << 20
@@ -129,7 +129,7 @@ def look(layout: Layout, paths: Iterable[str]) -> Box:
         tools=tools,
         found={path: found_at(layout.at(path)) for path in paths},
         service=_service() if runs and "systemctl" in tools else ServiceState(),
-        installed_sha256=sha256_of(layout.releases / _linked(layout.current) / "mnedge"),
+        installed_sha256=_installed(layout),
         has_journals=any(layout.at(JOURNALS).glob(f"*.{JOURNAL}")),
         is_unpacked=any(layout.runtime.glob("*/complete")),
     )
@@ -157,19 +157,13 @@ def found_at(path: Path) -> Found:
     )  # fmt: skip
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content; empty if there is no such file."""
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+def _installed(layout: Layout) -> str:
+    """Return the hash of the program that `current` leads to; empty if there is none.
 
-
-def _linked(link: Path) -> str:
-    """Return the name of what a link leads to; as an image has it, so it is not followed."""
+    The link is as an image has it, so it is not followed.
+    """
     try:
-        return link.readlink().name
+        return sha256_of(layout.releases / layout.current.readlink().name / "mnedge")
     except OSError:
         return ""
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import assert_never
 
 from mnedge.config.layout import JOURNAL, Layout
+from mnedge.durable import sha256_of, switch, to_disk, write_whole
 from mnedge.errors import MnedgeError, UnavailableError
-from mnedge.installation.box import Box, look, sha256_of
+from mnedge.installation.box import Box, look
 from mnedge.installation.health import await_health
 from mnedge.installation.plan import PATHS, Plan
 from mnedge.installation.steps import (
@@ -82,9 +83,10 @@ def _do(step: AnyStep, layout: Layout) -> None:
         case Unpack(program=program, folder=folder):
             _unpack(layout.at(program), layout.at(folder), is_image=layout.root != Path("/"))
         case Link(path=path, target=target):
-            _link(layout.at(path), target)
+            switch(_made(layout.at(path)), target)
         case Write(path=path, text=text, mode=mode, owner=owner, group=group):
-            _write(layout.at(path), text.encode(), mode, _ids(layout, owner, group))
+            place = _made(layout.at(path))
+            write_whole(place, text.encode(), mode, _ids(layout, owner, group))
         case Systemctl(words=words, may_fail=may_fail):
             _systemctl(words, may_fail=may_fail)
         case AwaitHealth(socket=socket, within_s=within_s):
@@ -125,7 +127,7 @@ def _folder(step: Folder, path: Path, layout: Layout) -> None:
 
 
 def _copy(source: Path, path: Path, sha256: str) -> None:
-    if sha256_of(path) == sha256:
+    if path.is_file() and sha256_of(path) == sha256:
         return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -133,11 +135,17 @@ def _copy(source: Path, path: Path, sha256: str) -> None:
         if sha256_of(unfinished) != sha256:
             raise _CommandFailedError(f"{source} changed while it was copied")
         unfinished.chmod(0o755)
-        _to_disk(unfinished)
+        to_disk(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    _to_disk(path.parent)
+    to_disk(path.parent)
+
+
+def _made(path: Path) -> Path:
+    """Return the path, with a folder that it can stand in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _unpack(program: Path, folder: Path, *, is_image: bool) -> None:
@@ -163,35 +171,6 @@ def _systemctl(words: Sequence[str], *, may_fail: bool) -> None:
         raise _CommandFailedError(f"{error}\n{told.stdout.strip()}") from error
 
 
-def _link(path: Path, target: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.unlink(missing_ok=True)
-    unfinished.symlink_to(target)
-    try:
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _to_disk(path.parent)
-
-
-def _write(path: Path, content: bytes, mode: int, ids: tuple[int, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            os.fchown(descriptor, *ids)
-            os.fchmod(descriptor, mode)
-            file.flush()
-            os.fsync(descriptor)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _to_disk(path.parent)
-
-
 def _remove(layout: Layout, path: str, *, is_tree: bool, is_pattern: bool) -> None:
     if is_pattern:
         for found in layout.root.glob(path.lstrip("/")):
@@ -203,14 +182,6 @@ def _remove(layout: Layout, path: str, *, is_tree: bool, is_pattern: bool) -> No
             shutil.rmtree(place)
     else:
         place.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _ids(layout: Layout, owner: str, group: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from mnedge.durable import to_disk, write_whole
 from mnedge.errors import CorruptError, NotFoundError, UnavailableError
 
 FILE = "depot.json"
@@ -249,10 +250,10 @@ class Depot:
             target.rename(self.folder / f"{record.folder}-altered-{os.urandom(4).hex()}")
         for folder, _, files in os.walk(staged):
             for file in files:
-                _synced(Path(folder, file))
-            _synced(Path(folder))
+                to_disk(Path(folder, file))
+            to_disk(Path(folder))
         staged.rename(target)
-        _synced(self.folder)
+        to_disk(self.folder)
 
     def own(self, folder: Path) -> None:
         """Give it to whoever owns the data directory: root may install for the service."""
@@ -278,17 +279,7 @@ class Depot:
             return
         listing = _Listing(records=tuple(records[name] for name in sorted(records)))
         text = msgspec.json.format(msgspec.json.encode(listing), indent=1)
-        temporary = self.folder / f".{FILE}-{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(temporary, flags, 0o644), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        self.own(temporary)
-        temporary.replace(self._file)
-        _synced(self.folder)
+        write_whole(self._file, text, owner=self.owner())
 
     def _made(self) -> None:
         if not self.folder.is_dir():
@@ -410,14 +401,6 @@ def _same(number: int, folder: Path) -> bool:
         return False
     here = os.fstat(number)
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-
-def _synced(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _pause(seconds: float) -> None:

@@ -6,11 +6,12 @@ stops the node, takes the mark away, and starts the node: that start brings the 
 """
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from mnedge.durable import remove, write_whole
 
 FILE = "trial.json"
 
@@ -51,46 +52,19 @@ def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
 
 
 def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
-    """Set the mark, durably; it belongs to whom the data belong.
-
-    Root does this in a folder that others may write: no link that they laid is followed.
-    """
+    """Set the mark, durably; it belongs to whom the data belong."""
     path = trial_path(data_dir)
-    unfinished = path.with_name(f".{FILE}.{os.getpid()}")
-    unfinished.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with open(os.open(unfinished, flags, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(trial))
-            file.flush()
-            owner = path.parent.stat()
-            with suppress(PermissionError):
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _to_disk(path.parent)
+    whose = path.parent.stat()
+    owner = (whose.st_uid, whose.st_gid) if os.geteuid() == 0 else None
+    write_whole(path, msgspec.json.encode(trial), owner=owner)
 
 
 def end_trial(data_dir: str | os.PathLike[str]) -> None:
     """Take the mark away, durably."""
-    path = trial_path(data_dir)
-    with suppress(FileNotFoundError, NotADirectoryError):
-        path.unlink()
-        _to_disk(path.parent)
+    remove(trial_path(data_dir))
 
 
 def withheld(revision: int, data_dir: str | os.PathLike[str]) -> int:
     """Return the engine revision of a new job: `revision`, or an older one during a trial."""
     trial = read_trial(data_dir)
     return revision if trial is None else min(revision, trial.engine_revision)
-
-
-def _to_disk(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from mnedge import faults
+from mnedge.durable import to_disk
 from mnedge.errors import NotAllowedError, NotFoundError
-from mnedge.updates.durable import to_disk
 from mnedge.updates.machine import Machine
 from mnedge.updates.offer import require_room
 from mnedge.updates.prepare import Offer, Tell, free_bytes, tried

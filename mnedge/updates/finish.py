@@ -12,10 +12,10 @@ import msgspec
 
 from mnedge import faults
 from mnedge.config.layout import Layout
+from mnedge.durable import switch
 from mnedge.errors import MnedgeError
 from mnedge.store.trial import TrialMark, begin_trial, end_trial, read_trial
 from mnedge.updates import trial as trials
-from mnedge.updates.durable import switch
 from mnedge.updates.machine import Machine
 from mnedge.updates.proof import Expected, Proof, Verdict
 from mnedge.updates.releases import led_to, prune, target_of

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from mnedge import faults
 from mnedge.config.layout import Layout, release_id
+from mnedge.durable import sha256_of, switch, to_disk, write_whole
 from mnedge.errors import ConflictError, MnedgeError
 from mnedge.updates import trial as trials
-from mnedge.updates.durable import sha256_of, switch, to_disk, write_whole
 from mnedge.updates.envelope import Release, opened
 from mnedge.updates.machine import Machine, ProgramBadError
 from mnedge.updates.offer import Build, Standing, require_room, warnings, weighed

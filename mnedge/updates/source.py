@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from mnedge.durable import sha256_of, to_disk
 from mnedge.errors import MnedgeError, NotAllowedError, NotFoundError, UnavailableError, UsageError
-from mnedge.updates.durable import sha256_of, to_disk
 from mnedge.updates.envelope import MOST_BYTES, SUFFIX, Release
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from mnedge.config.layout import Layout
+from mnedge.durable import remove, write_whole
 from mnedge.errors import CorruptError
-from mnedge.updates.durable import remove, write_whole
 
 LAST = "last-update.json"
 ASKED_BACK = "go-back"

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mnedge.config.layout import Layout, release_id
-from mnedge.updates.durable import sha256_of, switch
+from mnedge.durable import sha256_of, switch
 from mnedge.updates.envelope import SUFFIX, Release, new_key, read_keys, sealed
 from mnedge.updates.machine import ProgramBadError
 from mnedge.updates.offer import Build

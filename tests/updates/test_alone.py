@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mnedge import faults
+from mnedge.durable import sha256_of
 from mnedge.faults import InjectedFaultError
 from mnedge.updates.alone import NothingBeforeError, NotOursError, old_of, replaced, returned
-from mnedge.updates.durable import sha256_of
 from mnedge.updates.machine import ProgramBadError
 from mnedge.updates.prepare import offered
 from mnedge.updates.source import ContentWrongError
