@@ -20,10 +20,10 @@ from mnedge.durable import sha256_of
 from mnedge.errors import ConflictError, UsageError
 from mnedge.installation.box import Box, Program
 from mnedge.installation.doing import do
-from mnedge.installation.health import health
 from mnedge.installation.plan import DATA, Plan, Settings, Wanted
 from mnedge.installation.steps import AnyStep
 from mnedge.installation.texts import config_text
+from mnedge.node_socket import health_of
 
 ENVIRON = {"HOME": DATA, "MN_HOME": f"{DATA}/mn"}
 """What the service's configuration is read with."""
@@ -151,7 +151,7 @@ def refuse_running(box: Box, settings: Settings) -> None:
 
     Raises: NodeRunsError.
     """
-    if box.systemd_runs or box.is_image or health(Path(settings.socket)) is None:
+    if box.systemd_runs or box.is_image or health_of(Path(settings.socket)) is None:
         return
     raise NodeRunsError(
         f"a node runs here ({settings.socket}), and it is not systemd that started it",

@@ -269,7 +269,7 @@ def _kept(params: Mapping[str, Any]) -> dict[str, Any]:
 @asynccontextmanager
 async def over_socket(path: Path) -> AsyncIterator[Link]:
     """Have a line to the daemon of this machine."""
-    from mnedge.gateway.unix_socket import address_of
+    from mnedge.node_socket import address_of
 
     with address_of(path) as address:
         async with _client(httpx.AsyncHTTPTransport(uds=address), "http://mnedge", "") as client:

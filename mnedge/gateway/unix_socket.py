@@ -1,25 +1,19 @@
-"""The unix socket: made for its owner alone, reachable also under paths that are too long.
-
-The kernel takes 107 bytes of path. A longer one is reached through the folder's own descriptor.
-"""
+"""The unix socket: made for its owner alone, replaced where nobody listens any more."""
 
 import errno
 import os
 import socket
 import stat
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from mnedge.errors import ConflictError, UsageError
+from mnedge.node_socket import CREDENTIALS, address_of
 
-LONGEST_PATH_BYTES = 107
 WITH_GROUP = 0o660
 BACKLOG = 256
 _ANSWER_S = 1.0
-_CREDENTIALS = struct.Struct("=iII")
 
 
 class SocketTakenError(ConflictError):
@@ -40,19 +34,6 @@ class Peer(NamedTuple):
     pid: int
     uid: int
     gid: int
-
-
-@contextmanager
-def address_of(path: Path) -> Iterator[str]:
-    """Have an address for `bind` and `connect` that is short enough."""
-    if len(os.fsencode(path)) <= LONGEST_PATH_BYTES:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 def answers(path: Path) -> bool:
@@ -105,9 +86,7 @@ def remove(path: Path, inode: int) -> None:
 def peer_of(made: socket.socket) -> Peer:
     """Return who is at the other end."""
     return Peer._make(
-        _CREDENTIALS.unpack(
-            made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        CREDENTIALS.unpack(made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     )
 
 

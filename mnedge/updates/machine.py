@@ -1,30 +1,26 @@
 """What an update needs of the machine: programs tried, the service stopped, started, asked."""
 
-import http.client
-import json
 import os
 import pwd
 import select
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
 from mnedge.config.layout import UNIT, UPDATE_UNIT, Layout
 from mnedge.errors import UnavailableError
+from mnedge.node_socket import health_of
 from mnedge.updates.offer import Build
 from mnedge.updates.proof import Seen
 
-ANSWER_S = 5.0
 ASKED_S = 30.0
 TRIED_S = 300.0
 """The slowest box with the slowest disk is through its self-test by then."""
@@ -32,8 +28,6 @@ STOPPED_S = 180.0
 """Work in flight has `daemon.grace`, and the service manager ends it thereafter."""
 LOOK_S = 0.2
 SAID_CHARS = 2000
-MOST_SAID_BYTES = 1 << 20
-"""No node says more of its health."""
 NOBODY = 65534
 
 
@@ -93,13 +87,6 @@ class Machine(Protocol):
         ...
 
 
-class Answer(NamedTuple):
-    """What came from the node's socket, and which process sent it."""
-
-    said: dict[str, Any]
-    pid: int
-
-
 class ThisMachine:
     """The machine that we run on, under systemd or any other supervisor.
 
@@ -110,7 +97,6 @@ class ThisMachine:
         self._layout = layout
         self._began = (now, time.monotonic())
         self._data_dir = data_dir
-        self._last_pid = 0
 
     @property
     def systemd(self) -> bool:
@@ -207,7 +193,7 @@ class ThisMachine:
         """Tell whether the node runs, or is meant to."""
         if self.systemd:
             return self._unit()["ActiveState"] in ("active", "activating", "reloading")
-        return asked(socket) is not None
+        return health_of(Path(socket)) is not None
 
     def stop(self, socket: str) -> None:
         """Return once the node has ended.
@@ -217,10 +203,9 @@ class ThisMachine:
         if self.systemd:
             _systemctl("stop", UNIT, within_s=STOPPED_S)
             return
-        answer = asked(socket)
-        self._last_pid = answer.pid if answer else 0
-        if self._last_pid:
-            self._end(self._last_pid)
+        health = health_of(Path(socket))
+        if health is not None:
+            self._end(health.pid)
 
     def start(self) -> None:
         """Let the node be started: by systemd; any other supervisor does it by itself.
@@ -241,14 +226,14 @@ class ThisMachine:
                 unit = self._unit()
                 restarts = int(unit["NRestarts"]) if unit["NRestarts"].isdecimal() else 0
                 failed = unit["ActiveState"] == "failed"
-        answer = asked(socket)
-        if answer is None:
+        health = health_of(Path(socket))
+        if health is None:
             return Seen(at=at, restarts=restarts, failed=failed)
         return Seen(
             at=at,
-            version=str(answer.said.get("version", "")),
-            status=str(answer.said.get("status", "")),
-            key=self._key_of(answer.pid),
+            version=str(health.said.get("version", "")),
+            status=str(health.said.get("status", "")),
+            key=self._key_of(health.pid),
             restarts=restarts,
             failed=failed,
         )
@@ -294,35 +279,6 @@ class ThisMachine:
         """Tell whether the service manager is about it still."""
         said = _systemctl("show", UPDATE_UNIT, "-p", "ActiveState", "--value", within_s=ASKED_S)
         return said.strip() in ("active", "activating", "reloading", "deactivating")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("mnedge", timeout=ANSWER_S)
-        self._path = path
-        self.pid = 0
-
-    def connect(self) -> None:
-        """Connect to the node's socket, and see who listens there."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ANSWER_S)
-        self.sock.connect(self._path)
-        told = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        self.pid = struct.unpack("3i", told)[0]
-
-
-def asked(path: str) -> Answer | None:
-    """Return what the node behind a socket says of its health; None if nobody answers."""
-    connection = _UnixConnection(path)
-    try:
-        connection.request("GET", "/api/v1/health")
-        answer = connection.getresponse()
-        said = json.loads(answer.read(MOST_SAID_BYTES))
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return Answer(said, connection.pid) if isinstance(said, dict) else None
 
 
 def _run(

@@ -102,6 +102,7 @@ def test_an_option_with_which_no_node_would_start_is_refused_by_name(option, val
 
 def test_networks_may_be_named(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped, "frozen", lambda: True)
+    (tmp_path / "mnedge").touch()
     monkeypatch.setattr(shipped, "_called", [str(tmp_path / "mnedge")])
     for networks in (("any",), ("localhost", "10.1.2.3/8", "fd00::/8")):
         assert wanted_of(Settings(), **{**NOTHING, "networks": networks}).networks == networks
@@ -115,9 +116,9 @@ def test_nix_installs_what_is_its_own(monkeypatch):
 
 
 def test_a_node_that_runs_and_that_nobody_here_can_stop_is_not_taken_away(monkeypatch):
-    monkeypatch.setattr(installing, "health", lambda path: {"status": "ok"})
+    monkeypatch.setattr(installing, "health_of", lambda path: {"status": "ok"})
     with pytest.raises(NodeRunsError):
         refuse_running(Box(has_systemd=False, systemd_runs=False), Settings())
     refuse_running(Box(), Settings())
-    monkeypatch.setattr(installing, "health", lambda path: None)
+    monkeypatch.setattr(installing, "health_of", lambda path: None)
     refuse_running(Box(has_systemd=False, systemd_runs=False), Settings())

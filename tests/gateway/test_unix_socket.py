@@ -10,13 +10,13 @@ import pytest
 from mnedge.gateway.unix_socket import (
     GroupUnknownError,
     SocketTakenError,
-    address_of,
     answers,
     group_id,
     listening,
     peer_of,
     remove,
 )
+from mnedge.node_socket import address_of
 
 pytestmark = pytest.mark.live
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mnedge.installation.health import NotHealthyError, await_health, health
+from mnedge.installation.health import NotHealthyError, await_health
 
 pytestmark = pytest.mark.live
 
@@ -45,11 +45,5 @@ async def test_a_node_that_does_not_get_well_is_told_with_what_it_said(tmp_path)
 
 
 def test_nobody_answers(tmp_path):
-    assert health(tmp_path / "s") is None
     with pytest.raises(NotHealthyError, match="does not answer"):
         await_health(tmp_path / "s", 0)
-
-
-async def test_what_is_no_answer_is_none(tmp_path):
-    async with node(tmp_path / "s", b"not json"):
-        assert await trio.to_thread.run_sync(health, tmp_path / "s") is None

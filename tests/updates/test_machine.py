@@ -13,7 +13,7 @@ import pytest
 
 from mnedge.config.layout import Layout
 from mnedge.updates import machine as machines
-from mnedge.updates.machine import NOBODY, ProgramBadError, ServiceError, ThisMachine, asked
+from mnedge.updates.machine import NOBODY, ProgramBadError, ServiceError, ThisMachine
 
 pytestmark = pytest.mark.live
 
@@ -148,20 +148,11 @@ def test_root_tries_a_program_with_the_rights_of_the_owner_of_the_data(layout, t
 
 
 def test_a_node_is_asked_and_its_process_is_known(layout, machine, node):
-    path, process = node(json.dumps({"status": "ok", "version": "1.2"}))
-    answer = asked(path)
-    assert answer is not None
-    assert answer.pid == process.pid
+    path, _ = node(json.dumps({"status": "ok", "version": "1.2"}))
     seen = machine.seen(path)
     assert (seen.version, seen.status, seen.key) == ("1.2", "ok", "")
     assert machine.runs(path)
-    assert asked(path + "-absent") is None
     assert machine.seen(path + "-absent").version is None
-
-
-def test_an_answer_that_is_none_counts_as_silence(node):
-    path, _ = node("hello")
-    assert asked(path) is None
 
 
 def test_a_process_of_ours_is_known_by_the_folder_it_runs_from(layout, machine):
@@ -182,7 +173,7 @@ def test_without_systemd_the_node_is_told_to_end_and_its_supervisor_starts_it(ma
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who started it takes note of its end
     try:
         machine.stop(path)
-        assert asked(path) is None
+        assert not machine.runs(path)
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     assert process.poll() is not None
