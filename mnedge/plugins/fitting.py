@@ -26,7 +26,7 @@ RESERVED = frozenset({"__main__", "__mnedge__"})
 _OUR_ABI = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Neighbour(Struct, frozen=True, kw_only=True):
     """What matters of a distribution to others: installed, or about to be."""
 
     name: str
@@ -42,9 +42,9 @@ class Part(Struct, frozen=True, kw_only=True):
         return f"{self.name} {self.version}"
 
 
-def bundled(own_version: str, *, outside: Sequence[str] = ()) -> dict[str, Part]:
+def bundled(own_version: str, *, outside: Sequence[str] = ()) -> dict[str, Neighbour]:
     """Return what came with this program, by name; `outside`: folders that did not."""
-    found: dict[str, Part] = {}
+    found: dict[str, Neighbour] = {}
     path = [entry for entry in sys.path if entry not in outside]
     for distribution in importlib.metadata.distributions(path=path):
         name = distribution.metadata["Name"]
@@ -52,8 +52,10 @@ def bundled(own_version: str, *, outside: Sequence[str] = ()) -> dict[str, Part]
             continue
         normal = str(canonicalize_name(name))
         requires = tuple(distribution.requires or ())
-        found.setdefault(normal, Part(name=normal, version=distribution.version, requires=requires))
-    found["mnedge"] = Part(name="mnedge", version=own_version)
+        found.setdefault(
+            normal, Neighbour(name=normal, version=distribution.version, requires=requires)
+        )
+    found["mnedge"] = Neighbour(name="mnedge", version=own_version)
     return found
 
 
@@ -80,7 +82,7 @@ def here() -> str:
     return ", ".join(part for part in (f"Python {python}", platform.machine(), library) if part)
 
 
-def python_problems(part: Part) -> Iterator[Problem]:
+def python_problems(part: Neighbour) -> Iterator[Problem]:
     """Yield if it wants another Python."""
     if not part.requires_python:
         return
@@ -98,7 +100,7 @@ def python_problems(part: Part) -> Iterator[Problem]:
 
 
 def requirement_problems(
-    parts: Mapping[str, Part], came_along: Mapping[str, Part]
+    parts: Mapping[str, Neighbour], came_along: Mapping[str, Neighbour]
 ) -> Iterator[Problem]:
     """Yield what any of `parts` needs and neither these nor the program's own have."""
     told: set[str] = set()
@@ -109,7 +111,7 @@ def requirement_problems(
                 yield problem
 
 
-def needed_by(name: str, parts: Iterable[Part]) -> list[str]:
+def needed_by(name: str, parts: Iterable[Neighbour]) -> list[str]:
     """Return the names of those that require a distribution."""
     return sorted(
         {
@@ -123,7 +125,7 @@ def needed_by(name: str, parts: Iterable[Part]) -> list[str]:
 
 
 def shadow_problems(
-    part: Part, others: Iterable[Part], found_here: Callable[[str], str]
+    part: Neighbour, others: Iterable[Neighbour], found_here: Callable[[str], str]
 ) -> Iterator[Problem]:
     """Yield for each name that something else has already; the plugin would never be seen.
 
@@ -167,7 +169,7 @@ def where_found(outside: Sequence[str]) -> Callable[[str], str]:
     return found
 
 
-def _requirements(part: Part, extras: frozenset[str]) -> Iterator[Requirement | str]:
+def _requirements(part: Neighbour, extras: frozenset[str]) -> Iterator[Requirement | str]:
     """Yield what a distribution needs here; a text that is no requirement as it stands."""
     for line in part.requires:
         try:
@@ -188,9 +190,9 @@ def _requirements(part: Part, extras: frozenset[str]) -> Iterator[Requirement | 
 
 
 def _unmet(
-    part: Part,
-    parts: Mapping[str, Part],
-    came_along: Mapping[str, Part],
+    part: Neighbour,
+    parts: Mapping[str, Neighbour],
+    came_along: Mapping[str, Neighbour],
     extras: frozenset[str] = frozenset(),
     seen: frozenset[str] = frozenset(),
 ) -> Iterator[Problem]:

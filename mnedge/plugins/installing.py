@@ -14,8 +14,8 @@ from msgspec import Struct
 from mnedge.plugins import fitting
 from mnedge.plugins.asking import Report, Request, Trouble
 from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
-from mnedge.plugins.fitting import Part
-from mnedge.plugins.outside import Terms, key_of, libraries, misfits, part_of, probed
+from mnedge.plugins.fitting import Neighbour
+from mnedge.plugins.outside import Terms, key_of, libraries, misfits, neighbour_of, probed
 from mnedge.plugins.probe import probe
 from mnedge.plugins.problem import PluginRefusedError, Problem
 from mnedge.plugins.wheel import GROUP, Distribution, is_cache, read_folder, read_wheel, unpack
@@ -159,7 +159,7 @@ def remove(name: str, terms: Terms) -> Removed:
     with terms.depot.changing() as records:
         if record.name not in records:
             raise PluginRefusedError(record.label, [Problem(message="it was removed meanwhile")])
-        others = [part_of(one) for one in records.values() if one.name != record.name]
+        others = [neighbour_of(one) for one in records.values() if one.name != record.name]
         for other in fitting.needed_by(record.name, others):
             hint = f"remove {other} first"
             found.append(Problem(message=f"{other} needs it", hint=hint))
@@ -203,7 +203,7 @@ def read(source: Path) -> list[Distribution]:
     return [read_wheel(source)]
 
 
-def _chosen(distributions: Sequence[Distribution], came_along: Mapping[str, Part]) -> _Set:
+def _chosen(distributions: Sequence[Distribution], came_along: Mapping[str, Neighbour]) -> _Set:
     """Return what is installed of what was given: plugins, and the libraries they need.
 
     Raises: PluginRefusedError if there is no plugin, one stands there twice, or one is bundled.
@@ -249,7 +249,7 @@ def _needed(plugins: Mapping[str, Distribution], found: Mapping[str, Distributio
     """Return the names of those in `found` that the plugins need, directly or not."""
     needed: set[str] = set()
     while True:
-        parts = [_part_of(found[name]) for name in (*plugins, *needed)]
+        parts = [_neighbour_of(found[name]) for name in (*plugins, *needed)]
         more = {name for name in found if name not in needed and fitting.needed_by(name, parts)}
         if not more:
             return needed
@@ -257,14 +257,14 @@ def _needed(plugins: Mapping[str, Distribution], found: Mapping[str, Distributio
 
 
 def _refuse(
-    chosen: _Set, there: Mapping[str, Record], came_along: Mapping[str, Part], terms: Terms
+    chosen: _Set, there: Mapping[str, Record], came_along: Mapping[str, Neighbour], terms: Terms
 ) -> None:
     """Go on if all of it fits into the depot as it is.
 
     Raises: PluginRefusedError with all that is wrong.
     """
-    parts = {name: part_of(record) for name, record in there.items()}
-    parts |= {name: _part_of(one) for name, one in chosen.all.items()}
+    parts = {name: neighbour_of(record) for name, record in there.items()}
+    parts |= {name: _neighbour_of(one) for name, one in chosen.all.items()}
     found = [*_fit({name: one.tags for name, one in chosen.all.items()}, parts, terms)]
     found += fitting.requirement_problems(parts, came_along)
     if found:
@@ -273,7 +273,7 @@ def _refuse(
 
 
 def _fit(
-    tags: Mapping[str, Sequence[str]], parts: Mapping[str, Part], terms: Terms
+    tags: Mapping[str, Sequence[str]], parts: Mapping[str, Neighbour], terms: Terms
 ) -> Iterator[Problem]:
     """Yield what is wrong with each alone, and beside the others; `tags`: name → its tags."""
     supported = frozenset(fitting.supported_tags())
@@ -429,9 +429,9 @@ def _folders(terms: Terms) -> tuple[str, ...]:
     return tuple(str(terms.depot.place(record)) for record in terms.depot.records())
 
 
-def _part_of(one: Distribution) -> Part:
+def _neighbour_of(one: Distribution) -> Neighbour:
     said = one.metadata
-    return Part(
+    return Neighbour(
         name=said.name,
         version=said.version,
         requires=said.requires,

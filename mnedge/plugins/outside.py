@@ -48,7 +48,7 @@ from mnedge.plugins.probe import Probing, probe
 from mnedge.plugins.problem import Problem
 
 if TYPE_CHECKING:
-    from mnedge.plugins.fitting import Part
+    from mnedge.plugins.fitting import Neighbour
 
 RETRIED: tuple[Stage, ...] = ("probe", "import", "hook", "clash")
 """Where another version of mnedge may come to another end; the operator decides of the others."""
@@ -204,7 +204,7 @@ def misfits(record: Record, records: Mapping[str, Record], terms: Terms) -> list
     from mnedge.plugins import fitting
 
     outside = tuple(str(terms.depot.place(one)) for one in records.values())
-    parts = {one.name: part_of(one) for one in records.values()}
+    parts = {one.name: neighbour_of(one) for one in records.values()}
     mine = {one.name: parts[one.name] for one in (record, *libraries(record, records))}
     found_here, supported = fitting.where_found(outside), frozenset(fitting.supported_tags())
     found: list[Problem] = []
@@ -216,11 +216,11 @@ def misfits(record: Record, records: Mapping[str, Record], terms: Terms) -> list
     return found
 
 
-def part_of(record: Record) -> "Part":
+def neighbour_of(record: Record) -> "Neighbour":
     """Return what matters of a record to others."""
-    from mnedge.plugins.fitting import Part
+    from mnedge.plugins.fitting import Neighbour
 
-    return Part(
+    return Neighbour(
         name=record.name,
         version=record.version,
         requires=record.requires,

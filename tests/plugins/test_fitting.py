@@ -3,7 +3,7 @@ import platform
 import pytest
 
 from mnedge.plugins.fitting import (
-    Part,
+    Neighbour,
     bundled,
     here,
     needed_by,
@@ -16,14 +16,14 @@ from mnedge.plugins.fitting import (
 )
 
 OURS = {
-    "mnedge": Part(name="mnedge", version="0.1.0"),
-    "trio": Part(name="trio", version="0.31.0"),
-    "web": Part(name="web", version="2.0", requires=("h9>=1; extra == 'fast'",)),
+    "mnedge": Neighbour(name="mnedge", version="0.1.0"),
+    "trio": Neighbour(name="trio", version="0.31.0"),
+    "web": Neighbour(name="web", version="2.0", requires=("h9>=1; extra == 'fast'",)),
 }
 
 
 def part(name="acme", version="1.0", *requires, **more):
-    return Part(name=name, version=version, requires=requires, **more)
+    return Neighbour(name=name, version=version, requires=requires, **more)
 
 
 def unmet(*parts):
