@@ -17,6 +17,7 @@ PYTHON = "python/bin/python3"
 FILE = "MNEDGE_FILE"
 """How the one file that was called tells the program inside it where it stands."""
 LIBRARIES, ORIGINAL = "LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG"
+NIX = "/nix/store/"
 _OF_THE_LOADER = ("_PYI_", "_MEI")
 
 _called: list[str] = []
@@ -88,6 +89,11 @@ def file() -> "Path | None":
 def one_file() -> bool:
     """Tell whether `file()` is the one file, which needs nothing beside it."""
     return bool(_called)
+
+
+def by_nix() -> bool:
+    """Tell whether Nix brought this program, and is who replaces it."""
+    return __file__.startswith(NIX)
 
 
 def program() -> tuple[str, ...]:

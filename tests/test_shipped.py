@@ -99,3 +99,9 @@ def test_what_the_loader_laid_into_the_environment_is_gone(frozen, monkeypatch):
 )
 def test_the_environment_is_what_it_was_before_the_loader(given, expected):
     assert shipped.as_called(given, OURS) == expected
+
+
+def test_what_nix_brought_is_known_by_its_place(monkeypatch):
+    assert not shipped.by_nix()
+    monkeypatch.setattr(shipped, "__file__", "/nix/store/abc-python3-env/site/mnedge/shipped.py")
+    assert shipped.by_nix()

@@ -13,7 +13,7 @@ from mnedge.cli.options import OptionInvalidError
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted
 from mnedge.cli.verbs import Asked
-from mnedge.config.layout import Layout
+from mnedge.config.layout import ENVIRON, Layout
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import Flags, load_config
 from mnedge.durable import sha256_of
@@ -25,11 +25,8 @@ from mnedge.installation.steps import AnyStep
 from mnedge.installation.texts import config_text
 from mnedge.node_socket import health_of
 
-ENVIRON = {"HOME": DATA, "MN_HOME": f"{DATA}/mn"}
-"""What the service's configuration is read with."""
 UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
 
-NIX = "/nix/store"
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 NETWORKS = ("any", "localhost", "link-local", "multicast")
 """What systemd knows by name."""
@@ -235,7 +232,7 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
 
 def _program() -> Program:
     file = shipped.file()
-    if Path(mnedge.__file__).is_relative_to(NIX):
+    if shipped.by_nix():
         raise NotOneFileError(
             "this mnedge belongs to Nix, which installs it",
             hint="services.mnedge.enable = true; in the machine's configuration",

@@ -19,7 +19,7 @@ from mnedge.daemon.owner import act_as_owner
 from mnedge.errors import UsageError
 from mnedge.model.amounts import size
 from mnedge.plugins import installing
-from mnedge.plugins.depot import Record
+from mnedge.plugins.depot import Record, normal
 from mnedge.plugins.installing import Checked, Outcome
 from mnedge.plugins.outside import Terms, libraries
 
@@ -41,11 +41,11 @@ def install(asked: Asked, sources: Sequence[str], *, allow: bool | None) -> int:
     names = [source for source in sources if not _is_path(source)]
     known = {record.name for record in terms.depot.records()}
     for name in names:
-        if allow is None or terms_name(name) not in known:
+        if allow is None or normal(name) not in known:
             raise PluginSourceError(
                 f"there is no file or folder {name}",
                 hint="a plugin that is installed is let in with --allow"
-                if terms_name(name) in known
+                if normal(name) in known
                 else "give a wheel, or a folder of wheels",
             )
     by = _somebody()
@@ -57,8 +57,6 @@ def install(asked: Asked, sources: Sequence[str], *, allow: bool | None) -> int:
         for outcome in outcomes:
             _tell_outcome(screen, outcome, config)
         _tell_restart(screen, config, outcomes)
-    elif screen.asked.output == "json":
-        screen.document([_outcome(outcome, config) for outcome in outcomes])
     else:
         screen.records(_outcome(outcome, config) for outcome in outcomes)
     return 1 if any(outcome.record.quarantine for outcome in outcomes) else 0
@@ -187,9 +185,7 @@ def check(asked: Asked, name: str | None) -> int:
     terms = _terms_of_owner(config) if os.geteuid() == 0 else terms_of(config)
     records = [terms.depot.find(name)] if name else list(terms.depot.records())
     found = [installing.check(record, terms) for record in records]
-    if asked.output == "json":
-        screen.document([_checked(one, config) for one in found])
-    elif asked.output == "ndjson":
+    if not asked.human:
         screen.records(_checked(one, config) for one in found)
     else:
         for one in found:
@@ -197,13 +193,6 @@ def check(asked: Asked, name: str | None) -> int:
         if not found:
             screen.say("no plugin from outside is installed")
     return 1 if any(one.problems for one in found) else 0
-
-
-def terms_name(name: str) -> str:
-    """Return a name as the depot spells it."""
-    from mnedge.plugins.depot import normal
-
-    return normal(name)
 
 
 def _is_path(source: str) -> bool:

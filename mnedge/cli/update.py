@@ -14,7 +14,7 @@ from mnedge.cli.verbs import Asked, Verb
 @click.option("--rollback", is_flag=True, help="Go back to the release before this one.")
 @click.option("--status", is_flag=True, help="Say what runs, what was before, what is on trial.")
 @click.option("--allow-downgrade", is_flag=True, help="Take an older release as well.")
-@click.option("--finish", is_flag=True, hidden=True, help="Carry an update on to its end.")
+@click.option("--finish", is_flag=True, help="Bring an update that was cut short to its end.")
 @click.option("--describe", is_flag=True, hidden=True, help="Say what this program is.")
 @click.pass_obj
 def update(asked: Asked, /, source: str | None, **wanted: Any) -> int:
@@ -23,7 +23,8 @@ def update(asked: Asked, /, source: str | None, **wanted: Any) -> int:
     The release is signed: NAME.release.json lies beside it, and a pinned key has signed that. It is
     checked and tried before anything is switched; then the node is restarted, watched, and only
     then is the update confirmed. Until that the old release can take over again, with all data.
-    Exit code 1: it went back, or nothing was changed. `mnedge docs updating` says it all.
+    Exit code 1: it went back, or did not begin for want of something; 2 and 13: it was refused, and
+    nothing was changed. `mnedge docs updating` says it all.
 
     \b
     Examples:

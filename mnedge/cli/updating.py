@@ -13,9 +13,9 @@ from msgspec import Struct
 import mnedge
 from mnedge import shipped
 from mnedge.cli.screen import Screen
-from mnedge.cli.show import columns, moment
+from mnedge.cli.show import BAD, Cell, columns, moment
 from mnedge.cli.verbs import Asked
-from mnedge.config.layout import Layout
+from mnedge.config.layout import ENVIRON, Layout
 from mnedge.config.read import Flags, load_config
 from mnedge.config.settings import Config
 from mnedge.daemon.clock import wall_clock
@@ -42,9 +42,6 @@ from mnedge.updates.releases import led_to, program_of
 from mnedge.updates.source import is_url, require_as_signed
 from mnedge.updates.trial import ASKED_BACK, Outcome, Trial
 
-ENVIRON = {"HOME": "/var/lib/mnedge", "MN_HOME": "/var/lib/mnedge/mn"}
-"""What the service's configuration is read with."""
-NIX = "/nix/store"
 PACKAGES = Path("/var/lib/dpkg/info/mnedge.list")
 IDLE_LOOKS = 50
 """So often nobody may be seen to carry a trial before we do it ourselves."""
@@ -197,7 +194,7 @@ class _Updating:
             )
         if last is not None:
             rows.append(["last update", f"{moment(last.at)}  {_told(last)}"])
-        self._screen.say(*columns([[_cell(word) for word in row] for row in rows]))
+        self._screen.say(*columns([[Cell(word) for word in row] for row in rows]))
         return 0
 
     # What is offered.
@@ -298,7 +295,7 @@ class _Updating:
 
     def _carried(self, trial: Trial) -> int:
         """Have the trial carried to its end by the service manager, or else by us."""
-        outcome = self._watched(trial) if self._machine.hand_over() else None
+        outcome = self._watched() if self._machine.hand_over() else None
         if outcome is None:
             with locked(self._layout.home):
                 outcome = finish(self._layout, self._machine, self._step)
@@ -307,7 +304,7 @@ class _Updating:
             raise UnderWayError("the update goes on elsewhere", hint="mnedge update --status")
         return self._tell(outcome)
 
-    def _watched(self, trial: Trial) -> Outcome | None:
+    def _watched(self) -> Outcome | None:
         """Follow what the service manager carries; None if it does not."""
         phase, idle = "", 0
         try:
@@ -359,7 +356,7 @@ class _Updating:
                 self._screen.good(_told(outcome))
                 self._screen.hint("back again           mnedge update --rollback")
             else:
-                self._screen.mark("✗", "bold red", _told(outcome))
+                self._screen.mark(BAD, "bold red", _told(outcome))
                 self._screen.hint("what they wrote      journalctl --namespace=mnedge -e")
         self._document(outcome)
         return 0 if outcome.good else 1
@@ -375,8 +372,8 @@ class _Updating:
         return Node(
             data_dir=str(self._config.data_dir),
             socket=str(self._config.socket),
-            health_timeout=self._config.updates.health_timeout,
-            settle=self._config.updates.settle,
+            health_timeout_s=self._config.updates.health_timeout,
+            settle_s=self._config.updates.settle,
         )
 
     def _read(self) -> Config:
@@ -394,7 +391,7 @@ class _Updating:
 
 _PHASES = {
     "ready": "it is taken over by {trial.old.version}, which carries the update",
-    "trying": "{trial.new.version} takes over and proves itself for {trial.settle:g} s",
+    "trying": "{trial.new.version} takes over and proves itself for {trial.settle_s:g} s",
     "confirming": "it is well",
     "returning": "back to {trial.old.version}: {trial.why}",
 }
@@ -413,12 +410,6 @@ def _told(outcome: Outcome) -> str:
     return f"{told}{outcome.from_version} is back, AND NOT WELL EITHER: {outcome.unwell}"
 
 
-def _cell(word: str) -> Any:
-    from mnedge.cli.show import Cell
-
-    return Cell(word)
-
-
 def _one_wish(wanted: Wanted) -> None:
     """Refuse what says too little or too much."""
     alone = [name for name in ("rollback", "status", "finish") if getattr(wanted, name)]
@@ -435,7 +426,7 @@ def _file() -> Path:
 
     Raises: NotUpdatableError.
     """
-    if Path(mnedge.__file__).is_relative_to(NIX):
+    if shipped.by_nix():
         raise NotUpdatableError(
             "this mnedge belongs to Nix", hint="update the flake input, and rebuild the system"
         )

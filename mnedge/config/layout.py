@@ -10,6 +10,8 @@ UPDATE_UNIT = "mnedge-update.service"
 JOURNAL = "mnedge"
 """The journal's namespace."""
 ACCOUNT = "mnedge"
+ENVIRON = {"HOME": "/var/lib/mnedge", "MN_HOME": "/var/lib/mnedge/mn"}
+"""What the service's configuration is read with."""
 _UNFIT = re.compile(r"[^\w.+-]")
 
 

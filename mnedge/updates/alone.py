@@ -47,7 +47,7 @@ def replaced(
     require_room(offer.release.size, free_bytes(file.parent), str(file.parent))
     new = file.with_name(f".{file.name}{NEW}")
     tell(f"mnedge {offer.release.version} comes from {offer.where}")
-    fetch(offer.where, offer.release, new, pause=lambda _: machine.wait())
+    fetch(offer.where, offer.release, new, pause=machine.wait)
     faults.hit("update.fetched")
     forgotten = key_of(old_of(file))
     try:

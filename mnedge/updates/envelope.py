@@ -21,7 +21,6 @@ PAYLOAD_TYPE = "application/vnd.mnedge.release+json"
 MOST_BYTES = 64 << 10
 """No envelope of ours comes near."""
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 
 
 class Release(Struct, frozen=True, kw_only=True):

@@ -102,8 +102,8 @@ class _Finishing:
             elif not self._is_up(trial.new, trial.old):
                 self._tell("the node is restarted; work in flight ends first, or runs again")
                 self._restart()
-            self._tell(f"mnedge {trial.new.version} proves itself for {trial.settle:g} s")
-            return self._proven(trial.new, settle_s=trial.settle)
+            self._tell(f"mnedge {trial.new.version} proves itself for {trial.settle_s:g} s")
+            return self._proven(trial.new, settle_s=trial.settle_s)
         except MnedgeError as error:
             return Verdict(False, error.message)
 
@@ -163,7 +163,7 @@ class _Finishing:
         statuses = tuple(dict.fromkeys(("ok", self._trial.status_before or "ok")))
         proof = Proof(
             Expected(version=party.version, key=party.key, statuses=statuses),
-            timeout_s=self._trial.health_timeout,
+            timeout_s=self._trial.health_timeout_s,
             settle_s=settle_s,
         )
         asked_back = self._layout.home / ASKED_BACK

@@ -78,8 +78,8 @@ class Machine(Protocol):
         """Return how the node is just now."""
         ...
 
-    def wait(self) -> None:
-        """Return a moment later."""
+    def wait(self, seconds: float = LOOK_S) -> None:
+        """Return so much later."""
         ...
 
     def now(self) -> float:
@@ -119,9 +119,9 @@ class ThisMachine:
         except OSError:
             return ""
 
-    def wait(self) -> None:
-        """Return a moment later."""
-        select.select([], [], [], LOOK_S)
+    def wait(self, seconds: float = LOOK_S) -> None:
+        """Return so much later: nothing else goes on in this process."""
+        select.select([], [], [], seconds)
 
     # Programs.
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import select
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -48,8 +47,8 @@ class Node(Struct, frozen=True, kw_only=True):
 
     data_dir: str
     socket: str
-    health_timeout: float = 60.0
-    settle: float = 10.0
+    health_timeout_s: float = 60.0
+    settle_s: float = 10.0
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -80,7 +79,7 @@ def offered(
 
     Raises: whatever speaks against it.
     """
-    content = statement(where, lambda _: machine.wait())
+    content = statement(where, machine.wait)
     release = opened(content, keys)
     standing = weighed(have, have_sha256, release, allow_downgrade=allow_downgrade)
     return Offer(
@@ -121,7 +120,7 @@ def placed(layout: Layout, machine: Machine, offer: Offer, tell: Tell) -> Party:
     program = program_of(layout, offer.id)
     if not program.is_file() or sha256_of(program) != release.sha256:
         require_room(release.size, free_bytes(layout.home), str(layout.home))
-        _bring(layout, offer, tell)
+        _bring(layout, machine, offer, tell)
     faults.hit("update.placed")
     try:
         tell("it is unpacked, and runs its self-test")
@@ -161,8 +160,8 @@ def begun(layout: Layout, machine: Machine, node: Node, old: Party, new: Party) 
         before=led_to(layout.previous),
         status_before=seen.status or "ok",
         began_at=machine.now(),
-        health_timeout=node.health_timeout,
-        settle=node.settle,
+        health_timeout_s=node.health_timeout_s,
+        settle_s=node.settle_s,
     )
     # The old program carries the trial, and is found by this name.
     switch(layout.previous, target_of(old.release))
@@ -188,12 +187,12 @@ def free_bytes(folder: Path) -> int:
     return told.f_bavail * told.f_frsize
 
 
-def _bring(layout: Layout, offer: Offer, tell: Tell) -> None:
+def _bring(layout: Layout, machine: Machine, offer: Offer, tell: Tell) -> None:
     incoming = layout.releases / f"{INCOMING}{offer.id}"
     incoming.mkdir(mode=0o755, parents=True, exist_ok=True)
     tell(f"mnedge {offer.release.version} comes from {offer.where}")
     try:
-        fetch(offer.where, offer.release, incoming / PROGRAM, pause=_pause)
+        fetch(offer.where, offer.release, incoming / PROGRAM, pause=machine.wait)
     except MnedgeError:
         with suppress(OSError):  # unless it holds the part of a file that came over a line
             incoming.rmdir()
@@ -205,7 +204,3 @@ def _bring(layout: Layout, offer: Offer, tell: Tell) -> None:
         shutil.rmtree(place)
     incoming.rename(place)
     to_disk(layout.releases)
-
-
-def _pause(seconds: float) -> None:
-    select.select([], [], [], seconds)

@@ -59,8 +59,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """Where `previous` led to before."""
     status_before: str = "ok"
     began_at: float = 0.0
-    health_timeout: float = 60.0
-    settle: float = 10.0
+    health_timeout_s: float = 60.0
+    settle_s: float = 10.0
     why: str = ""
     """What makes it go back."""
 

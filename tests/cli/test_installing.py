@@ -109,7 +109,7 @@ def test_networks_may_be_named(monkeypatch, tmp_path):
 
 
 def test_nix_installs_what_is_its_own(monkeypatch):
-    monkeypatch.setattr(installing, "NIX", "/")
+    monkeypatch.setattr(shipped, "NIX", "/")
     with pytest.raises(NotOneFileError) as error:
         wanted_of(Settings(), **NOTHING)
     assert "services.mnedge.enable" in error.value.hint

@@ -12,10 +12,10 @@ def test_the_program_says_what_it_is(mnedge):
     assert told["flavour"] == this_build().flavour
 
 
-def test_the_help_keeps_to_itself_what_only_the_service_says(mnedge):
+def test_the_help_keeps_to_itself_what_only_another_mnedge_asks(mnedge):
     told = mnedge("update", "--help").out
     assert "--rollback" in told
-    assert "--finish" not in told
+    assert "--finish" in told
     assert "--describe" not in told
 
 

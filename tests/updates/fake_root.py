@@ -87,8 +87,8 @@ class FakeMachine:
         if not self.state["running"]:
             self.change(running=led_to(self.layout.current), looks=0)
 
-    def wait(self):
-        self.at += 1.0
+    def wait(self, seconds=1.0):
+        self.at += seconds
         self.change(looks=self.state["looks"] + 1)
 
     def now(self):
@@ -164,7 +164,7 @@ class FakeRoot:
 
     @property
     def node(self) -> Node:
-        return Node(data_dir=str(self.layout.data_dir), socket="s", health_timeout=20, settle=4)
+        return Node(data_dir=str(self.layout.data_dir), socket="s", health_timeout_s=20, settle_s=4)
 
     def begin(self, where: str, **options):
         """Do all that is done before the switch."""
