@@ -70,7 +70,10 @@ def returned(file: Path) -> None:
     _require_ours(file)
     old, aside = old_of(file), file.with_name(f".{file.name}.aside")
     if not old.is_file():
-        raise NothingBeforeError(f"there is no {old}, so nothing to go back to")
+        raise NothingBeforeError(
+            f"there is no {old}, so nothing to go back to",
+            hint="take the older release again: mnedge update FILE --allow-downgrade",
+        )
     _twin(file, aside)
     old.replace(file)
     aside.replace(old)

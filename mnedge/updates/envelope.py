@@ -21,6 +21,7 @@ PAYLOAD_TYPE = "application/vnd.mnedge.release+json"
 MOST_BYTES = 64 << 10
 """No envelope of ours comes near."""
 KEY_BYTES = 32
+_PRIVATE_KEY = "python packaging/sign.py --new-key FILE makes a pair: PEM, without a password"
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -137,7 +138,10 @@ def opened(content: bytes, keys: Mapping[str, bytes]) -> Release:
     `keys`: by id. Raises: EnvelopeInvalidError; NotSignedError.
     """
     if len(content) > MOST_BYTES:
-        raise EnvelopeInvalidError(f"a statement of {len(content)} bytes is none of ours")
+        raise EnvelopeInvalidError(
+            f"a statement of {len(content)} bytes is none of ours",
+            hint="is what lies beside the release really its .release.json?",
+        )
     try:
         envelope = msgspec.json.decode(content, type=Envelope)
         payload = b64decode(envelope.payload, validate=True)
@@ -149,6 +153,7 @@ def opened(content: bytes, keys: Mapping[str, bytes]) -> Release:
     if envelope.payload_type != PAYLOAD_TYPE:
         raise EnvelopeInvalidError(
             f"it is about {envelope.payload_type!r}, and not about a release of mnedge",
+            hint="fetch the .release.json that was made with this file",
         )
     _require_signed(envelope, payload, keys)
     try:
@@ -172,7 +177,11 @@ def _require_signed(envelope: Envelope, payload: bytes, keys: Mapping[str, bytes
             details=details,
         )
     if not envelope.signatures:
-        raise NotSignedError("this release is not signed", details=details)
+        raise NotSignedError(
+            "this release is not signed",
+            hint="ask its publisher for one that is: MNEDGE_SIGNING_KEY=… make binary",
+            details=details,
+        )
     signed = covered(envelope.payload_type, payload)
     if any(_is_signed(signed, one, keys.values()) for one in envelope.signatures):
         return
@@ -204,9 +213,11 @@ def _signature(payload: bytes, pem: bytes) -> Signature:
     try:
         private = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyInvalidError(f"the private key cannot be read: {error}") from error
+        raise KeyInvalidError(
+            f"the private key cannot be read: {error}", hint=_PRIVATE_KEY
+        ) from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise KeyInvalidError("the private key is of another kind than Ed25519")
+        raise KeyInvalidError("the private key is of another kind than Ed25519", hint=_PRIVATE_KEY)
     public = private.public_key().public_bytes_raw()
     signature = private.sign(covered(PAYLOAD_TYPE, payload))
     return Signature(keyid=key_id(public), sig=b64encode(signature).decode())

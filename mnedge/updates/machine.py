@@ -36,11 +36,17 @@ class ProgramBadError(UnavailableError):
 
     code = "update.program_bad"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="nothing was switched; ask its publisher, or take another")
+
 
 class ServiceError(UnavailableError):
     """The service manager did not do as it was told."""
 
     code = "update.service"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="systemctl status mnedge; mnedge update --status")
 
 
 class Machine(Protocol):

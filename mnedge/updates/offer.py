@@ -143,7 +143,9 @@ def version_of(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion as error:
-        raise ReleaseUnfitError(f"{text!r} is no version") from error
+        raise ReleaseUnfitError(
+            f"{text!r} is no version", hint="ask the publisher for a release that names one"
+        ) from error
 
 
 def _standing(have: Build, have_sha256: str, release: Release) -> Standing:

@@ -27,6 +27,7 @@ PAUSE_S = 1.0
 REDIRECTS = 5
 PIECE_BYTES = 1 << 18
 PART = ".part"
+_ADDRESS = "https://HOST/PATH, or a file; the statement lies beside it, as NAME.release.json"
 
 Pause = Callable[[float], None]
 Progress = Callable[[int], None]
@@ -80,7 +81,10 @@ def statement(where: str, pause: Pause) -> bytes:
     except FileNotFoundError as error:
         raise _absent(where) from error
     except OSError as error:
-        raise SourceAbsentError(f"{where}{SUFFIX}: {error.strerror}") from error
+        raise SourceAbsentError(
+            f"{where}{SUFFIX} cannot be read: {error.strerror}",
+            hint="mend its rights, or copy both",
+        ) from error
 
 
 def fetch(
@@ -135,7 +139,10 @@ def _copied(source: Path, release: Release, part: Path, progress: Progress) -> N
         raise _absent(str(source)) from error
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise FetchFailedError(f"{source} cannot be copied: {error.strerror or error}") from error
+        raise FetchFailedError(
+            f"{source} cannot be copied to {part.parent}: {error.strerror or error}",
+            hint="mend that, and run the same command again",
+        ) from error
 
 
 def _fetched(url: str, release: Release, part: Path, pause: Pause, progress: Progress) -> None:
@@ -193,7 +200,9 @@ def _statement_at(url: str, pause: Pause) -> bytes:
                 return content
         except _BrokenError as error:
             if attempt == TRIES:
-                raise FetchFailedError(f"{url}: {error}") from error
+                raise FetchFailedError(
+                    f"{url}: {error}", hint="is the address right, and can this machine reach it?"
+                ) from error
             pause(PAUSE_S * attempt)
     raise AssertionError
 
@@ -229,10 +238,12 @@ def _answer(
                 yield answer
                 return
     except httpx.InvalidURL as error:
-        raise SourceInvalidError(f"{url!r} is no address: {error}") from error
+        raise SourceInvalidError(f"{url!r} is no address: {error}", hint=_ADDRESS) from error
     except httpx.HTTPError as error:
         raise _BrokenError(str(error) or type(error).__name__) from error
-    raise SourceInvalidError(f"{url} was led on {REDIRECTS} times")
+    raise SourceInvalidError(
+        f"{url} was led on {REDIRECTS} times", hint="name the address where it really lies"
+    )
 
 
 def _require_good(answer: "httpx.Response", url: str) -> None:
@@ -257,7 +268,7 @@ def _require_safe(url: str) -> None:
         return
     raise SourceInvalidError(
         f"{url} is not fetched: releases come over https",
-        hint="https://HOST/PATH, or a file; the statement lies beside it, as NAME.release.json",
+        hint=_ADDRESS,
     )
 
 
@@ -276,4 +287,6 @@ def _absent(where: str) -> MnedgeError:
             f"there is no {name}{SUFFIX}: nobody says whose {os.path.basename(name)} is",
             hint="it is made with the release; put it beside the file",
         )
-    return SourceAbsentError(f"there is no {where}")
+    return SourceAbsentError(
+        f"there is no {where}", hint="name a file, or an address that begins with https://"
+    )
