@@ -1,8 +1,7 @@
 """Every family of error that an operator or a client can meet.
 
 The families are the things a caller does differently: mend the request, look elsewhere, come back
-later, stop. A concrete
-error stands beside the code that raises it and narrows one of these.
+later, stop. A concrete error stands beside the code that raises it and narrows one of these.
 """
 
 from collections.abc import Mapping

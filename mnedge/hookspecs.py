@@ -1,8 +1,8 @@
 """Every hook a plugin can implement: the whole list.
 
 A hook answers at once; whatever waits is a method of the object it returns. Adding an argument
-later breaks nobody, since
-pluggy passes only what an implementation names.
+later breaks nobody, since pluggy passes only what an implementation names. A plugin is *trusted* if
+it is bundled or installed beside mnedge, and else *from outside*.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def devices(sys_root: str, dev_root: str) -> list[DeviceProbe]:
     Asked once, when a host opens. A probe reads the kernel's files below `sys_root` and opens
     devices below `dev_root`: `/sys` and `/dev` unless the operator says otherwise. An empty list
     means "none on this kind of machine". Names must be unique over all plugins; a clash, or an
-    exception here, stops the start if the plugin is bundled, and else quarantines it.
+    exception here, stops the start if the plugin is trusted, and else quarantines it.
     """
     raise NotImplementedError
 
@@ -59,7 +59,7 @@ def connectors(allowed: Sequence[str]) -> list[Connector]:
     Asked once, when a host opens. A connector that reads files keeps relative paths below the
     folder of the job's bundle, which `read` is told, and absolute ones below a folder in `allowed`,
     which the operator named. An empty list means "none on this machine". Names must be unique over
-    all plugins; a clash, or an exception here, stops the start if the plugin is bundled, and else
+    all plugins; a clash, or an exception here, stops the start if the plugin is trusted, and else
     quarantines it.
     """
     raise NotImplementedError

@@ -24,6 +24,7 @@ ALLOWED_IN = {
     "datetime.datetime.now": ("mnedge/daemon/",),
     "datetime.datetime.utcnow": (),
     "threading.Thread": ("mnedge/store/",),
+    "threading.Timer": ("mnedge/daemon/main.py", "mnedge/plugins/suspicion.py"),
     "os.fork": (),
 }
 """What is banned, and the folders that may have it all the same."""
