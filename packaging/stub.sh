@@ -5,6 +5,7 @@
 #   /var/cache/mnedge  $TMPDIR/mnedge-UID  /dev/shm/mnedge-UID
 # It takes sh, tar, gzip and glibc >= @GLIBC@.
 
+{ # Read to its end before anything of it is done: of half a copy nothing is.
 _mnedge_key=@KEY@
 _mnedge_why=
 
@@ -148,3 +149,4 @@ _mnedge_main() {
 
 _mnedge_main "$@"
 exit 1
+}
