@@ -12,7 +12,7 @@ import pluggy
 from msgspec import Struct
 
 from mnedge import hookspecs
-from mnedge.plugins import boundary
+from mnedge.plugins import shapes
 from mnedge.plugins.depot import HOOKS, Point, Stage
 
 MOST_BYTES = 1 << 30
@@ -107,7 +107,7 @@ def asked(manager: pluggy.PluginManager, hook: str, arguments: Mapping[str, Any]
                 kind = type(group).__name__
                 raise PluginUnfitError("hook", f"its hook {hook} returned a {kind}, not a list")
             for thing in group:
-                if problem := boundary.shape_problem(hook, thing):
+                if problem := shapes.shape_problem(hook, thing):
                     raise PluginUnfitError("hook", f"its hook {problem}")
                 found.append(thing)
     return found
@@ -121,7 +121,7 @@ def clash(found: Mapping[str, Sequence[Any]], taken: Mapping[str, Mapping[str, s
     for hook, brought in found.items():
         own: set[str] = set()
         for thing in brought:
-            for name in dict.fromkeys(boundary.names_of(hook, thing)):
+            for name in dict.fromkeys(shapes.names_of(hook, thing)):
                 whose = taken.get(hook, {}).get(name) or ("its own" if name in own else "")
                 if whose:
                     raise PluginUnfitError(
@@ -149,7 +149,7 @@ def unfit(stage: Stage, what: str) -> Iterator[None]:
     except (PluginUnfitError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise PluginUnfitError(stage, f"{what}: {boundary.said(error)}") from error
+        raise PluginUnfitError(stage, f"{what}: {shapes.said(error)}") from error
 
 
 def traced(error: BaseException) -> str:

@@ -5,11 +5,9 @@ here, so that the rest of mnedge meets what `ports` promises, or an error that n
 """
 
 import logging
-import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from inspect import isclass
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +16,7 @@ import trio
 from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.model.resources import Device, Fingerprint
 from mnedge.model.states import OutcomeStatus
+from mnedge.plugins.shapes import are_texts, is_json, is_table, is_variable, said, short
 from mnedge.ports import (
     Batch,
     Connector,
@@ -31,21 +30,11 @@ from mnedge.ports import (
     Skill,
 )
 
-METHODS: dict[str, tuple[str, ...]] = {
-    "runners": ("available", "run", "sweep"),
-    "skills": ("check", "deliver"),
-    "devices": ("probe", "environment"),
-    "connectors": ("check", "read"),
-}
-"""Hook → what each thing that it returns must be able to do."""
-ISOLATIONS = ("none", "process", "sandbox", "vm")
-MOST_NAMES = 64
 MOST_CURSOR_BYTES = 64 << 10
 BEYOND_S = 10.0
 """After its timeout and grace, how long a runner may still take to come back."""
 SKILL_S = 35.0
 CONNECTOR_S = 45.0
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 _log = logging.getLogger("mnedge.plugins")
 
 
@@ -65,44 +54,6 @@ class Author(Protocol):
     @property
     def fault(self) -> str:
         """Why it is not used any more; nothing while it is good."""
-
-
-def shape_problem(hook: str, thing: object) -> str:
-    """Return why a thing is not what the hook promises, or nothing. May raise what `thing` does."""
-    if isclass(thing):
-        return f"{hook} returned the class {thing.__name__}, not an instance of it"
-    name = getattr(thing, "name", None)
-    if type(name) is not str or not _NAME.fullmatch(name):
-        return f"{hook} returned something whose name is {_short(name)}, not a short text"
-    for method in METHODS[hook]:
-        if not callable(getattr(thing, method, None)):
-            return f"{hook} returned {name!r}, which has no method {method}"
-    if hook == "runners":
-        modules = getattr(thing, "modules", None)
-        if not _texts(modules):
-            return f"{hook} returned {name!r}, whose modules are {_short(modules)}, not texts"
-        isolation = getattr(thing, "isolation", None)
-        if isolation not in ISOLATIONS:
-            return f"{hook} returned {name!r}, whose isolation is {_short(isolation)}"
-    if hook == "devices" and not _texts(watched := getattr(thing, "watched", None)):
-        return f"{hook} returned {name!r}, whose watched is {_short(watched)}, not folders"
-    return ""
-
-
-def names_of(hook: str, thing: Any) -> tuple[str, ...]:
-    """Return the names that no other plugin may have."""
-    return (thing.name, *thing.modules) if hook == "runners" else (thing.name,)
-
-
-def said(error: BaseException) -> str:
-    """Return kind and text of an error in one line, even if its text cannot be had."""
-    try:
-        text = " ".join(str(error).split())[:300]
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def wrapped(hook: str, thing: Any, author: Author) -> Any:
@@ -205,7 +156,7 @@ class CheckedProbe(DeviceProbe):
         """Return the folders that it names now."""
         with _blamed(self._author, f"device probe {self.name}: watched"):
             answer = self._inner.watched
-            _expected(answer, _texts(answer), "folders")
+            _expected(answer, are_texts(answer), "folders")
             return tuple(answer)
 
     def probe(self) -> Fingerprint:
@@ -224,7 +175,7 @@ class CheckedProbe(DeviceProbe):
             answer = self._inner.environment(tuple(lent))
             _expected(answer, isinstance(answer, Mapping), "variables")
             for name, value in answer.items():
-                _expected((name, value), _is_variable(name, value), "variables")
+                _expected((name, value), is_variable(name, value), "variables")
             return dict(answer)
 
 
@@ -286,7 +237,7 @@ class _Offered:
 
 async def _awaited(answer: object) -> Any:
     if not isinstance(answer, Awaitable):
-        raise _Unfit(f"{_short(answer)}, which cannot be waited for")
+        raise _Unfit(f"{short(answer)}, which cannot be waited for")
     return await answer
 
 
@@ -332,7 +283,7 @@ def _complaints(author: Author, what: str, inner: Any, settings: Mapping[str, An
         _usable(author)
         with _blamed(author, f"{what}: check()"):
             answer = inner.check(settings)
-            _expected(answer, _texts(answer), "sentences")
+            _expected(answer, are_texts(answer), "sentences")
             return list(answer)
     except MnedgeError as error:
         return [error.message]
@@ -344,23 +295,23 @@ def _finished(answer: object, cap_bytes: int) -> Finished:
     Raises: _Unfit.
     """
     if not isinstance(answer, Finished):
-        raise _Unfit(f"{_short(answer)}, not a Finished")
+        raise _Unfit(f"{short(answer)}, not a Finished")
     wants: tuple[tuple[str, Callable[[Any], bool]], ...] = (
         ("status", lambda value: type(value) is OutcomeStatus),
         ("exit_code", lambda value: value is None or type(value) is int),
         ("stdout", lambda value: type(value) is bytes),
         ("stderr", lambda value: type(value) is bytes),
         ("error", lambda value: value is None or type(value) is str),
-        ("dropped_bytes", lambda value: _table(value, int)),
+        ("dropped_bytes", lambda value: is_table(value, int)),
         ("elapsed_s", lambda value: type(value) in (int, float)),
-        ("rusage", lambda value: _table(value, int, float)),
-        ("extra", _is_json),
+        ("rusage", lambda value: is_table(value, int, float)),
+        ("extra", is_json),
     )
     found: dict[str, Any] = {}
     for name, fits in wants:
         value = getattr(answer, name)
         if not fits(value):
-            raise _Unfit(f"a Finished whose {name} is {_short(value)}")
+            raise _Unfit(f"a Finished whose {name} is {short(value)}")
         found[name] = value
     dropped = dict(found["dropped_bytes"])
     for stream in ("stdout", "stderr"):
@@ -370,43 +321,13 @@ def _finished(answer: object, cap_bytes: int) -> Finished:
     return Finished(**{**found, "dropped_bytes": dropped})
 
 
-def _is_json(value: object) -> bool:
-    if not isinstance(value, dict) or not all(type(key) is str for key in value):
-        return False
-    try:
-        msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError, OverflowError):
-        return False
-    return True
-
-
-def _table(value: object, *kinds: type) -> bool:
-    return isinstance(value, dict) and all(
-        type(key) is str and type(one) in kinds for key, one in value.items()
-    )
-
-
-def _texts(value: object) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) <= MOST_NAMES
-        and all(type(text) is str for text in value)
-    )
-
-
-def _is_variable(name: object, value: object) -> bool:
-    if type(name) is not str or type(value) is not str:
-        return False
-    return bool(name) and "=" not in name and "\0" not in name + value
-
-
 def _expected(value: object, is_fit: bool, what: str) -> None:
     """Go on if the value is fit.
 
     Raises: _Unfit.
     """
     if not is_fit:
-        raise _Unfit(f"{_short(value)}, not {what}")
+        raise _Unfit(f"{short(value)}, not {what}")
 
 
 def _converted(value: Any, kind: Any) -> Any:
@@ -418,17 +339,6 @@ def _converted(value: Any, kind: Any) -> Any:
         return msgspec.convert(msgspec.to_builtins(value), kind, strict=True)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise _Unfit(f"a {type(value).__name__} that is none: {error}") from error
-
-
-def _short(value: object) -> str:
-    """Return a value in a few words; a value that cannot even be shown is called by its type."""
-    try:
-        text = repr(value)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"a {type(value).__name__}"
 
 
 def _name(author: Author) -> str:

@@ -164,7 +164,7 @@ def _outside(
     brought: list[tuple[Any, tuple[str, ...]]] = []
     if not isinstance(manager, Plugins) or not manager.outside:
         return brought
-    from mnedge.plugins.boundary import names_of
+    from mnedge.plugins.shapes import names_of
 
     taken = dict.fromkeys(found, "bundled")
     for plugin in manager.outside:

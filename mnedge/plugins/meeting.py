@@ -17,7 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from mnedge import hookspecs
-from mnedge.plugins import boundary
+from mnedge.plugins import shapes
 from mnedge.plugins.asking import (
     READY,
     PluginUnfitError,
@@ -65,7 +65,7 @@ def reported(request: Request) -> Report:
     trouble = None
     try:
         found = things(request.points, harmless(request.scratch))
-        brings = {hook: tuple(boundary.names_of(hook, t)[0] for t in found[hook]) for hook in found}
+        brings = {hook: tuple(shapes.names_of(hook, t)[0] for t in found[hook]) for hook in found}
         clash(found, bundled_names(request.scratch))
     except PluginUnfitError as error:
         trace = "" if error.__cause__ is None else traced(error.__cause__)
@@ -83,7 +83,7 @@ def bundled_names(scratch: str) -> dict[str, dict[str, str]]:
     for hook in HOOKS:
         given = inspect.signature(getattr(hookspecs, hook)).parameters
         groups = getattr(manager.hook, hook)(**{name: arguments[name] for name in given})
-        names = (name for group in groups for t in group for name in boundary.names_of(hook, t))
+        names = (name for group in groups for t in group for name in shapes.names_of(hook, t))
         taken[hook] = dict.fromkeys(names, "bundled")
     return taken
 

@@ -22,7 +22,7 @@ import pluggy
 from msgspec import Struct
 
 from mnedge.errors import MnedgeError
-from mnedge.plugins import boundary, suspicion
+from mnedge.plugins import boundary, shapes, suspicion
 from mnedge.plugins.asking import (
     PluginUnfitError,
     Report,
@@ -115,7 +115,7 @@ class Outside:
             with unfit("hook", f"what its hook {hook} returned changes"):
                 wrappers = [boundary.wrapped(hook, thing, self) for thing in things]
             for wrapper in wrappers:  # looked at again: what was asked twice may have lied once
-                if problem := boundary.shape_problem(hook, wrapper):
+                if problem := shapes.shape_problem(hook, wrapper):
                     raise PluginUnfitError("hook", f"its hook {problem}")
             clash({hook: wrappers}, {hook: taken})
             return wrappers

@@ -8,19 +8,17 @@ import trio
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.model.resources import Device, Fingerprint
 from mnedge.model.states import OutcomeStatus
-from mnedge.plugins import boundary
 from mnedge.plugins.boundary import (
     CheckedConnector,
     CheckedProbe,
     CheckedRunner,
     CheckedSkill,
     PluginBrokenError,
-    names_of,
-    said,
-    shape_problem,
     wrapped,
 )
+from mnedge.plugins.shapes import METHODS
 from mnedge.ports import Batch, Delivery, Finished, Item
+from tests.plugins.things import Odd, whole
 from tests.plugins.wheels import LAUNCH
 
 GOOD = Finished(status=OutcomeStatus.SUCCEEDED, exit_code=0, stdout=b"hi")
@@ -61,11 +59,6 @@ def raising(error):
     return does
 
 
-class Odd(Exception):
-    def __str__(self):
-        raise RuntimeError("not even that")
-
-
 class Shy:
     def __repr__(self):
         raise RuntimeError("no")
@@ -79,57 +72,9 @@ async def ran(**more):
     return await runner(**more).run(LAUNCH, lambda line: True)
 
 
-# ---- shapes ----
-
-
-class Named:
-    def __init__(self, **members):
-        for name, value in members.items():
-            setattr(self, name, value)
-
-
-def whole(**more):
-    members = {
-        "name": "acme",
-        "modules": (),
-        "isolation": "none",
-        "watched": (),
-        **dict.fromkeys(
-            ("available", "run", "sweep", "check", "deliver", "probe", "environment", "read"), len
-        ),
-    }
-    return Named(**{**members, **more})
-
-
-@pytest.mark.parametrize("hook", boundary.METHODS)
-def test_a_thing_of_the_right_shape_is_taken(hook):
-    assert shape_problem(hook, whole()) == ""
+@pytest.mark.parametrize("hook", METHODS)
+def test_what_is_wrapped_keeps_its_name(hook):
     assert wrapped(hook, whole(), Author()).name == "acme"
-
-
-@pytest.mark.parametrize("hook", boundary.METHODS)
-@pytest.mark.parametrize("name", [None, 42, "", "two words", "x" * 200, b"acme", "a\nb"])
-def test_a_name_that_is_none_is_told(hook, name):
-    assert "whose name is" in shape_problem(hook, whole(name=name))
-
-
-@pytest.mark.parametrize("hook", boundary.METHODS)
-def test_a_missing_method_and_a_class_are_told(hook):
-    for method in boundary.METHODS[hook]:
-        assert method in shape_problem(hook, whole(**{method: "no"}))
-    assert "the class Named" in shape_problem(hook, Named)
-
-
-def test_odd_members_are_told():
-    assert "modules" in shape_problem("runners", whole(modules="Acme"))
-    assert "modules" in shape_problem("runners", whole(modules=(1,)))
-    assert "isolation" in shape_problem("runners", whole(isolation="total"))
-    assert "watched" in shape_problem("devices", whole(watched=None))
-
-
-def test_a_runner_takes_all_its_names():
-    assert names_of("runners", whole(modules=["A", "B"])) == ("acme", "A", "B")
-    assert names_of("skills", whole()) == ("acme",)
 
 
 # ---- runners ----
@@ -342,8 +287,3 @@ async def test_a_connector_gives_a_batch_or_an_error_that_names_it():
     with pytest.raises(UnavailableError, match="away"):
         await away.read({})
     assert CheckedConnector(whole(check=lambda settings: []), Author()).check({}) == []
-
-
-def test_an_error_whose_text_cannot_be_had_is_called_by_its_kind():
-    assert said(Odd()) == "Odd"
-    assert said(ValueError("a\nb")) == "ValueError: a b"

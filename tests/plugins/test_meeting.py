@@ -1,42 +1,11 @@
 import sys
-from types import ModuleType
 
 import pytest
 
-from mnedge.hookspecs import hookimpl
 from mnedge.plugins.asking import Request, asked, harmless, imported
 from mnedge.plugins.depot import Point
 from mnedge.plugins.meeting import bundled_names, reported
-
-
-class Echo:
-    name = "acme"
-    modules = ("Acme.Runner",)
-    isolation = "none"
-
-    def available(self):
-        return None
-
-    async def run(self, launch, on_line):
-        pass
-
-    async def sweep(self, tokens):
-        return 0
-
-
-@pytest.fixture
-def plugin(monkeypatch):
-    """Return a function that makes a module importable, and gives its entry point."""
-
-    def make(name="acme_plugin", **members):
-        module = ModuleType(name)
-        for member, value in members.items():
-            is_hook = callable(value) and not isinstance(value, type)
-            setattr(module, member, hookimpl(value) if is_hook else value)
-        monkeypatch.setitem(sys.modules, name, module)
-        return Point("acme", name)
-
-    return make
+from tests.plugins.things import Echo
 
 
 def report(*points):

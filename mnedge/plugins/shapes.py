@@ -1,0 +1,104 @@
+"""What things from a plugin outside must look like, and what of them can be trusted to be text.
+
+Nothing here trusts what it looks at, not even that it can be shown.
+"""
+
+import re
+from inspect import isclass
+from typing import Any
+
+import msgspec
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "runners": ("available", "run", "sweep"),
+    "skills": ("check", "deliver"),
+    "devices": ("probe", "environment"),
+    "connectors": ("check", "read"),
+}
+"""Hook → what each thing that it returns must be able to do."""
+ISOLATIONS = ("none", "process", "sandbox", "vm")
+MOST_NAMES = 64
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+
+
+def shape_problem(hook: str, thing: object) -> str:
+    """Return why a thing is not what the hook promises, or nothing. May raise what `thing` does."""
+    if isclass(thing):
+        return f"{hook} returned the class {thing.__name__}, not an instance of it"
+    name = getattr(thing, "name", None)
+    if type(name) is not str or not _NAME.fullmatch(name):
+        return f"{hook} returned something whose name is {short(name)}, not a short text"
+    for method in METHODS[hook]:
+        if not callable(getattr(thing, method, None)):
+            return f"{hook} returned {name!r}, which has no method {method}"
+    if hook == "runners":
+        modules = getattr(thing, "modules", None)
+        if not are_texts(modules):
+            return f"{hook} returned {name!r}, whose modules are {short(modules)}, not texts"
+        isolation = getattr(thing, "isolation", None)
+        if isolation not in ISOLATIONS:
+            return f"{hook} returned {name!r}, whose isolation is {short(isolation)}"
+    if hook == "devices" and not are_texts(watched := getattr(thing, "watched", None)):
+        return f"{hook} returned {name!r}, whose watched is {short(watched)}, not folders"
+    return ""
+
+
+def names_of(hook: str, thing: Any) -> tuple[str, ...]:
+    """Return the names that no other plugin may have."""
+    return (thing.name, *thing.modules) if hook == "runners" else (thing.name,)
+
+
+def said(error: BaseException) -> str:
+    """Return kind and text of an error in one line, even if its text cannot be had."""
+    try:
+        text = " ".join(str(error).split())[:300]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_json(value: object) -> bool:
+    """Tell whether it is an object that JSON can hold."""
+    if not isinstance(value, dict) or not all(type(key) is str for key in value):
+        return False
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def is_table(value: object, *kinds: type) -> bool:
+    """Tell whether it leads from texts to values of these types, to no others."""
+    return isinstance(value, dict) and all(
+        type(key) is str and type(one) in kinds for key, one in value.items()
+    )
+
+
+def are_texts(value: object) -> bool:
+    """Tell whether it is a short list of texts."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) <= MOST_NAMES
+        and all(type(text) is str for text in value)
+    )
+
+
+def is_variable(name: object, value: object) -> bool:
+    """Tell whether an environment can hold it."""
+    if type(name) is not str or type(value) is not str:
+        return False
+    return bool(name) and "=" not in name and "\0" not in name + value
+
+
+def short(value: object) -> str:
+    """Return a value in a few words; a value that cannot even be shown is called by its type."""
+    try:
+        text = repr(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"a {type(value).__name__}"
