@@ -15,10 +15,12 @@ from mnedge.plugins import fitting
 from mnedge.plugins.asking import Report, Request, Trouble
 from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
 from mnedge.plugins.fitting import Neighbour
+from mnedge.plugins.loading import GROUP
 from mnedge.plugins.outside import Terms, key_of, libraries, misfits, neighbour_of, probed
 from mnedge.plugins.probe import probe
-from mnedge.plugins.problem import PluginRefusedError, Problem
-from mnedge.plugins.wheel import GROUP, Distribution, is_cache, read_folder, read_wheel, unpack
+from mnedge.plugins.problem import PluginRefusedError, Problem, refused
+from mnedge.plugins.unpacking import unpack
+from mnedge.plugins.wheel import Distribution, is_cache, read_folder, read_wheel
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -197,9 +199,7 @@ def read(source: Path) -> list[Distribution]:
     if source.is_dir():
         return read_folder(source)
     if not source.is_file():
-        raise PluginRefusedError(
-            f"{source} is refused", [Problem(message="there is no such file or folder")]
-        )
+        raise refused(str(source), [Problem(message="there is no such file or folder")])
     return [read_wheel(source)]
 
 

@@ -31,3 +31,8 @@ class PluginRefusedError(UsageError):
             details={"reasons": [{"message": p.message, "hint": p.hint} for p in problems]},
         )
         self.reasons = tuple(problems)
+
+
+def refused(what: str, problems: Sequence[Problem]) -> PluginRefusedError:
+    """Return the error that says of a wheel, folder or distribution why it is not taken."""
+    return PluginRefusedError(f"{what} is refused", problems)

@@ -1,14 +1,11 @@
-"""Distributions as wheels and folders hold them: read, judged, unpacked. Nothing in them is run.
+"""Distributions as wheels and folders hold them: read, and judged. Nothing in them is run.
 
 A wheel is somebody else's archive, so nothing it says is believed before it was checked: names,
 sizes, hashes. Source: the wheel format (PEP 427), RECORD (PEP 376), metadata (PEP 566).
 """
 
-import base64
-import binascii
 import configparser
 import csv
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -24,7 +21,6 @@ from packaging.version import InvalidVersion, Version
 
 from mnedge.plugins.archive import (
     BROKEN,
-    MOST_BYTES,
     Archive,
     Contents,
     Entry,
@@ -33,10 +29,9 @@ from mnedge.plugins.archive import (
     nested_problems,
     record_rows,
 )
-from mnedge.plugins.problem import PluginRefusedError, Problem
+from mnedge.plugins.loading import GROUP
+from mnedge.plugins.problem import PluginRefusedError, Problem, refused
 
-GROUP = "mnedge.plugins"
-"""Entry points of this group are plugins."""
 MOST_METADATA_BYTES = 1 << 20
 MOST_VERSION = 64
 HASHES = ("sha256", "sha384", "sha512")
@@ -46,7 +41,6 @@ INTO_SITE = ("purelib", "platlib")
 LEFT_OUT = ("scripts", "headers", "data")
 """Parts of a wheel for other places of a system; a plugin is only imported."""
 RUN_BY_PYTHON = frozenset({"sitecustomize.py", "usercustomize.py"})
-_CHUNK = 1 << 16
 
 
 class Listed(NamedTuple):
@@ -102,16 +96,6 @@ class Distribution(Struct, frozen=True, kw_only=True):
         return f"{self.metadata.name} {self.metadata.version}"
 
 
-class Unpacked(NamedTuple):
-    """What was written."""
-
-    digest: str
-    """SHA-256 over names and contents of all files."""
-    files: dict[str, str]
-    """Path below the folder → SHA-256."""
-    size_bytes: int
-
-
 def read_wheel(path: Path) -> Distribution:
     """Return a wheel file that was judged; its archive stays open until the process ends.
 
@@ -127,14 +111,14 @@ def read_wheel(path: Path) -> Distribution:
     try:
         archive = Archive(path)
     except BROKEN as error:
-        raise _refused(path.name, [Problem(message=f"it is no archive: {error}")]) from error
+        raise refused(path.name, [Problem(message=f"it is no archive: {error}")]) from error
     try:
         found = [*archive.archive_problems()]
         named = (str(name), str(version))
         return _judged(archive, found, named, tuple(sorted(str(tag) for tag in tags)))
     except (*BROKEN, OSError) as error:
         archive.close()
-        raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
+        raise refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
     except PluginRefusedError:
         archive.close()
         raise
@@ -165,48 +149,12 @@ def _read_unpacked(path: Path, metadata_folder: str) -> Distribution:
             message=f"{metadata_folder}/RECORD is missing: nothing can be compared",
             hint="give the wheel, or what pip install --target made of it",
         )
-        raise _refused(path.name, [told])
+        raise refused(path.name, [told])
     try:
         folder = Folder(path, metadata_folder)
         return _judged(folder, [], None, None, metadata_folder=metadata_folder)
     except (*BROKEN, OSError) as error:
-        raise _refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
-
-
-def unpack(distribution: Distribution, target: Path) -> Unpacked:
-    """Write the files below `target`, which is new, comparing each with RECORD.
-
-    Raises: PluginRefusedError naming every file that differs; what was written is the caller's to
-    remove.
-    """
-    digests: dict[str, str] = {}
-    found: list[Problem] = []
-    total = 0
-    for inside, place in sorted(distribution.places.items(), key=lambda item: item[1]):
-        listed = distribution.listed.get(inside)
-        file = target / place
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            written = _copied(distribution.contents, inside, file, listed, MOST_BYTES - total)
-        except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            found.append(Problem(message=f"{inside} cannot be unpacked: {error}"))
-            continue
-        digests[place], size, is_right = written
-        total += size
-        if not is_right:
-            found.append(Problem(message=f"{inside} is not what RECORD says"))
-    if found:
-        hint = "it was damaged or altered on the way: get it again"
-        raise _refused(distribution.label, [*found[:20], Problem(message=hint)])
-    return Unpacked(digest_of(digests), digests, total)
-
-
-def digest_of(files: dict[str, str]) -> str:
-    """Return one SHA-256 for all files, from path → SHA-256."""
-    lines = "".join(f"{path}\0{digest}\n" for path, digest in sorted(files.items()))
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+        raise refused(path.name, [Problem(message=f"it cannot be read: {error}")]) from error
 
 
 def _judged(
@@ -221,7 +169,7 @@ def _judged(
     entries = [*contents.entries()]
     found += entry_problems(entries)
     if found:  # names and sizes are not to be trusted: nothing is read
-        raise _refused(contents.name, found)
+        raise refused(contents.name, found)
     paths = {entry.path: entry for entry in entries}
     folder = metadata_folder or _metadata_folder(contents.name, paths)
     metadata = _metadata(contents, folder, paths)
@@ -238,7 +186,7 @@ def _judged(
     found += _site_problems(places)
     tops, namespaces = _tops(places.values())
     if found:
-        raise _refused(f"{metadata.name} {metadata.version}", found)
+        raise refused(f"{metadata.name} {metadata.version}", found)
     return Distribution(
         contents=contents,
         metadata=metadata,
@@ -256,7 +204,7 @@ def _metadata_folder(name: str, paths: Iterable[str]) -> str:
     folders = {path.partition("/")[0] for path in paths if "/" in path}
     found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
     if len(found) != 1:
-        raise _refused(name, [Problem(message=f"it has {len(found)} *.dist-info folders, not one")])
+        raise refused(name, [Problem(message=f"it has {len(found)} *.dist-info folders, not one")])
     return found[0]
 
 
@@ -267,9 +215,9 @@ def _headers(contents: Contents, path: str, paths: dict[str, Entry]) -> "Message
 def _text(contents: Contents, path: str, paths: dict[str, Entry]) -> str:
     entry = paths.get(path)
     if entry is None:
-        raise _refused(contents.name, [Problem(message=f"{path} is missing")])
+        raise refused(contents.name, [Problem(message=f"{path} is missing")])
     if entry.size_bytes > MOST_METADATA_BYTES:
-        raise _refused(contents.name, [Problem(message=f"{path} is too large")])
+        raise refused(contents.name, [Problem(message=f"{path} is too large")])
     with contents.open(path) as file:
         return file.read(MOST_METADATA_BYTES).decode("utf-8", "replace")
 
@@ -286,10 +234,10 @@ def _metadata(contents: Contents, folder: str, paths: dict[str, Entry]) -> Metad
         if len(version) > MOST_VERSION:
             raise InvalidVersion(version)
     except InvalidVersion:
-        raise _refused(contents.name, [Problem(message=f"its version is {text[:80]!r}")]) from None
+        raise refused(contents.name, [Problem(message=f"its version is {text[:80]!r}")]) from None
     normal = str(canonicalize_name(name))
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", normal) or len(normal) > 100:
-        raise _refused(contents.name, [Problem(message=f"its name is {name!r}")])
+        raise refused(contents.name, [Problem(message=f"its name is {name!r}")])
     inside = folder.removesuffix(".dist-info").rpartition("-")
     with suppress(InvalidVersion):
         if (str(canonicalize_name(inside[0])), str(Version(inside[2]))) == (normal, version):
@@ -304,7 +252,7 @@ def _metadata(contents: Contents, folder: str, paths: dict[str, Entry]) -> Metad
                 requires_python=one("Requires-Python"),
             )
     told = Problem(message=f"{folder} belongs to another distribution than {normal} {version}")
-    raise _refused(contents.name, [told])
+    raise refused(contents.name, [told])
 
 
 def _spread(tags: Iterable[str]) -> tuple[str, ...]:
@@ -430,7 +378,7 @@ def _entry_points(
     try:
         reader.read_string(_text(contents, path, paths))
     except configparser.Error as error:
-        raise _refused(contents.name, [Problem(message=f"{path}: {error}")]) from error
+        raise refused(contents.name, [Problem(message=f"{path}: {error}")]) from error
     if not reader.has_section(GROUP):
         return ()
     points = []
@@ -443,41 +391,6 @@ def _entry_points(
                 message=f"its entry point {name} = {value} names no module",
                 hint="write name = package.module, or package.module:plugin",
             )
-            raise _refused(contents.name, [told])
+            raise refused(contents.name, [told])
         points.append(EntryPoint(name, plain))
     return tuple(points)
-
-
-def _copied(
-    contents: Contents, inside: str, file: Path, listed: Listed | None, most_bytes: int
-) -> tuple[str, int, bool]:
-    """Write one file; return its SHA-256, its size, and whether RECORD agrees."""
-    ours = hashlib.sha256()
-    theirs = hashlib.new(listed.algorithm) if listed and listed.algorithm != "sha256" else ours
-    limit = most_bytes if listed is None or listed.size_bytes is None else listed.size_bytes
-    size = 0
-    with contents.open(inside) as source, open(file, "xb") as target:
-        while chunk := source.read(_CHUNK):
-            size += len(chunk)
-            if size > min(limit, most_bytes):
-                raise ValueError("it is larger than it said")
-            ours.update(chunk)
-            if theirs is not ours:
-                theirs.update(chunk)
-            target.write(chunk)
-    is_right = listed is None or (
-        theirs.digest() == _bytes(listed.digest) and listed.size_bytes in (None, size)
-    )
-    return ours.hexdigest(), size, is_right
-
-
-def _bytes(text: str) -> bytes:
-    """Return a digest that is written in base64 without its padding; nothing if it is none."""
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _refused(what: str, found: list[Problem]) -> PluginRefusedError:
-    return PluginRefusedError(f"{what} is refused", found)

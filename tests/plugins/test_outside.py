@@ -16,7 +16,7 @@ from mnedge.plugins.depot import Depot, Point, Quarantine, Record, Verdict, seen
 from mnedge.plugins.outside import Terms, entered, key_of, libraries, prove, undisturbed
 from mnedge.plugins.probe import Probing
 from mnedge.plugins.suspicion import Blame
-from mnedge.plugins.wheel import digest_of
+from mnedge.plugins.unpacking import digest_of
 from tests.plugins.wheels import LAUNCH, RUNNER
 
 NOW = 1_000_000.0

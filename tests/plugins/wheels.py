@@ -11,6 +11,8 @@ from pathlib import Path
 from mnedge.ports import Launch
 
 GROUP = "mnedge.plugins"
+RECORD = "acme_runner-1.0.dist-info/RECORD"
+NAME = "acme_runner-1.0-py3-none-any.whl"
 LAUNCH = Launch(
     token="j/a/1",
     name="x",
@@ -125,3 +127,11 @@ def unpacked(folder: Path, files: Mapping[str, bytes]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
     return folder
+
+
+def written(folder: Path, files: Mapping[str, bytes] | bytes, name: str = NAME) -> Path:
+    """Write a wheel with these files, or whatever else under its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(files if isinstance(files, bytes) else packed(files))
+    return path
