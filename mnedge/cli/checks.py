@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -151,7 +150,6 @@ def clock_findings(now: float) -> Iterator[Finding]:
         yield warning("machine", "clock", said, "set the date; jobs run on, calendars do not")
     else:
         yield ok("machine", "clock", said)
-    yield _cgroup()
 
 
 def interpreter_findings() -> Iterator[Finding]:
@@ -284,31 +282,6 @@ def _writable(folder: Path) -> bool:
     if not os.access(folder, os.W_OK | os.X_OK):
         return False
     return not os.statvfs(folder).f_flag & os.ST_RDONLY
-
-
-def _cgroup() -> Finding:
-    """Look whether this process may make control groups of its own."""
-    try:
-        inside = Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return absent("machine", "control groups", "this system has none")
-    match = re.search(r"^0::(/.*)$", inside, re.MULTILINE)
-    if match is None:
-        return absent("machine", "control groups", "version 1 only; limits are not enforced")
-    folder = Path("/sys/fs/cgroup") / match[1].lstrip("/")
-    try:
-        controllers = (folder / "cgroup.controllers").read_text(encoding="utf-8").split()
-    except OSError:
-        controllers = []
-    if controllers and _writable(folder) and os.access(folder / "cgroup.procs", os.W_OK):
-        return ok("machine", "control groups", f"delegated: {' '.join(controllers)}")
-    return Finding(
-        group="machine",
-        name="control groups",
-        status="absent",
-        found="not delegated; a worker's memory and processes are not limited",
-        mend="under systemd: Delegate=yes",
-    )
 
 
 def _python(name: str, path: str, stands_in: str | None = None) -> Finding:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mnedge.config.settings import Config
 from mnedge.errors import NotAllowedError
+from mnedge.gateway.unix_socket import answers
 
 PR_SET_DUMPABLE = 4
 
@@ -68,6 +69,11 @@ def _refuse_guests(config: Config) -> None:
         name = pwd.getpwuid(uid or 0).pw_name
     except KeyError:
         name = f"user {uid}"
+    if answers(config.socket):
+        raise OwnerNeededError(
+            f"{config.data_dir} is of {name}, and only {name} and root may do this there",
+            hint="run it again with sudo, or name a data directory of your own with --data-dir",
+        )
     raise OwnerNeededError(
         f"{config.data_dir} is of {name}, and its daemon does not answer",
         hint="sudo systemctl start mnedge; or name a data directory of your own with --data-dir",

@@ -115,11 +115,6 @@ def test_a_clock_that_woke_up_in_1970_is_seen():
     assert next(checks.clock_findings(EPOCH * 1.05)).status == "ok"
 
 
-def test_control_groups_are_looked_for():
-    groups = by_name(checks.clock_findings(EPOCH))["control groups"]
-    assert groups.status in ("ok", "absent")
-
-
 def test_interpreters_are_asked_who_they_are(monkeypatch, tmp_path):
     programs(monkeypatch, python3=shutil.which("python3"), bash="/bin/bash")
     found = by_name(checks.interpreter_findings())

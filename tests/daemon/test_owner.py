@@ -1,6 +1,7 @@
 """Root at another user's data: it is that user from then on, or carries no jobs there."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,20 @@ def test_somebody_else_is_told_whose_it_is(tmp_path, monkeypatch):
     with pytest.raises(OwnerNeededError, match="is of nobody") as error:
         act_as_owner(config)
     assert "systemctl start mnedge" in error.value.hint
+
+
+@needs_root
+def test_where_the_daemon_answers_it_is_not_told_to_start(tmp_path, monkeypatch):
+    config = home(tmp_path, NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(config.socket))
+        listener.listen()
+        with pytest.raises(OwnerNeededError, match="only nobody and root") as error:
+            act_as_owner(config)
+    assert "sudo" in error.value.hint
+    assert "start" not in error.value.hint
 
 
 @needs_root
