@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import mnedge
-from mnedge import shipped
 from mnedge.cli.completion import SHELLS, script
+from mnedge.cli.one_file import Hints, called_file
 from mnedge.cli.options import OptionInvalidError
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import Cell, columns, counted
@@ -17,7 +17,7 @@ from mnedge.config.layout import ENVIRON, Layout
 from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import Flags, load_config
 from mnedge.durable import sha256_of
-from mnedge.errors import ConflictError, UsageError
+from mnedge.errors import ConflictError
 from mnedge.installation.box import Box, Program
 from mnedge.installation.doing import do
 from mnedge.installation.plan import DATA, Plan, Settings, Wanted
@@ -27,15 +27,15 @@ from mnedge.node_socket import health_of
 
 UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
 
+HINTS = Hints(
+    nix="services.mnedge.enable = true; in the machine's configuration",
+    source="`make binary` makes one file of it (dist/mnedge); to supervise source yourself: "
+    "mnedge docs daemon",
+    folder="run the one file, not the unpacked folder: `sudo ./mnedge install`",
+)
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 NETWORKS = ("any", "localhost", "link-local", "multicast")
 """What systemd knows by name."""
-
-
-class NotOneFileError(UsageError):
-    """Only the one file is installed."""
-
-    code = "install.not_one_file"
 
 
 class NodeRunsError(ConflictError):
@@ -231,23 +231,7 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
 
 
 def _program() -> Program:
-    file = shipped.file()
-    if shipped.by_nix():
-        raise NotOneFileError(
-            "this mnedge belongs to Nix, which installs it",
-            hint="services.mnedge.enable = true; in the machine's configuration",
-        )
-    if file is None:
-        raise NotOneFileError(
-            "this mnedge runs from Python source, and what is installed is one file",
-            hint="`make binary` makes it (dist/mnedge); to supervise source yourself: "
-            "mnedge docs daemon",
-        )
-    if not shipped.one_file():
-        raise NotOneFileError(
-            f"{file} needs the folder it stands in, and what is installed is one file",
-            hint="run the one file, not the unpacked folder: `sudo ./mnedge install`",
-        )
+    file = called_file(HINTS)
     return Program(file=str(file), version=mnedge.__version__, sha256=sha256_of(file))
 
 

@@ -12,8 +12,16 @@ from msgspec import Struct
 
 import mnedge
 from mnedge import shipped
+from mnedge.cli.one_file import Hints, called_file
 from mnedge.cli.screen import Screen
 from mnedge.cli.show import BAD, Cell, columns, moment
+from mnedge.cli.update_words import (
+    offer_told,
+    outcome_told,
+    phase_told,
+    steps_of_file,
+    steps_of_node,
+)
 from mnedge.cli.verbs import Asked
 from mnedge.config.layout import ENVIRON, Layout
 from mnedge.config.read import Flags, load_config
@@ -43,18 +51,17 @@ from mnedge.updates.source import is_url, require_as_signed
 from mnedge.updates.trial import ASKED_BACK, Outcome, Trial
 
 PACKAGES = Path("/var/lib/dpkg/info/mnedge.list")
+HINTS = Hints(
+    nix="update the flake input, and rebuild the system",
+    source="update the source (git pull, make setup); `mnedge update` replaces the one file",
+    folder="unpack the new release's folder beside it",
+)
 IDLE_LOOKS = 50
 """So often nobody may be seen to carry a trial before we do it ourselves."""
-STANDINGS = {
-    "newer": "is newer than",
-    "same": "is",
-    "rebuilt": "is another build of",
-    "older": "is older than",
-}
 
 
 class NotUpdatableError(UsageError):
-    """This program is not updated in this way."""
+    """The file is a package's, whose manager replaces it."""
 
     code = "update.not_updatable"
 
@@ -91,7 +98,7 @@ def updated(asked: Asked, wanted: Wanted, layout: Layout | None = None) -> int:
         return work.status()
     if wanted.finish:
         return work.finish()
-    file = _file()
+    file = called_file(HINTS).resolve()
     if work.is_installed:
         if not _is_current(file, layout):
             # The program that is installed knows what its data are like, and is there afterwards.
@@ -166,7 +173,7 @@ class _Updating:
         with locked(self._layout.home):
             outcome = finish(self._layout, self._machine, self._step)
         if outcome is not None:
-            self._screen.say(_told(outcome))
+            self._screen.say(outcome_told(outcome))
         return 0
 
     def status(self) -> int:
@@ -193,7 +200,7 @@ class _Updating:
                 ["on trial", f"{trial.new.release} ({trial.phase}), after {trial.old.release}"]
             )
         if last is not None:
-            rows.append(["last update", f"{moment(last.at)}  {_told(last)}"])
+            rows.append(["last update", f"{moment(last.at)}  {outcome_told(last)}"])
         self._screen.say(*columns([[Cell(word) for word in row] for row in rows]))
         return 0
 
@@ -220,11 +227,15 @@ class _Updating:
         release = offer.release
         if not is_url(offer.where):
             require_as_signed(Path(offer.where), release, offer.where)
-        told = f"mnedge {release.version} {STANDINGS[offer.standing]} what runs here"
-        self._screen.good(told if offer.standing == "same" else f"{told} ({mnedge.__version__})")
+        self._screen.good(offer_told(offer))
         if self._wanted.dry_run and offer.standing != "same":
             require_room(release.size, free_bytes(where), str(where))
-            self._screen.say(*(f"  {number}  {step}" for number, step in self._steps(offer)))
+            steps = (
+                steps_of_node(offer, self._layout, self._config.updates)
+                if self.is_installed
+                else steps_of_file(offer, called_file(HINTS).resolve())
+            )
+            self._screen.say(*(f"  {number}  {step}" for number, step in enumerate(steps, 1)))
             self._screen.note("none of it done: --dry-run")
         return self._document(
             {
@@ -236,28 +247,6 @@ class _Updating:
                 "warnings": offer.warnings,
             }
         )
-
-    def _steps(self, offer: Offer) -> list[tuple[int, str]]:
-        release, config = offer.release, self._config.updates
-        if not self.is_installed:
-            file = _file()
-            steps = [
-                f"fetch {release.size >> 20} MiB and compare them with what was signed",
-                "run its self-test without rights" if os.geteuid() == 0 else "run its self-test",
-                f"keep {file} as {old_of(file).name}, and put the new file in its place",
-            ]
-        else:
-            steps = [
-                f"fetch {release.size >> 20} MiB, compare them with what was signed, place them "
-                f"in {self._layout.releases / offer.id}",
-                "unpack it, run its self-test without rights",
-                "let new data be written as this version can read them",
-                f"switch {self._layout.current}, restart the node",
-                f"wait until it is well (at most {config.health_timeout:g} s), and stays so for "
-                f"{config.settle:g} s; else switch back and restart the old one",
-                "confirm; remove releases older than this one",
-            ]
-        return list(enumerate(steps, 1))
 
     # What is done.
 
@@ -311,7 +300,7 @@ class _Updating:
             while (now := self._trial()) is not None:
                 if now.phase != phase:
                     phase = now.phase
-                    self._step(_PHASES[phase].format(trial=now))
+                    self._step(phase_told(now))
                 idle = 0 if self._machine.carries() else idle + 1
                 if idle > IDLE_LOOKS:
                     return None
@@ -338,7 +327,7 @@ class _Updating:
             )
         self._screen.note("an update was cut short; it is brought to its end first")
         if (outcome := finish(self._layout, self._machine, self._step)) is not None:
-            self._screen.note(_told(outcome))
+            self._screen.note(outcome_told(outcome))
         if led_to(self._layout.current) != trial.old.release:
             raise UnderWayError(
                 f"{trial.new.version} runs now", hint="run the same command again if it is wanted"
@@ -353,10 +342,10 @@ class _Updating:
     def _tell(self, outcome: Outcome) -> int:
         if self._screen.asked.human:
             if outcome.good:
-                self._screen.good(_told(outcome))
+                self._screen.good(outcome_told(outcome))
                 self._screen.hint("back again           mnedge update --rollback")
             else:
-                self._screen.mark(BAD, "bold red", _told(outcome))
+                self._screen.mark(BAD, "bold red", outcome_told(outcome))
                 self._screen.hint("what they wrote      journalctl --namespace=mnedge -e")
         self._document(outcome)
         return 0 if outcome.good else 1
@@ -389,27 +378,6 @@ class _Updating:
         return load_config(os.environ, Flags(data_dir=data_dir)).config
 
 
-_PHASES = {
-    "ready": "it is taken over by {trial.old.version}, which carries the update",
-    "trying": "{trial.new.version} takes over and proves itself for {trial.settle_s:g} s",
-    "confirming": "it is well",
-    "returning": "back to {trial.old.version}: {trial.why}",
-}
-
-
-def _told(outcome: Outcome) -> str:
-    """Return what came of an update, in one sentence."""
-    if outcome.result == "confirmed":
-        told = f"mnedge {outcome.to_version} runs; before: {outcome.from_version}"
-        return told if outcome.well else f"{told}; BUT IT IS NOT WELL NOW: {outcome.unwell}"
-    if outcome.result == "abandoned":
-        return f"mnedge {outcome.from_version} stays: {outcome.why}"
-    told = f"mnedge {outcome.to_version} was not taken: {outcome.why}; "
-    if outcome.well:
-        return f"{told}{outcome.from_version} runs again, and is well"
-    return f"{told}{outcome.from_version} is back, AND NOT WELL EITHER: {outcome.unwell}"
-
-
 def _one_wish(wanted: Wanted) -> None:
     """Refuse what says too little or too much."""
     alone = [name for name in ("rollback", "status", "finish") if getattr(wanted, name)]
@@ -419,29 +387,6 @@ def _one_wish(wanted: Wanted) -> None:
         raise click.UsageError(
             "which release? mnedge update FILE|URL (its NAME.release.json lies beside it)"
         )
-
-
-def _file() -> Path:
-    """Return the one file that was called.
-
-    Raises: NotUpdatableError.
-    """
-    if shipped.by_nix():
-        raise NotUpdatableError(
-            "this mnedge belongs to Nix", hint="update the flake input, and rebuild the system"
-        )
-    file = shipped.file()
-    if file is None:
-        raise NotUpdatableError(
-            "this mnedge runs from Python source",
-            hint="update the source (git pull, make setup); `mnedge update` replaces the one file",
-        )
-    if not shipped.one_file():
-        raise NotUpdatableError(
-            f"{file} needs the folder it stands in, and an update is one file",
-            hint="unpack the new release's folder beside it",
-        )
-    return file.resolve()
 
 
 def _is_current(file: Path, layout: Layout) -> bool:

@@ -7,12 +7,12 @@ from mnedge import shipped
 from mnedge.cli import installing
 from mnedge.cli.installing import (
     NodeRunsError,
-    NotOneFileError,
     layout_of,
     refuse_running,
     settings_of,
     wanted_of,
 )
+from mnedge.cli.one_file import NotOneFileError
 from mnedge.cli.options import OptionInvalidError
 from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError
