@@ -15,7 +15,7 @@ from mnedge.durable import sha256_of, switch, to_disk, write_whole
 from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.installation.box import Box, look
 from mnedge.installation.health import await_health
-from mnedge.installation.plan import PATHS, Plan
+from mnedge.installation.plan import PATHS, NotRootError, Plan
 from mnedge.installation.steps import (
     AddGroup,
     AddUser,
@@ -228,5 +228,14 @@ def _reason(error: BaseException) -> str:
 
 
 def examined(layout: Layout, *more: str) -> Box:
-    """Return this machine, or the image, as a plan needs to know it; `more`: paths besides."""
-    return look(layout, (*PATHS, *more))
+    """Return this machine, or the image, as a plan needs to know it; `more`: paths besides.
+
+    Raises: NotRootError for somebody who may not look into the folders of a node.
+    """
+    try:
+        return look(layout, (*PATHS, *more))
+    except PermissionError as error:
+        raise NotRootError(
+            f"{error.filename} is for root and for members of its group",
+            hint="run it again with sudo; --dry-run shows the steps",
+        ) from error

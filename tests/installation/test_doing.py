@@ -7,8 +7,9 @@ import stat
 import pytest
 
 from mnedge.config.layout import Layout, release_id
+from mnedge.installation import doing
 from mnedge.installation.doing import StepFailedError, do, examined
-from mnedge.installation.plan import Settings, Wanted, installing
+from mnedge.installation.plan import NotRootError, Settings, Wanted, installing
 from mnedge.installation.removal import removing
 from mnedge.installation.steps import CopyProgram, Systemctl, Write
 from tests.installation.images import STUB, image, program
@@ -126,3 +127,13 @@ def test_what_need_not_be_there_may_be_missing(layout):
     do(type(plan)(steps=(Systemctl(words=words, may_fail=True),)), layout, verb="uninstall")
     with pytest.raises(StepFailedError, match="step 1 of 1"):
         do(type(plan)(steps=(Systemctl(words=words),)), layout, verb="uninstall")
+
+
+def test_who_may_not_look_is_told_to_ask_root(layout, monkeypatch):
+    def closed(layout, paths):
+        raise PermissionError(13, "Permission denied", "/etc/mnedge/config.yaml")
+
+    monkeypatch.setattr(doing, "look", closed)
+    with pytest.raises(NotRootError, match=r"config\.yaml is for root") as error:
+        examined(layout)
+    assert "sudo" in error.value.hint

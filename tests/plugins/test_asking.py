@@ -17,6 +17,12 @@ def test_what_does_not_fit_is_refused_with_its_stage(plugin):
     assert told.value.stage == "hook"
 
 
+def test_a_module_without_a_hook_is_no_plugin(plugin):
+    point = plugin()
+    with pytest.raises(PluginUnfitError, match=f"nothing in {point.value} is marked @hookimpl"):
+        things([point], harmless("/nowhere"))
+
+
 def test_a_plugin_cannot_get_between_others(plugin):
     """It is asked by a manager of its own, so a wrapper of it wraps nothing but itself."""
     point = plugin(runners=lambda: [Echo()])
