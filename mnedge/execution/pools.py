@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from mnedge.execution.refusal import RefusedError
-from mnedge.model.resources import Device, DeviceAsk, Rooms, missing, why_not
+from mnedge.model.assignment import Rooms, why_not
+from mnedge.model.resources import Device, DeviceAsk, missing
 
 DEFAULT_POOL = "default"
 DEFAULT_SLOTS = 4

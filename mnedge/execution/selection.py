@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from mnedge.execution.environment import truthy
 from mnedge.execution.refusal import RefusedError
+from mnedge.model.device_asks import asks_of
 from mnedge.model.manifest import Agent, JobSpec
-from mnedge.model.resources import DeviceAsk, asks_of
+from mnedge.model.resources import DeviceAsk
 from mnedge.ports import Runner
 
 HOST_LOCAL = "host_local"

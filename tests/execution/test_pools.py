@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from mnedge.execution.pools import Pools, read_capacities
 from mnedge.execution.refusal import RefusedError
-from mnedge.model.resources import Device, DeviceAsk, assign
+from mnedge.model.assignment import assign
+from mnedge.model.resources import Device, DeviceAsk
 
 
 def test_what_fits_is_granted_at_once():
