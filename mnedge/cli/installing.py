@@ -18,9 +18,10 @@ from mnedge.config.problem import ConfigInvalidError
 from mnedge.config.read import Flags, load_config
 from mnedge.durable import sha256_of
 from mnedge.errors import ConflictError
-from mnedge.installation.box import Box, Program
+from mnedge.installation import unit
+from mnedge.installation.box import Box, Program, found_at
 from mnedge.installation.doing import do
-from mnedge.installation.plan import DATA, Plan, Settings, Wanted
+from mnedge.installation.plan import DATA, UNIT_FILE, Plan, Settings, Wanted
 from mnedge.installation.steps import AnyStep
 from mnedge.installation.texts import config_text
 from mnedge.node_socket import health_of
@@ -225,9 +226,15 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
             screen.hint("a first run        mnedge blueprint run message_routing_trace")
             screen.hint("how it is          mnedge doctor; systemctl status mnedge")
             screen.hint("its log            journalctl --namespace=mnedge -f")
-            screen.hint("let others use it  usermod -aG mnedge SOMEBODY")
+            screen.hint(f"let others use it  usermod -aG {group_of_node(layout)} SOMEBODY")
     for words in plan.by_hand:
         screen.say(words)
+
+
+def group_of_node(layout: Layout) -> str:
+    """Return the group whose members may use the node."""
+    text = found_at(layout.at(UNIT_FILE)).text
+    return unit.group_of(text) or unit.user_of(text) or "mnedge"
 
 
 def _program() -> Program:

@@ -3,8 +3,10 @@
 import ctypes
 import os
 import pwd
+import sys
 from pathlib import Path
 
+from mnedge import shipped
 from mnedge.config.settings import Config
 from mnedge.errors import NotAllowedError
 from mnedge.gateway.unix_socket import answers
@@ -40,6 +42,13 @@ def act_as_owner(config: Config) -> None:
     account = owner_of(config)
     if account is None:
         return
+    if shipped.frozen() and not _may_start(Path(sys.executable), account):
+        raise OwnerNeededError(
+            f"{config.data_dir} is of {account.pw_name}, who may not read this program, "
+            f"unpacked as {sys.executable}",
+            hint="`mnedge install` puts it where that is so; or let MNEDGE_RUNTIME_DIR name a "
+            "folder that everybody may read",
+        )
     os.initgroups(account.pw_name, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
@@ -78,6 +87,17 @@ def _refuse_guests(config: Config) -> None:
         f"{config.data_dir} is of {name}, and its daemon does not answer",
         hint="sudo systemctl start mnedge; or name a data directory of your own with --data-dir",
     )
+
+
+def _may_start(program: Path, account: pwd.struct_passwd) -> bool:
+    """Tell it for root, who is that user for so long."""
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        return os.access(program, os.R_OK | os.X_OK, effective_ids=True)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def _uid_of(path: Path) -> int | None:

@@ -7,6 +7,7 @@ from mnedge import shipped
 from mnedge.cli import installing
 from mnedge.cli.installing import (
     NodeRunsError,
+    group_of_node,
     layout_of,
     refuse_running,
     settings_of,
@@ -98,6 +99,16 @@ def test_an_option_with_which_no_node_would_start_is_refused_by_name(option, val
         wanted_of(Settings(), **{**NOTHING, option: value})
     assert f"--{option.removesuffix('s')}" in error.value.message
     assert error.value.hint
+
+
+def test_who_may_use_the_node_is_said_with_its_own_group(tmp_path):
+    layout = Layout(tmp_path)
+    assert group_of_node(layout) == "mnedge"
+    layout.unit.parent.mkdir(parents=True)
+    layout.unit.write_text("[Service]\nUser=edge\n")
+    assert group_of_node(layout) == "edge"
+    layout.unit.write_text("[Service]\nUser=edge\nGroup=plant\n")
+    assert group_of_node(layout) == "plant"
 
 
 def test_networks_may_be_named(monkeypatch, tmp_path):

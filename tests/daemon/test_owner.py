@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mnedge import shipped
 from mnedge.config.read import read_config
 from mnedge.daemon.owner import OwnerNeededError, act_as_owner, owner_of, require_owner
 
@@ -46,6 +47,20 @@ def test_somebody_else_is_told_whose_it_is(tmp_path, monkeypatch):
     with pytest.raises(OwnerNeededError, match="is of nobody") as error:
         act_as_owner(config)
     assert "systemctl start mnedge" in error.value.hint
+
+
+@needs_root
+def test_who_may_not_read_the_program_does_not_become_its_user(tmp_path, monkeypatch):
+    config = home(tmp_path, NOBODY)
+    program = tmp_path / "cache" / "mnedge"
+    program.parent.mkdir(mode=0o700)
+    program.touch(0o755)
+    monkeypatch.setattr(shipped, "frozen", lambda: True)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(OwnerNeededError, match="may not read this program") as error:
+        act_as_owner(config)
+    assert "MNEDGE_RUNTIME_DIR" in error.value.hint
+    assert (os.geteuid(), os.getegid()) == (0, 0)
 
 
 @needs_root
