@@ -1,6 +1,7 @@
 """What every test gets: its own home, hypothesis profiles, and a look at what it left behind."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ settings.register_profile(
 )
 settings.register_profile("soak", max_examples=3000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "fixed")
+
+# Run in the background (nohup, a shell's &) these are ignored, which what we start inherits.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

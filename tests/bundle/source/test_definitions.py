@@ -1,7 +1,10 @@
 """Modules that export a step, loaded in another process."""
 
 import os
+import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from mnedge.bundle.files import FolderFiles, ListedFiles
@@ -106,11 +109,12 @@ def test_what_a_module_started_does_not_outlive_it():
         "STEP = {'child': child.pid}"
     )
     child = load(["one"], made).steps["one"]["child"]
-    try:
-        with open(f"/proc/{child}/stat", encoding="utf-8") as stat:
-            assert stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        pass
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(child)
+        until = time.monotonic() + 10
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+            pass  # killed already, and about to end
+        assert process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_nothing_of_the_environment_is_shown_to_modules_but_what_they_need(monkeypatch):
