@@ -143,9 +143,11 @@ class _Finishing:
         return self._end("rolled_back", trial.why, seen=seen)
 
     def _restart(self) -> None:
-        self._machine.stop(self._trial.socket)
-        faults.hit("update.stopped")
-        self._machine.start()
+        try:
+            self._machine.stop(self._trial.socket)
+            faults.hit("update.stopped")
+        finally:  # one that would not be stopped may have ended all the same
+            self._machine.start()
         faults.hit("update.started")
 
     def _is_up(self, party: Party, other: Party | None = None) -> bool:

@@ -27,6 +27,9 @@ TRIED_S = 300.0
 STOPPED_S = 180.0
 """Work in flight has `daemon.grace`, and the service manager ends it thereafter."""
 LOOK_S = 0.2
+AWAY_S = 15.0
+"""A service manager that is itself replaced (`daemon-reexec`) answers nobody for a moment."""
+AWAY = "Failed to connect to bus"
 SAID_CHARS = 2000
 NOBODY = 65534
 
@@ -328,12 +331,24 @@ def _nobody(data_dir: Path) -> tuple[int, int]:
 
 
 def _systemctl(*words: str, within_s: float) -> str:
+    deadline = time.monotonic() + AWAY_S
+    done = _systemctl_once(words, within_s)
+    while done.returncode != 0 and AWAY in done.stdout and time.monotonic() < deadline:
+        select.select([], [], [], LOOK_S)
+        done = _systemctl_once(words, within_s)
+    if done.returncode != 0:
+        raise ServiceError(f"systemctl {_line(words)}: {done.stdout.strip()[-SAID_CHARS:]}")
+    return done.stdout
+
+
+def _systemctl_once(words: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["systemctl", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
             text=True,
             errors="replace",
             timeout=within_s,
@@ -341,9 +356,6 @@ def _systemctl(*words: str, within_s: float) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ServiceError(f"systemctl {_line(words)}: {error}") from error
-    if done.returncode != 0:
-        raise ServiceError(f"systemctl {_line(words)}: {done.stdout.strip()[-SAID_CHARS:]}")
-    return done.stdout
 
 
 def _line(words: Sequence[str]) -> str:

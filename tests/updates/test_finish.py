@@ -10,6 +10,7 @@ from mnedge.faults import UPDATE_POINTS
 from mnedge.store.trial import read_trial as mark_of
 from mnedge.store.trial import trial_path
 from mnedge.updates.finish import finish
+from mnedge.updates.machine import ServiceError
 from mnedge.updates.releases import led_to
 from mnedge.updates.trial import ASKED_BACK, last_outcome, read_trial
 from tests.updates.fake_root import FakeRoot
@@ -221,4 +222,16 @@ def test_a_machine_that_goes_down_twice_on_trial_gets_the_old_program_back(root)
     outcome = finish(root.layout, root.machine)
     assert (outcome.result, root.runs) == ("rolled_back", "1.0.0")
     assert "went down again" in outcome.why
+    left_alone(root)
+
+
+def test_a_node_that_cannot_be_stopped_and_has_ended_is_started_all_the_same(root):
+    def stop(socket):
+        root.machine.change(running="", looks=0)
+        raise ServiceError("systemctl stop mnedge.service: no answer")
+
+    root.machine.stop = stop
+    outcome = updated(root, version="1.1.0", does="silent")
+    assert (outcome.result, outcome.well, root.runs) == ("rolled_back", True, "1.0.0")
+    assert "no answer" in outcome.why
     left_alone(root)

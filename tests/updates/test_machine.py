@@ -218,6 +218,26 @@ def test_what_systemd_refuses_is_said(machine, systemctl):
         machine.stop("absent")
 
 
+def test_a_service_manager_that_is_replaced_just_now_is_asked_again(
+    machine, systemctl, tmp_path, monkeypatch
+):
+    away = 'echo "Failed to connect to bus: No such file or directory" >&2; exit 1'
+    script = f"""#!/bin/sh
+echo "$*" >> {systemctl}
+test -e {tmp_path}/back && exit 0
+touch {tmp_path}/back
+{away}
+"""
+    (tmp_path / "bin" / "systemctl").write_text(script)
+    machine.stop("absent")
+    assert systemctl.read_text().splitlines() == ["stop mnedge.service"] * 2
+
+    (tmp_path / "bin" / "systemctl").write_text(f"#!/bin/sh\n{away}\n")
+    monkeypatch.setattr(machines, "AWAY_S", 0.0)
+    with pytest.raises(ServiceError, match="Failed to connect to bus"):
+        machine.stop("absent")
+
+
 def test_the_date_goes_on_from_what_was_told(machine):
     first = machine.now()
     machine.wait()
