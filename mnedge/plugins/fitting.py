@@ -59,6 +59,21 @@ def bundled(own_version: str, *, outside: Sequence[str] = ()) -> dict[str, Neigh
     return found
 
 
+def misfit_problems(
+    tags: Mapping[str, Sequence[str]], beside: Mapping[str, Neighbour], outside: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield what is wrong with each alone, and beside the others.
+
+    `tags`: name → what it is made for; `outside`: folders that did not come with this program.
+    """
+    supported, found_here = frozenset(supported_tags()), where_found(outside)
+    for name, made_for in tags.items():
+        one = beside[name]
+        yield from tag_problems(one.label, made_for, supported)
+        yield from python_problems(one)
+        yield from shadow_problems(one, beside.values(), found_here)
+
+
 def tag_problems(label: str, tags: Sequence[str], supported: Iterable[str]) -> Iterator[Problem]:
     """Yield if none of its tags is one that this interpreter takes. Pure."""
     if not set(tags).isdisjoint(supported):

@@ -5,7 +5,7 @@ and is then moved to its place whole. A daemon that runs goes on with what it lo
 counts from its next start.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,14 +13,13 @@ from msgspec import Struct
 
 from mnedge.plugins import fitting
 from mnedge.plugins.asking import Report, Request, Trouble
+from mnedge.plugins.choosing import Choice, chosen, needed, require_fit
 from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
-from mnedge.plugins.fitting import Neighbour
-from mnedge.plugins.loading import GROUP
 from mnedge.plugins.outside import Terms, key_of, libraries, misfits, neighbour_of, probed
 from mnedge.plugins.probe import probe
 from mnedge.plugins.problem import PluginRefusedError, Problem, refused
 from mnedge.plugins.unpacking import unpack
-from mnedge.plugins.wheel import Distribution, is_cache, read_folder, read_wheel
+from mnedge.plugins.wheel import Distribution, read_folder, read_wheel
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -50,19 +49,6 @@ class Checked(Struct, frozen=True, kw_only=True):
     report: Report | None = None
 
 
-class _Set(Struct, frozen=True, kw_only=True):
-    """The distributions of one installation, by name."""
-
-    plugins: dict[str, Distribution]
-    libraries: dict[str, Distribution]
-    notes: tuple[str, ...]
-
-    @property
-    def all(self) -> dict[str, Distribution]:
-        """Return both."""
-        return self.plugins | self.libraries
-
-
 def install(
     sources: Sequence[Path | Distribution], terms: Terms, *, allow: bool | None, by: str
 ) -> list[Outcome]:
@@ -79,25 +65,25 @@ def install(
         for one in (read(source) if isinstance(source, Path) else [source])
     ]
     came_along = fitting.bundled(terms.version, outside=_folders(terms))
-    chosen = _chosen(distributions, came_along)
+    choice = chosen(distributions, came_along)
     there = {record.name: record for record in terms.depot.records()}
-    _refuse(chosen, there, came_along, terms)
+    require_fit(choice, there, came_along, _folders(terms))
     with terms.depot.staging() as staging:
-        staged = {name: _staged(one, staging, terms, by) for name, one in chosen.all.items()}
+        staged = {name: _staged(one, staging, terms, by) for name, one in choice.all.items()}
         terms.depot.own(staging)
-        after = there | _with_past(staged, there, chosen)
-        reports = {name: _met(after[name], after, staging, there, terms) for name in chosen.plugins}
+        after = there | _with_past(staged, there, choice)
+        reports = {name: _met(after[name], after, staging, there, terms) for name in choice.plugins}
         with terms.depot.changing() as records:
             if records != there:  # somebody was quicker: judge again
-                _refuse(chosen, records, came_along, terms)
+                require_fit(choice, records, came_along, _folders(terms))
             outcomes = []
-            for name, record in _with_past(staged, records, chosen).items():
+            for name, record in _with_past(staged, records, choice).items():
                 terms.depot.settle(staging / record.folder, record)
                 place = terms.depot.place(record)
                 kept = msgspec.structs.replace(record, seen=seen(place, list(record.files)))
                 was = records.get(name)
                 records[name] = kept
-                if name in chosen.plugins:
+                if name in choice.plugins:
                     outcomes.append((name, was))
             for name, _ in outcomes:
                 records[name] = _decided(records[name], reports[name], records, terms, allow, by)
@@ -105,7 +91,7 @@ def install(
                 del records[name]
             done = {name: records[name] for name, _ in outcomes}
     return [
-        Outcome(record=done[name], was=was, report=reports[name], notes=chosen.notes)
+        Outcome(record=done[name], was=was, report=reports[name], notes=choice.notes)
         for name, was in outcomes
     ]
 
@@ -203,88 +189,6 @@ def read(source: Path) -> list[Distribution]:
     return [read_wheel(source)]
 
 
-def _chosen(distributions: Sequence[Distribution], came_along: Mapping[str, Neighbour]) -> _Set:
-    """Return what is installed of what was given: plugins, and the libraries they need.
-
-    Raises: PluginRefusedError if there is no plugin, one stands there twice, or one is bundled.
-    """
-    found: dict[str, Distribution] = {}
-    problems, notes = [], []
-    for one in distributions:
-        name = one.metadata.name
-        if name in found:
-            both = f"{found[name].label} and {one.label}"
-            problems.append(Problem(message=f"{both} are given; which one is meant?"))
-        elif name in came_along and one.entry_points:
-            problems.append(Problem(message=f"{name} is bundled with mnedge"))
-        elif name in came_along:
-            notes.append(f"{one.label} is left out: mnedge brings {came_along[name].version}")
-        else:
-            found[name] = one
-    plugins = {name: one for name, one in found.items() if one.entry_points}
-    if not plugins and not problems:
-        labels = ", ".join(one.label for one in distributions)
-        told = Problem(
-            message=f"no entry point in the group {GROUP!r}",
-            hint="is it a plugin for mnedge? Its author names it in [project.entry-points]",
-        )
-        raise PluginRefusedError(f"{labels} brings no plugin", [told])
-    if problems:
-        raise PluginRefusedError("nothing is installed", problems)
-    needed = _needed(plugins, found)
-    notes += [
-        f"{found[name].label} is left out: nothing here needs it"
-        for name in sorted(found.keys() - needed - plugins.keys())
-    ]
-    notes += [
-        f"{found[name].label}: left out, for it is no module: {', '.join(left_out[:5])}"
-        for name in (*plugins, *sorted(needed - plugins.keys()))
-        if (left_out := [path for path in found[name].left_out if not is_cache(path)])
-    ]
-    libraries_too = {name: found[name] for name in sorted(needed - plugins.keys())}
-    return _Set(plugins=plugins, libraries=libraries_too, notes=tuple(notes))
-
-
-def _needed(plugins: Mapping[str, Distribution], found: Mapping[str, Distribution]) -> set[str]:
-    """Return the names of those in `found` that the plugins need, directly or not."""
-    needed: set[str] = set()
-    while True:
-        parts = [_neighbour_of(found[name]) for name in (*plugins, *needed)]
-        more = {name for name in found if name not in needed and fitting.needed_by(name, parts)}
-        if not more:
-            return needed
-        needed |= more
-
-
-def _refuse(
-    chosen: _Set, there: Mapping[str, Record], came_along: Mapping[str, Neighbour], terms: Terms
-) -> None:
-    """Go on if all of it fits into the depot as it is.
-
-    Raises: PluginRefusedError with all that is wrong.
-    """
-    parts = {name: neighbour_of(record) for name, record in there.items()}
-    parts |= {name: _neighbour_of(one) for name, one in chosen.all.items()}
-    found = [*_fit({name: one.tags for name, one in chosen.all.items()}, parts, terms)]
-    found += fitting.requirement_problems(parts, came_along)
-    if found:
-        labels = ", ".join(one.label for one in chosen.plugins.values())
-        raise PluginRefusedError(f"{labels} cannot be installed", found)
-
-
-def _fit(
-    tags: Mapping[str, Sequence[str]], parts: Mapping[str, Neighbour], terms: Terms
-) -> Iterator[Problem]:
-    """Yield what is wrong with each alone, and beside the others; `tags`: name → its tags."""
-    supported = frozenset(fitting.supported_tags())
-    found_here = fitting.where_found(_folders(terms))
-    for name, made_for in tags.items():
-        part = parts[name]
-        yield from fitting.tag_problems(part.label, made_for, supported)
-        yield from fitting.python_problems(part)
-        yield from fitting.shadow_problems(part, parts.values(), found_here)
-
-
 def _staged(one: Distribution, staging: Path, terms: Terms, by: str) -> Record:
     """Unpack it aside, and return its record."""
     raw = staging / f".{one.metadata.name}"
@@ -317,7 +221,7 @@ def _staged(one: Distribution, staging: Path, terms: Terms, by: str) -> Record:
 
 
 def _with_past(
-    staged: Mapping[str, Record], there: Mapping[str, Record], chosen: _Set
+    staged: Mapping[str, Record], there: Mapping[str, Record], choice: Choice
 ) -> dict[str, Record]:
     """Return the new records with what was decided about those whose place they take."""
     found = {}
@@ -327,8 +231,8 @@ def _with_past(
             found[name] = was
             continue
         came_with = ""
-        if name in chosen.libraries:
-            came_with = was.came_with if was else _needing(name, chosen)
+        if name in choice.libraries:
+            came_with = was.came_with if was else _needing(name, choice)
         found[name] = msgspec.structs.replace(
             record,
             came_with=came_with,
@@ -339,12 +243,12 @@ def _with_past(
     return found
 
 
-def _needing(name: str, chosen: _Set) -> str:
+def _needing(name: str, choice: Choice) -> str:
     """Return a plugin that brought the library along."""
-    for plugin, one in chosen.plugins.items():
-        if name in _needed({plugin: one}, chosen.all):
+    for plugin, one in choice.plugins.items():
+        if name in needed({plugin: one}, choice.all):
             return plugin
-    return next(iter(chosen.plugins))
+    return next(iter(choice.plugins))
 
 
 def _met(
@@ -427,15 +331,3 @@ def _unneeded(records: Mapping[str, Record]) -> list[str]:
 
 def _folders(terms: Terms) -> tuple[str, ...]:
     return tuple(str(terms.depot.place(record)) for record in terms.depot.records())
-
-
-def _neighbour_of(one: Distribution) -> Neighbour:
-    said = one.metadata
-    return Neighbour(
-        name=said.name,
-        version=said.version,
-        requires=said.requires,
-        requires_python=said.requires_python,
-        tops=one.tops,
-        namespaces=one.namespaces,
-    )

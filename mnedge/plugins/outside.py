@@ -204,15 +204,11 @@ def misfits(record: Record, records: Mapping[str, Record], terms: Terms) -> list
     from mnedge.plugins import fitting
 
     outside = tuple(str(terms.depot.place(one)) for one in records.values())
-    parts = {one.name: neighbour_of(one) for one in records.values()}
-    mine = {one.name: parts[one.name] for one in (record, *libraries(record, records))}
-    found_here, supported = fitting.where_found(outside), frozenset(fitting.supported_tags())
-    found: list[Problem] = []
-    for name, part in mine.items():
-        found += fitting.tag_problems(part.label, records[name].tags, supported)
-        found += fitting.python_problems(part)
-        found += fitting.shadow_problems(part, parts.values(), found_here)
-    found += fitting.requirement_problems(mine, fitting.bundled(terms.version, outside=outside))
+    beside = {one.name: neighbour_of(one) for one in records.values()}
+    mine = [record, *libraries(record, records)]
+    found = [*fitting.misfit_problems({one.name: one.tags for one in mine}, beside, outside)]
+    needing = {one.name: beside[one.name] for one in mine}
+    found += fitting.requirement_problems(needing, fitting.bundled(terms.version, outside=outside))
     return found
 
 
