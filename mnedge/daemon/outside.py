@@ -1,5 +1,6 @@
 """All plugins of a node, those from outside included: who is let in, and how they are met first."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from mnedge.plugins.depot import DepotDamagedError, depot_of
 
 if TYPE_CHECKING:
     from mnedge.plugins.outside import Terms
+
+_log = logging.getLogger("mnedge.plugins")
 
 
 def terms_of(config: Config, *, is_daemon: bool = False) -> "Terms":
@@ -89,4 +92,11 @@ _proven: set[tuple[Path, tuple[str, ...]]] = set()
 
 
 def _has_depot(config: Config) -> bool:
-    return depot_of(config.data_dir).folder.is_dir()
+    """Tell whether plugins from outside may be loaded; root runs nobody else's code."""
+    depot = depot_of(config.data_dir)
+    if not depot.folder.is_dir():
+        return False
+    if depot.owner() is None:
+        return True
+    _log.warning("plugins in %s are left out: they are another user's, not root's", depot.folder)
+    return False

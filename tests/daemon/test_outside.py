@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from mnedge.config.read import read_config
@@ -61,3 +63,12 @@ def test_a_trusted_plugin_that_is_broken_stops_the_start(tmp_path):
     config = read_config({"MN_HOME": str(tmp_path), "MNEDGE_PLUGINS": "no_such_plugin"})
     with pytest.raises(loading.PluginInvalidError, match="no_such_plugin"):
         plugins_of(config)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may be at somebody else's")
+async def test_root_loads_nothing_that_another_user_may_write(config, proven, caplog):
+    (config.data_dir / "plugins").mkdir(parents=True)
+    os.chown(config.data_dir, 65534, 65534)
+    assert (await proven_plugins(config)).outside == ()
+    assert proven == []
+    assert "another user's" in caplog.text

@@ -78,10 +78,15 @@ def test_where_the_daemon_answers_it_is_not_told_to_start(tmp_path, monkeypatch)
 
 
 @needs_root
-def test_root_stays_root_where_the_owner_could_not_write_the_runs(tmp_path):
+def test_no_link_that_a_worker_lays_keeps_root_root(tmp_path):
     config = home(tmp_path, NOBODY)
-    config.runs_root.mkdir(parents=True)
-    assert owner_of(config) is None
+    config.runs_root.parent.mkdir(parents=True, exist_ok=True)
+    config.runs_root.symlink_to("/")
+    told = owner_of(config)
+    assert told is not None
+    assert told.pw_uid == NOBODY
+    with pytest.raises(OwnerNeededError):
+        require_owner(config)
 
 
 @needs_root
