@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 LONGEST_PATH_BYTES = 107
 ANSWER_S = 5.0
+"""For all of an answer: whoever sits at the socket cannot hold up who asks."""
 MOST_SAID_BYTES = 1 << 20
 """No node says more of its health."""
 CREDENTIALS = struct.Struct("=iII")
@@ -62,9 +64,24 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the node's socket, and see who listens there."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = _Hurried(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(ANSWER_S)
         with address_of(self._path) as address:
             self.sock.connect(address)
         told = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         self.pid = CREDENTIALS.unpack(told)[0]
+
+
+class _Hurried(socket.socket):
+    """Is read for `ANSWER_S` altogether, however slowly the answer drips."""
+
+    _until: float | None = None
+
+    def recv_into(self, *where: Any, **how: Any) -> int:
+        """Return how much came, before the time is up."""
+        now = time.monotonic()
+        self._until = self._until or now + ANSWER_S
+        if now >= self._until:
+            raise TimeoutError
+        self.settimeout(self._until - now)
+        return super().recv_into(*where, **how)

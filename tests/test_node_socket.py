@@ -2,12 +2,14 @@
 
 import os
 import socket
-from contextlib import closing, contextmanager
+import threading
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trio
 
+from mnedge import node_socket
 from mnedge.node_socket import LONGEST_PATH_BYTES, address_of, health_of
 
 pytestmark = pytest.mark.live
@@ -58,3 +60,25 @@ async def test_a_path_that_is_too_long_for_the_kernel_works(tmp_path):
     path = tmp_path / ("d" * 90) / ("e" * 90) / "mnedge.sock"
     assert len(os.fsencode(path)) > LONGEST_PATH_BYTES
     assert (await health_said(path, b'{"status":"ok"}')) is not None
+
+
+async def test_an_answer_that_only_drips_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(node_socket, "ANSWER_S", 0.3)
+    gave_up = threading.Event()
+    lines = 0
+
+    def drip(made: socket.socket) -> None:
+        nonlocal lines
+        client, _ = made.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\n")
+            while lines < 90 and not gave_up.wait(0.1):
+                client.sendall(b"X-%d: y\r\n" % lines)
+                lines += 1
+
+    with listening(tmp_path / "s") as made:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, drip, made)
+            assert await trio.to_thread.run_sync(health_of, tmp_path / "s") is None
+            gave_up.set()
+    assert lines < 60

@@ -3,10 +3,16 @@
 `trial.json` in the data directory names what the old program knows. While it is there a newer one
 leaves the schema as it is and gives new jobs the old engine revision. Whoever confirms the update
 stops the node, takes the mark away, and starts the node: that start brings the schema up to date.
+
+Root updates, and the node's workers may write there too: whatever they laid in the place of the
+mark is not followed, not waited for, and not in the way.
 """
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +20,9 @@ from msgspec import Struct
 from mnedge.durable import remove, write_whole
 
 FILE = "trial.json"
+MOST_BYTES = 1 << 16
+"""No mark of ours comes near."""
+_OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TrialMark(Struct, frozen=True, kw_only=True):
@@ -40,15 +49,19 @@ def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
     A small file that is seldom there: cheap enough to ask on the loop.
     """
     try:
-        content = trial_path(data_dir).read_bytes()
+        number = os.open(trial_path(data_dir), _OPENING)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return LEAST
     try:
-        return msgspec.json.decode(content, type=TrialMark)
-    except msgspec.DecodeError:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            return LEAST
+        return msgspec.json.decode(os.read(number, MOST_BYTES), type=TrialMark)
+    except (OSError, msgspec.DecodeError, UnicodeError):
         return LEAST
+    finally:
+        os.close(number)
 
 
 def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
@@ -56,12 +69,22 @@ def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
     path = trial_path(data_dir)
     whose = path.parent.stat()
     owner = (whose.st_uid, whose.st_gid) if os.geteuid() == 0 else None
+    _move_folder(path)
     write_whole(path, msgspec.json.encode(trial), owner=owner)
 
 
 def end_trial(data_dir: str | os.PathLike[str]) -> None:
     """Take the mark away, durably."""
-    remove(trial_path(data_dir))
+    path = trial_path(data_dir)
+    _move_folder(path)
+    remove(path)
+
+
+def _move_folder(path: Path) -> None:
+    """Put a folder aside that stands where the mark belongs; nothing of it is touched."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            path.rename(path.with_name(f".{path.name}.{token_hex(6)}"))
 
 
 def withheld(revision: int, data_dir: str | os.PathLike[str]) -> int:
