@@ -30,6 +30,21 @@ _mnedge_trusted() {
 	EOF
 }
 
+# Tell whether nobody else can put another folder into the place once we have looked at it: it is no
+# link, and what it stands in is ours or root's, and sticky if others write there.
+_mnedge_ours_alone() {
+	[ ! -h "$1" ] || return 1
+	_mnedge_folder=${1%/*}/.
+	read -r _mnedge_mode _mnedge_links _mnedge_owner _mnedge_rest <<-EOF
+		$(LC_ALL=C ls -ldn "$_mnedge_folder" 2>/dev/null)
+	EOF
+	[ -O "$_mnedge_folder" ] || [ "$_mnedge_owner" = 0 ] || return 1
+	case $_mnedge_mode in
+	d????[!w]??[!w]* | d????????[tT]*) ;;
+	*) return 1 ;;
+	esac
+}
+
 # Tell whether the whole archive stands in the place: the mark is made last, and what cleans
 # temporary folders by age takes it first, since nobody ever reads it.
 _mnedge_complete() {
@@ -133,6 +148,12 @@ _mnedge_main() {
 	done
 	_mnedge_temporary=${TMPDIR:-/tmp}/mnedge-$(id -u)
 	_mnedge_memory=/dev/shm/mnedge-$(id -u)
+	if [ -d "${TMPDIR:-/tmp}" ] && ! _mnedge_ours_alone "$_mnedge_temporary"; then
+		_mnedge_why="$_mnedge_why
+  $_mnedge_temporary: others can put something else there"
+		_mnedge_temporary=
+	fi
+	_mnedge_ours_alone "$_mnedge_memory" || _mnedge_memory=
 	for _mnedge_place in "$_mnedge_temporary" "$_mnedge_memory"; do
 		_mnedge_ready "$_mnedge_place" && exec "$_mnedge_place/$_mnedge_key/mnedge/mnedge" "$@"
 	done

@@ -234,6 +234,27 @@ def test_what_somebody_else_unpacked_is_not_run(binary, tmp_path):
 
 
 @pytest.mark.skipif(not ROOT, reason="only root becomes somebody else")
+@pytest.mark.parametrize(
+    "shared",
+    ["chmod 0777 /mnt/shared", "chmod 1777 /mnt/shared; ln -s ../own /mnt/shared/mnedge-65534"],
+    ids=["anybody renames there", "a link"],
+)
+def test_a_temporary_folder_that_others_can_exchange_is_passed_over(binary, shared):
+    script = f"""
+    mount -t tmpfs tmpfs /mnt; mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+    for place in /opt /var/cache; do mount -t tmpfs -o ro tmpfs $place; done
+    mkdir /mnt/shared /mnt/own; chown 65534 /mnt/own; cp "$1" /mnt/mnedge
+    {shared}
+    TMPDIR=/mnt/shared HOME=/ setpriv --reuid=65534 --regid=65534 --clear-groups \\
+      /mnt/mnedge --version
+    ls /mnt/shared/mnedge-65534/ 2>/dev/null || true; ls /dev/shm
+    """
+    out, err = namespaced(script, str(binary))
+    assert err == ""
+    assert out.splitlines()[1:] == ["mnedge-65534"]
+
+
+@pytest.mark.skipif(not ROOT, reason="only root becomes somebody else")
 def test_what_root_unpacked_serves_everybody(binary):
     script = """
     mount -t tmpfs tmpfs /mnt; mkdir /mnt/runtime; cp "$1" /mnt/mnedge
