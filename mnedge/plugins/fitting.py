@@ -15,7 +15,7 @@ from contextlib import suppress
 from msgspec import Struct
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import sys_tags
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -104,8 +104,9 @@ def python_problems(part: Neighbour) -> Iterator[Problem]:
     python = platform.python_version()
     try:
         fits = SpecifierSet(part.requires_python).contains(python, prereleases=True)
-    except InvalidSpecifier:
-        yield Problem(message=f"{part.label} wants Python {part.requires_python!r}, no version")
+    except ValueError:  # no version, or one of more digits than Python reads
+        told = f"{part.label} wants Python {part.requires_python[:80]!r}, no version"
+        yield Problem(message=told)
         return
     if not fits:
         yield Problem(
@@ -204,6 +205,13 @@ def _requirements(part: Neighbour, extras: frozenset[str]) -> Iterator[Requireme
             yield requirement
 
 
+def _takes(wanted: SpecifierSet, version: str) -> bool:
+    try:
+        return wanted.contains(Version(version), prereleases=True)
+    except ValueError:  # a version of more digits than Python reads
+        return False
+
+
 def _unmet(
     part: Neighbour,
     parts: Mapping[str, Neighbour],
@@ -223,7 +231,7 @@ def _unmet(
                 message=f"{part.label} needs {plain}, which is not here",
                 hint="put its wheel beside the plugin's in one folder, and install the folder",
             )
-        elif not requirement.specifier.contains(Version(there.version), prereleases=True):
+        elif not _takes(requirement.specifier, there.version):
             whose = "mnedge brings" if name in came_along else "the depot has"
             hint = (
                 f"get a version of {part.name} that takes {there.label}"

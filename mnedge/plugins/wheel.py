@@ -329,6 +329,9 @@ def _places(
         if is_cache(place):
             left_out.append(path)
             continue
+        top = place.partition("/")[0]
+        if top.endswith(".dist-info") and top != folder:
+            found.append(Problem(message=f"{path} speaks for another distribution"))
         if place in taken:
             found.append(Problem(message=f"two files in it are both for {place}"))
         taken.add(place)

@@ -88,8 +88,14 @@ def test_another_python_is_told():
     assert [*python_problems(part())] == []
     (problem,) = python_problems(part(requires_python=">=4"))
     assert "wants Python >=4" in problem.message
-    (problem,) = python_problems(part(requires_python="three"))
-    assert "no version" in problem.message
+    for nonsense in ("three", ">=" + "9" * 5000):
+        (problem,) = python_problems(part(requires_python=nonsense))
+        assert "no version" in problem.message
+
+
+def test_a_version_of_more_digits_than_python_reads_is_not_met():
+    (said,) = unmet(part("acme", "1.0", "trio>=" + "9" * 5000))
+    assert said.endswith("and mnedge brings 0.31.0")
 
 
 def test_names_that_something_else_has_are_told():

@@ -158,6 +158,12 @@ def test_a_pth_is_refused_wherever_it_hides(tmp_path):
     assert "a.pth changes where Python looks" in refused(written(tmp_path, files))
 
 
+def test_what_speaks_for_another_distribution_is_refused_wherever_it_hides(tmp_path):
+    hidden = "acme_runner-1.0.data/purelib/mnedge-9.dist-info/METADATA"
+    files = files_of(modules={"acme_runner.py": "", hidden: "Name: mnedge\nVersion: 9\n"})
+    assert "speaks for another distribution" in refused(written(tmp_path, files))
+
+
 def test_two_files_for_one_place_are_refused(tmp_path):
     files = files_of(
         modules={"acme_runner.py": "", "acme_runner-1.0.data/purelib/acme_runner.py": "x = 1\n"}
