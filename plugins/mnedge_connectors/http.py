@@ -4,8 +4,9 @@ Only the address in the settings is asked; a redirect is followed within the sam
 """
 
 import base64
+import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +35,8 @@ REMEMBERED = 1000
 AGAIN = frozenset({404, 408, 425, 429, 500, 502, 503, 504})
 """Answers after which trying again may help; so may any other over 500."""
 FORMS = ("json", "text", "bytes")
+PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+"""How an answer may be packed → what zlib calls it."""
 _KNOWN = frozenset(
     {"url", "headers", "auth", "read", "max_bytes", "timeout_s", "interval_s", "allow_plain"}
 )
@@ -198,13 +201,19 @@ async def _taken(response: "httpx.Response", settings: Mapping[str, Any]) -> _An
     if not 200 <= status < 300:
         raise SourceRefusedError(f"the address answered {status}")
     most = settings.get("max_bytes", MAX_BYTES)
-    content = bytearray()
+    content, damaged = bytearray(), False
+    unpacked = _unpacking(response.headers.get("content-encoding", ""))
     with trio.CancelScope() as rest:
-        async for part in response.aiter_bytes(64 << 10):
-            if len(content) <= most:
-                content += part
-            if len(content) > most:
+        async for part in response.aiter_raw(64 << 10):
+            if not damaged and len(content) <= most:
+                try:
+                    content += unpacked(part, most + 1 - len(content))
+                except zlib.error:
+                    damaged = True
+            if damaged or len(content) > most:
                 rest.cancel()  # so that the stream ends properly, wherever it is
+    if damaged:
+        raise UnavailableError("the answer is damaged: it cannot be unpacked")
     if len(content) > most:
         raise SourceRefusedError(f"the answer is larger than {most} bytes", hint="raise max_bytes")
     headers = response.headers
@@ -216,8 +225,24 @@ async def _taken(response: "httpx.Response", settings: Mapping[str, Any]) -> _An
     )
 
 
+def _unpacking(encoding: str) -> Callable[[bytes, int], bytes]:
+    """Return what unpacks a part of the answer, to so many bytes at most: a few may become many.
+
+    What it returns raises zlib.error. Raises: SourceRefusedError.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return lambda part, most: part[:most]
+    if name not in PACKED:
+        raise SourceRefusedError(
+            f"the answer is packed with {encoding[:40]!r}", hint="send it plain, or with gzip"
+        )
+    return zlib.decompressobj(PACKED[name]).decompress
+
+
 def _headers(settings: Mapping[str, Any], before: _Cursor | None) -> dict[str, str]:
-    headers = {"User-Agent": "mnedge", **settings.get("headers", {})}
+    ours = {"User-Agent": "mnedge", "Accept-Encoding": "gzip"}
+    headers = {**ours, **settings.get("headers", {})}
     if "auth" in settings:
         auth = settings["auth"]
         headers["Authorization"] = auth if " " in auth else f"Bearer {auth}"

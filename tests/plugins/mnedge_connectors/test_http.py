@@ -135,6 +135,22 @@ async def test_more_than_allowed_is_refused_also_when_it_was_packed_small(source
         await read(source, max_bytes=50_000)
 
 
+async def test_what_is_packed_is_unpacked_as_it_comes_and_only_once(source):
+    text = b"reading " * 100_000
+    packed = gzip.compress(text)
+    source.answer = lambda asked: Told(200, packed, {"Content-Encoding": "gzip"})
+    assert (await read(source)).items[0].body["size_bytes"] == len(text)
+    twice = gzip.compress(packed)
+    for encoding in ("gzip, gzip", "br"):
+        told = {"Content-Encoding": encoding}
+        source.answer = lambda asked, told=told: Told(200, twice, told)
+        with pytest.raises(SourceRefusedError, match="packed with"):
+            await read(source)
+    source.answer = lambda asked: Told(200, b"no gzip", {"Content-Encoding": "gzip"})
+    with pytest.raises(UnavailableError, match="damaged"):
+        await read(source)
+
+
 async def test_an_address_that_hangs_is_given_up(source):
     source.answer = lambda asked: Told(0)
     with pytest.raises(UnavailableError, match=r"did not answer within 0\.3 s"):
