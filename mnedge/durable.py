@@ -3,11 +3,29 @@
 A folder may be one that others write to: no link that they laid there is followed.
 """
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
 from secrets import token_hex
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a plain file, which others may have exchanged for anything else.
+
+    Raises: OSError, for a link, a pipe, a device or a folder and for what is larger as well.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(number, "rb") as file:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
+    return content
 
 
 def write_whole(

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from mnedge import durable
-from mnedge.durable import remove, sha256_of, switch, write_whole
+from mnedge.durable import read_plain, remove, sha256_of, switch, write_whole
 
 
 def test_a_file_is_written_whole_with_its_mode(tmp_path):
@@ -72,3 +72,17 @@ def test_a_file_is_taken_away_once(tmp_path):
     remove(tmp_path / "a")
     remove(tmp_path / "a" / "below")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lay", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_only_a_plain_file_is_read_where_others_write(tmp_path, lay):
+    lay(tmp_path / "a")
+    with pytest.raises(OSError, match="a"):
+        read_plain(tmp_path / "a", 10)
+
+
+def test_a_plain_file_is_read_to_its_bound(tmp_path):
+    (tmp_path / "a").write_bytes(b"0123456789")
+    assert read_plain(tmp_path / "a", 10) == b"0123456789"
+    with pytest.raises(OSError, match="larger than 9 bytes"):
+        read_plain(tmp_path / "a", 9)

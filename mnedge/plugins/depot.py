@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from mnedge.durable import to_disk, write_whole
+from mnedge.durable import read_plain, to_disk, write_whole
 from mnedge.errors import CorruptError, NotFoundError, UnavailableError
 
 FILE = "depot.json"
@@ -26,6 +26,8 @@ FOLDER = "plugins"
 STAGING = ".staging-"
 LOCK_WITHIN_S = 20.0
 FORMAT = 1
+MOST_BYTES = 256 << 20
+"""Of the file that lists them: a plugin of very many files takes a few of these."""
 State = Literal["on", "off", "quarantined", "library"]
 Stage = Literal["install", "probe", "import", "hook", "clash", "loop", "crash", "altered"]
 HOOKS = ("runners", "skills", "devices", "connectors")
@@ -154,7 +156,7 @@ class Depot:
         Raises: DepotDamagedError.
         """
         try:
-            text = self._file.read_bytes()
+            text = read_plain(self._file, MOST_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:

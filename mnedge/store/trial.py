@@ -17,12 +17,11 @@ from secrets import token_hex
 import msgspec
 from msgspec import Struct
 
-from mnedge.durable import remove, write_whole
+from mnedge.durable import read_plain, remove, write_whole
 
 FILE = "trial.json"
 MOST_BYTES = 1 << 16
 """No mark of ours comes near."""
-_OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TrialMark(Struct, frozen=True, kw_only=True):
@@ -49,19 +48,15 @@ def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
     A small file that is seldom there: cheap enough to ask on the loop.
     """
     try:
-        number = os.open(trial_path(data_dir), _OPENING)
+        content = read_plain(trial_path(data_dir), MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return LEAST
     try:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            return LEAST
-        return msgspec.json.decode(os.read(number, MOST_BYTES), type=TrialMark)
-    except (OSError, msgspec.DecodeError, UnicodeError):
+        return msgspec.json.decode(content, type=TrialMark)
+    except (msgspec.DecodeError, UnicodeError):
         return LEAST
-    finally:
-        os.close(number)
 
 
 def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
