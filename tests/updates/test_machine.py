@@ -44,9 +44,9 @@ server.serve_forever()
 def layout(tmp_path):
     layout = Layout(tmp_path / "root")
     layout.runtime.mkdir(parents=True)
-    for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path, layout.root):
+    for folder in (*tmp_path.parents[:3], tmp_path, layout.root):
         with suppress(PermissionError):
-            folder.chmod(0o755)
+            folder.chmod(folder.stat().st_mode | 0o055)
     return layout
 
 
