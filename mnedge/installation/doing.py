@@ -36,6 +36,7 @@ from mnedge.installation.steps import (
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 MOST_S = 180.0
 """The longest that a step of the machine's own takes: a stop waits for work to end."""
+ENDING_S = 10.0
 LAST_LINES = 12
 
 
@@ -73,6 +74,8 @@ def do(
 def _do(step: AnyStep, layout: Layout) -> None:
     match step:
         case AddGroup() | AddUser() | Join() | RemoveUser() | RemoveGroup():
+            if isinstance(step, RemoveUser):
+                _end_all_of(step.name, layout)
             words = _account_words(step, layout)
             if words:
                 _run(*words)
@@ -118,6 +121,25 @@ def _account_words(
             return ("groupdel", *where, name) if is_there else ()
         case _:
             assert_never(step)
+
+
+def _end_all_of(user: str, layout: Layout) -> None:
+    """Kill what the node's user still runs: the service has ended, and userdel refuses till then.
+
+    Only a user whom `install` made is ever removed. In an image nobody runs.
+    """
+    if layout.root != Path("/"):
+        return
+    import psutil
+
+    with suppress(KeyError):
+        uid = pwd.getpwnam(user).pw_uid
+        running = psutil.process_iter(["uids"])
+        left = [one for one in running if uid in (one.info["uids"] or ())]
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=ENDING_S)
 
 
 def _folder(step: Folder, path: Path, layout: Layout) -> None:
