@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 
+import psutil
 import pytest
 
 from tests.binary.bare_root import BareRoot, laid_out
 from tests.live.box import until
 
 pytestmark = pytest.mark.live
-LIMIT_S = 6.0
-"""What an operator waits for, on a machine that does nothing else; ours may be busy."""
 CHECKS = [
     "program",
     "modules",
@@ -63,7 +62,6 @@ def test_the_one_file_works_here(binary, environ):
     assert ", frozen, " in found["program"]
     assert found["spawn helper"] == "compiled"
     assert "/_internal/python/bin/python3" in found["Python for payloads"]
-    assert told["took_s"] < LIMIT_S * 3
 
 
 def test_a_person_sees_that_it_works_and_nothing_is_left_behind(binary, environ, tmp_path):
@@ -95,6 +93,14 @@ def test_a_file_that_lacks_something_fails_it(onedir, environ, tmp_path):
     assert {"files", "spawn helper"} <= failed
 
 
+def has_ended(pid: int) -> bool:
+    """Tell whether it runs no more; whoever it was left to may not have taken note of its end."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.mark.parametrize(
     "number, code", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130), (signal.SIGINT, 130)]
 )
@@ -112,6 +118,6 @@ def test_being_ended_leaves_no_process_behind(binary, environ, tmp_path, number,
         daemon = int(line.split("process ")[1].split()[0])
         process.send_signal(number)
         assert process.wait(timeout=30) == code
-    until(lambda: not os.path.exists(f"/proc/{daemon}"))
+    until(lambda: has_ended(daemon))
     if number != signal.SIGKILL:
         assert list((tmp_path / "tmp").iterdir()) == []
