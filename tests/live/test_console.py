@@ -145,6 +145,8 @@ def test_an_artifact_is_read_and_fetched(console, page, done):
     page.get_by_role("link", name="Events", exact=True).click()
     page.get_by_label("Type").fill("workflow_step_*")
     page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile(r"type=workflow_step_"))
+    expect(page.locator(".log .who").first).to_be_visible()
     kinds = set(page.locator(".log .who").all_inner_texts())
     assert kinds
     assert all(kind.startswith("workflow_step_") for kind in kinds)
