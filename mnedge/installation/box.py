@@ -5,20 +5,19 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
+from mnedge import systemd
 from mnedge.config.layout import JOURNAL, UNIT, Layout
 from mnedge.durable import sha256_of
 
 TOOLS = ("useradd", "groupadd", "usermod", "userdel", "groupdel", "systemctl")
 MOST_READ_BYTES = 1 << 20
 """Files of ours are smaller; of a larger one the text is not compared."""
-ANSWER_S = 30.0
 JOURNALS = "/var/log/journal"
 
 Kind = Literal["absent", "file", "folder", "link", "other"]
@@ -116,7 +115,7 @@ def look(layout: Layout, paths: Iterable[str]) -> Box:
     """Look at this machine, or at the image below `layout.root`; change nothing."""
     is_image = layout.root != Path("/")
     users, groups = _accounts_in(layout) if is_image else _accounts()
-    runs = not is_image and Path("/run/systemd/system").is_dir()
+    runs = not is_image and systemd.runs()
     tools = frozenset(tool for tool in TOOLS if shutil.which(tool))
     return Box(
         layout=layout,
@@ -223,18 +222,11 @@ def _fields(path: Path, count: int) -> list[list[str]]:
 
 def _service() -> ServiceState:
     try:
-        said = subprocess.run(
-            ["systemctl", "show", UNIT, "-p", "ActiveState,UnitFileState,NeedDaemonReload"],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_S,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
+        told = systemd.properties(UNIT, "ActiveState", "UnitFileState", "NeedDaemonReload")
+    except systemd.ServiceError:
         return ServiceState()
-    told = dict(line.partition("=")[::2] for line in said.splitlines())
     return ServiceState(
-        active=told.get("ActiveState") in ("active", "reloading"),
-        enabled=told.get("UnitFileState") == "enabled",
-        stale=told.get("NeedDaemonReload") == "yes",
+        active=told["ActiveState"] in ("active", "reloading"),
+        enabled=told["UnitFileState"] == "enabled",
+        stale=told["NeedDaemonReload"] == "yes",
     )

@@ -32,6 +32,7 @@ from mnedge.installation.steps import (
     Unpack,
     Write,
 )
+from mnedge.systemd import ServiceError, systemctl
 
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 MOST_S = 180.0
@@ -182,15 +183,15 @@ def _unpack(program: Path, folder: Path, *, is_image: bool) -> None:
 
 def _systemctl(words: Sequence[str], *, may_fail: bool) -> None:
     try:
-        _run("systemctl", *words)
-    except _CommandFailedError as error:
+        systemctl(*words, within_s=MOST_S)
+    except ServiceError as error:
         if may_fail:
             return
         if words[0] not in ("start", "restart"):
             raise
         log = ("journalctl", f"--namespace={JOURNAL}", "--output=cat", "--no-pager", "--lines=6")
         told = subprocess.run(log, capture_output=True, text=True, timeout=MOST_S, check=False)
-        raise _CommandFailedError(f"{error}\n{told.stdout.strip()}") from error
+        raise _CommandFailedError(f"{error.message}\n{told.stdout.strip()}") from error
 
 
 def _remove(layout: Layout, path: str, *, is_tree: bool, is_pattern: bool) -> None:

@@ -4,14 +4,10 @@ from msgspec import Struct
 
 
 class Step(Struct, frozen=True, kw_only=True, tag_field="step", tag=str.lower):
-    """One thing that is done, and need not be if it is so already."""
+    """One thing that is done, and need not be if it is so already.
 
-    def told(self) -> tuple[str, str]:
-        """Return the step as people read it: what is done, and to what."""
-        return self._told()
-
-    def _told(self) -> tuple[str, str]:
-        raise NotImplementedError
+    `told` returns it as people read it: what is done, and to what.
+    """
 
 
 class AddGroup(Step, frozen=True, kw_only=True):
@@ -19,7 +15,7 @@ class AddGroup(Step, frozen=True, kw_only=True):
 
     name: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "add group", self.name
 
 
@@ -30,7 +26,7 @@ class AddUser(Step, frozen=True, kw_only=True):
     group: str
     home: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "add user", f"{self.name} (no login, home {self.home})"
 
 
@@ -40,7 +36,7 @@ class Join(Step, frozen=True, kw_only=True):
     user: str
     groups: tuple[str, ...]
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "add to groups", f"{self.user}: {' '.join(self.groups)}"
 
 
@@ -52,7 +48,7 @@ class Folder(Step, frozen=True, kw_only=True):
     owner: str = "root"
     group: str = "root"
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "folder", f"{self.path}/ ({self.owner}:{self.group} {self.mode:04o})"
 
 
@@ -63,7 +59,7 @@ class CopyProgram(Step, frozen=True, kw_only=True):
     path: str
     sha256: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "copy program", f"{self.source} → {self.path}"
 
 
@@ -73,7 +69,7 @@ class Unpack(Step, frozen=True, kw_only=True):
     program: str
     folder: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "unpack", f"{self.folder}/"
 
 
@@ -83,7 +79,7 @@ class Link(Step, frozen=True, kw_only=True):
     path: str
     target: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "link", f"{self.path} → {self.target}"
 
 
@@ -97,7 +93,7 @@ class Write(Step, frozen=True, kw_only=True):
     group: str = "root"
     is_new: bool = True
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return (
             "write" if self.is_new else "rewrite",
             f"{self.path} ({self.owner}:{self.group} {self.mode:04o})",
@@ -110,7 +106,7 @@ class Systemctl(Step, frozen=True, kw_only=True):
     words: tuple[str, ...]
     may_fail: bool = False
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "systemctl", " ".join(self.words)
 
 
@@ -120,7 +116,7 @@ class AwaitHealth(Step, frozen=True, kw_only=True):
     socket: str
     within_s: float
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "wait", f"until the node is well ({self.socket})"
 
 
@@ -131,7 +127,7 @@ class Remove(Step, frozen=True, kw_only=True):
     is_tree: bool = False
     is_pattern: bool = False
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "remove", f"{self.path}/" if self.is_tree else self.path
 
 
@@ -140,7 +136,7 @@ class RemoveUser(Step, frozen=True, kw_only=True):
 
     name: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "remove user", self.name
 
 
@@ -149,7 +145,7 @@ class RemoveGroup(Step, frozen=True, kw_only=True):
 
     name: str
 
-    def _told(self) -> tuple[str, str]:
+    def told(self) -> tuple[str, str]:
         return "remove group", self.name
 
 

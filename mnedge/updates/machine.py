@@ -15,9 +15,11 @@ from typing import Protocol
 
 import msgspec
 
+from mnedge import systemd
 from mnedge.config.layout import UNIT, UPDATE_UNIT, Layout
 from mnedge.errors import UnavailableError
 from mnedge.node_socket import health_of
+from mnedge.systemd import ServiceError, systemctl
 from mnedge.updates.offer import Build
 from mnedge.updates.proof import Seen
 
@@ -27,9 +29,6 @@ TRIED_S = 300.0
 STOPPED_S = 180.0
 """Work in flight has `daemon.grace`, and the service manager ends it thereafter."""
 LOOK_S = 0.2
-AWAY_S = 15.0
-"""A service manager that is itself replaced (`daemon-reexec`) answers nobody for a moment."""
-AWAY = "Failed to connect to bus"
 SAID_CHARS = 2000
 NOBODY = 65534
 
@@ -41,15 +40,6 @@ class ProgramBadError(UnavailableError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, hint="nothing was switched; ask its publisher, or take another")
-
-
-class ServiceError(UnavailableError):
-    """The service manager did not do as it was told."""
-
-    code = "update.service"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, hint="systemctl status mnedge; mnedge update --status")
 
 
 class Machine(Protocol):
@@ -111,9 +101,7 @@ class ThisMachine:
     def systemd(self) -> bool:
         """Tell whether systemd runs our unit."""
         return (
-            Path("/run/systemd/system").is_dir()
-            and shutil.which("systemctl") is not None
-            and self._layout.unit.exists()
+            systemd.runs() and shutil.which("systemctl") is not None and self._layout.unit.exists()
         )
 
     def now(self) -> float:
@@ -201,7 +189,8 @@ class ThisMachine:
     def runs(self, socket: str) -> bool:
         """Tell whether the node runs, or is meant to."""
         if self.systemd:
-            return self._unit()["ActiveState"] in ("active", "activating", "reloading")
+            state = systemd.properties(UNIT, "ActiveState")["ActiveState"]
+            return state in ("active", "activating", "reloading")
         return health_of(Path(socket)) is not None
 
     def stop(self, socket: str) -> None:
@@ -210,7 +199,7 @@ class ThisMachine:
         Raises: ServiceError.
         """
         if self.systemd:
-            _systemctl("stop", UNIT, within_s=STOPPED_S)
+            systemctl("stop", UNIT, within_s=STOPPED_S)
             return
         health = health_of(Path(socket))
         if health is not None:
@@ -223,20 +212,22 @@ class ThisMachine:
         """
         if self.systemd:
             with suppress(ServiceError):
-                _systemctl("reset-failed", UNIT, within_s=ASKED_S)
-            _systemctl("start", "--no-block", UNIT, within_s=ASKED_S)
+                systemctl("reset-failed", UNIT)
+            systemctl("start", "--no-block", UNIT)
 
     def seen(self, socket: str) -> Seen:
         """Return how the node is just now."""
         at = time.monotonic()
-        restarts, failed = 0, False
+        restarts, failed, main = 0, False, None
         if self.systemd:
             with suppress(ServiceError):
-                unit = self._unit()
+                unit = systemd.properties(UNIT, "ActiveState", "NRestarts", "MainPID")
                 restarts = int(unit["NRestarts"]) if unit["NRestarts"].isdecimal() else 0
                 failed = unit["ActiveState"] == "failed"
+                main = unit["MainPID"]
         health = health_of(Path(socket))
-        if health is None:
+        if health is None or main not in (None, str(health.pid)):
+            # Whoever sits at the socket and is not the service has no say: a worker could.
             return Seen(at=at, restarts=restarts, failed=failed)
         return Seen(
             at=at,
@@ -270,24 +261,19 @@ class ThisMachine:
                 self.wait()
         raise ServiceError(f"process {pid} does not end")
 
-    def _unit(self) -> dict[str, str]:
-        said = _systemctl("show", UNIT, "-p", "ActiveState,NRestarts", within_s=ASKED_S)
-        told = dict(line.partition("=")[::2] for line in said.splitlines())
-        return {"ActiveState": "", "NRestarts": ""} | told
-
     def hand_over(self) -> bool:
         """Let the service manager carry the trial on; False if it has no unit for that."""
         if not self.systemd or not self._layout.update_unit.exists():
             return False
         with suppress(ServiceError):
-            _systemctl("reset-failed", UPDATE_UNIT, within_s=ASKED_S)
-        _systemctl("start", "--no-block", UPDATE_UNIT, within_s=ASKED_S)
+            systemctl("reset-failed", UPDATE_UNIT)
+        systemctl("start", "--no-block", UPDATE_UNIT)
         return True
 
     def carries(self) -> bool:
         """Tell whether the service manager is about it still."""
-        said = _systemctl("show", UPDATE_UNIT, "-p", "ActiveState", "--value", within_s=ASKED_S)
-        return said.strip() in ("active", "activating", "reloading", "deactivating")
+        state = systemd.properties(UPDATE_UNIT, "ActiveState")["ActiveState"]
+        return state in ("active", "activating", "reloading", "deactivating")
 
 
 def _run(
@@ -328,35 +314,3 @@ def _nobody(data_dir: Path) -> tuple[int, int]:
         if told.st_uid != 0:
             return told.st_uid, pwd.getpwuid(told.st_uid).pw_gid
     return NOBODY, NOBODY
-
-
-def _systemctl(*words: str, within_s: float) -> str:
-    deadline = time.monotonic() + AWAY_S
-    done = _systemctl_once(words, within_s)
-    while done.returncode != 0 and AWAY in done.stdout and time.monotonic() < deadline:
-        select.select([], [], [], LOOK_S)
-        done = _systemctl_once(words, within_s)
-    if done.returncode != 0:
-        raise ServiceError(f"systemctl {_line(words)}: {done.stdout.strip()[-SAID_CHARS:]}")
-    return done.stdout
-
-
-def _systemctl_once(words: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["systemctl", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},
-            text=True,
-            errors="replace",
-            timeout=within_s,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ServiceError(f"systemctl {_line(words)}: {error}") from error
-
-
-def _line(words: Sequence[str]) -> str:
-    return " ".join(words)

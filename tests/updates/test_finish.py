@@ -9,8 +9,8 @@ from mnedge import faults
 from mnedge.faults import UPDATE_POINTS
 from mnedge.store.trial import read_trial as mark_of
 from mnedge.store.trial import trial_path
+from mnedge.systemd import ServiceError
 from mnedge.updates.finish import finish
-from mnedge.updates.machine import ServiceError
 from mnedge.updates.releases import led_to
 from mnedge.updates.trial import ASKED_BACK, last_outcome, read_trial
 from tests.updates.fake_root import FakeRoot
