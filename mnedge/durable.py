@@ -22,10 +22,9 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
         found = os.fstat(number)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no plain file", str(path))
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
-    return content
+        if found.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
+        return file.read(found.st_size)  # as much is allocated as is asked for
 
 
 def write_whole(

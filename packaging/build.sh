@@ -1,6 +1,6 @@
 #!/bin/sh
 # The shipped files, from this checkout to dist/: wheel, clean environment, frozen folder, licences and
-# parts, packages, the executable's own self-test, checksums, signature. packaging/README.md says more.
+# parts, packages and signature, the executable's own self-test, checksums. packaging/README.md says more.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -34,7 +34,8 @@ freeze=$WORK/$name
 step() { echo "build: $*" >&2; }
 
 # What was made from the very same is not made again.
-sources=$("$PYTHON" packaging/source.py --key && "$PYTHON" -VV && echo "$SOURCE_DATE_EPOCH")
+key=${MNEDGE_SIGNING_KEY:-}
+sources=$("$PYTHON" packaging/source.py --key && "$PYTHON" -VV && echo "$SOURCE_DATE_EPOCH" && cksum <"${key:-/dev/null}")
 if [ -x "$OUT/$name" ] && [ "$(cat "$OUT/.$name.made-from" 2>/dev/null)" = "$sources" ]; then
 	exit 0
 fi
@@ -88,11 +89,10 @@ step "its own self-test"
 env -i PATH=/usr/bin:/bin HOME="$freeze/try" MNEDGE_RUNTIME_DIR="$freeze/try/runtime" "$freeze/out/$name" selftest >&2
 
 # What was not run was not built: only now it goes where it is looked for.
-rm -rf "$OUT/$name" "$OUT/$name"[-_][0-9]* "$OUT/onedir/$name"
+rm -rf "$OUT/$name" "$OUT/$name.release.json" "$OUT/$name"[-_][0-9]* "$OUT/onedir/$name"
 mkdir -p "$OUT/onedir"
 mv "$freeze/dist/mnedge" "$OUT/onedir/$name"
 mv "$freeze/out"/* "$OUT"
 "$env/bin/python" packaging/checksums.py "$OUT"
-"$env/bin/python" packaging/sign.py "$OUT/$name" --flavour "$FLAVOUR"
 rm -rf "$freeze"
 printf '%s' "$sources" >"$OUT/.$name.made-from"

@@ -96,4 +96,5 @@ def uninstall(asked: Asked, /, root: Path | None, dry_run: bool, purge: bool, ye
     plan = removing(box, settings, purge=purge)
     if purge and not yes and not dry_run:
         confirmed(f"Remove every job, run and setting of this node ({settings.data_dir})?")
-    return tell_plan(asked, plan, layout, verb="uninstall", dry_run=dry_run)
+    verb = "uninstall --purge" if purge else "uninstall"
+    return tell_plan(asked, plan, layout, verb=verb, dry_run=dry_run)

@@ -218,7 +218,7 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
         screen.good("nothing to do: mnedge is installed as this version would install it")
     elif dry_run:
         screen.note(f"{counted(len(plan.steps), 'step')}, none of them done: --dry-run")
-    elif verb == "uninstall":
+    elif verb != "install":
         screen.good("mnedge is gone")
     else:
         screen.good("mnedge is installed" + (f" in {layout.root}" if is_image else ""))

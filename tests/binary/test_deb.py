@@ -1,12 +1,17 @@
 """The Debian package puts the one file in its place, unpacks it for everybody, starts nothing."""
 
+import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.binary.systemd_machine import machine
 
 pytestmark = pytest.mark.live
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +72,30 @@ def test_a_node_that_runs_from_it_is_left_alone(box, package):
     assert "mnedge uninstall" in box.says("dpkg", "--remove", "mnedge")
     (unpacked,) = box.says("ls", "/opt/mnedge/runtime").split()
     assert box.run("test", "-x", f"/opt/mnedge/runtime/{unpacked}/mnedge/mnedge").returncode == 0
+
+
+def test_what_was_signed_brings_its_statement(binary, tmp_path):
+    """Else no installed node takes the file from the package."""
+    file = tmp_path / "mnedge"
+    file.write_bytes(binary.read_bytes()[:4096])
+    (tmp_path / "mnedge.release.json").write_text("{}")
+    words = {
+        "VERSION": "1.0",
+        "DEBIAN": "amd64",
+        "NAME": "mnedge",
+        "GLIBC": "2.35",
+        "FLAVOUR": "lean",
+    }
+    made = (
+        "import json, pathlib, sys, pack;"
+        "pack.package(*map(pathlib.Path, sys.argv[1:3]), json.loads(sys.argv[3]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", made, file, tmp_path / "mnedge_1.0_amd64.deb", json.dumps(words)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "packaging"), "SOURCE_DATE_EPOCH": "1767225600"},
+        check=True,
+    )
+    listed = subprocess.check_output(
+        ["dpkg-deb", "--contents", tmp_path / "mnedge_1.0_amd64.deb"], text=True
+    )
+    assert "./usr/lib/mnedge/mnedge.release.json" in listed

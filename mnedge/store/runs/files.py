@@ -2,14 +2,13 @@
 
 import os
 import re
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from mnedge import faults
+from mnedge import durable, faults
 from mnedge.errors import ConflictError, UsageError
 from mnedge.model.ids import is_run_id
 from mnedge.store.runs.bounds import encode
@@ -143,17 +142,10 @@ def read_plain(path: Path, *, limit_bytes: int = READ_LIMIT_BYTES) -> bytes | No
 
     Workers write to run folders: a link or a pipe in the place of a file is not followed.
     """
-    file = open_to_read(path)
-    if file is None:
-        return None
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit_bytes:
-            return None
-        with open(file, "rb", closefd=False) as opened:
-            return opened.read(found.st_size)  # as much is allocated as is asked for
-    finally:
-        os.close(file)
+        return durable.read_plain(path, limit_bytes)
+    except OSError:
+        return None
 
 
 def read_json(path: Path) -> Any:
