@@ -35,7 +35,7 @@ step() { echo "build: $*" >&2; }
 
 # What was made from the very same is not made again.
 key=${MNEDGE_SIGNING_KEY:-}
-sources=$("$PYTHON" packaging/source.py --key && "$PYTHON" -VV && echo "$SOURCE_DATE_EPOCH" && cksum <"${key:-/dev/null}")
+sources=$("$PYTHON" packaging/source.py --key && "$PYTHON" -VV && sha256sum <"${key:-/dev/null}" && echo "$SOURCE_DATE_EPOCH")
 if [ -x "$OUT/$name" ] && [ "$(cat "$OUT/.$name.made-from" 2>/dev/null)" = "$sources" ]; then
 	exit 0
 fi

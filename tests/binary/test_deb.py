@@ -85,6 +85,7 @@ def test_what_was_signed_brings_its_statement(binary, tmp_path):
         "NAME": "mnedge",
         "GLIBC": "2.35",
         "FLAVOUR": "lean",
+        "KEY": "0" * 16,
     }
     made = (
         "import json, pathlib, sys, pack;"
