@@ -49,9 +49,7 @@ def new_key(private: Path) -> int:
         return 1
     with open(file, "wb") as target:
         target.write(pem)
-    print(
-        f"sign: the private key is in {private}; whoever has it signs releases: keep it off this disk"
-    )
+    print(f"sign: the private key is in {private}; whoever has it signs releases: keep it safe")
     print("sign: a line for mnedge/updates/release_keys.txt, or `updates.keys`:")
     print(public)
     return 0
