@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from mnedge.config.problem import Rule
 from mnedge.config.settings import Adapter, Config, Listen, SecretRef, Slo
 from mnedge.config.written import DURATION_FORMS, seconds
+from mnedge.model.addresses import is_loopback
 
 KEY_BYTES = 32
 SECRET_STORES = ("env", "file", "cred")
@@ -37,12 +38,7 @@ class Address(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Tell whether only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def address_of(text: str) -> Address | None:

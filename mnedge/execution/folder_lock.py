@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from mnedge.boot import boot_id
 from mnedge.execution.refusal import RefusedError
 
 POLL_S = 0.2
@@ -46,14 +47,13 @@ def remove(folder: Path) -> None:
 def _holder(pid: int) -> dict[str, Any] | None:
     """Return what tells a process from any other, ever; None if it is gone."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
     if fields[0] == "Z":
         return None
-    return {"pid": pid, "boot_id": boot, "started": int(fields[19])}
+    return {"pid": pid, "boot_id": boot_id(), "started": int(fields[19])}
 
 
 def take(lock: Path) -> bool:

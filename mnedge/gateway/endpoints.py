@@ -1,6 +1,5 @@
 """Where a node listens on TCP, and what it shows there."""
 
-import ipaddress
 import socket
 import ssl
 from pathlib import Path
@@ -9,6 +8,7 @@ from msgspec import Struct
 
 from mnedge.config.settings import Listen, Tls
 from mnedge.errors import UnavailableError, UsageError
+from mnedge.model.addresses import is_loopback
 
 BACKLOG = 512
 ALPN = ["h2", "http/1.1"]
@@ -43,12 +43,7 @@ class Endpoint(Struct, frozen=True):
     @property
     def loopback(self) -> bool:
         """True if only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def text(self) -> str:

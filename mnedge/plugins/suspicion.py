@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from mnedge.boot import boot_id
 from mnedge.plugins.depot import Stage
 
 PREFIX = "suspect-"
@@ -73,7 +74,7 @@ class Watch:
         self._folder = folder
         self._path = folder / f"{PREFIX}{os.getpid()}.txt"
         self._file: int | None = None
-        self._header = Header(boot=boot(), thread=threading.get_ident(), folders={})
+        self._header = Header(boot=boot_id(), thread=threading.get_ident(), folders={})
         self._clean = 0
         self._pid = os.getpid()
 
@@ -199,7 +200,7 @@ def blamed(text: str, now_boot: str | None = None) -> Blame | None:
             reason=reason,
             trace=_shown(threads, header, header.loading),
         )
-    if header.loading and header.boot == (now_boot or boot()):
+    if header.loading and header.boot == (now_boot or boot_id()):
         reason = "the process ended while it was loaded, and nobody knows why"
         return Blame(plugin=header.loading, stage="crash", reason=reason, is_certain=False)
     if not threads:
@@ -234,13 +235,6 @@ def stacks(text: str) -> Iterator[Thread]:
             frames.append((frame["file"], line.strip()))
     if begun:
         yield Thread(number=number, is_current=is_current, frames=tuple(frames))
-
-
-def boot() -> str:
-    """Return what names this start of the machine."""
-    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
-    return ""
 
 
 def _at_work(threads: Sequence[Thread], header: Header, *, is_fatal: bool) -> str | None:

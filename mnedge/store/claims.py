@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
+from mnedge.boot import boot_id
 from mnedge.ports import Claim, Epoch
 from mnedge.store.commits import Write
 from mnedge.store.writer import Writer
@@ -50,7 +51,7 @@ class Process(NamedTuple):
 def this_process() -> Process:
     """Return this process."""
     pid = os.getpid()
-    return Process(_boot_id(), pid, _start_of(pid) or "", _namespace())
+    return Process(boot_id(PROC), pid, _start_of(pid) or "", _namespace())
 
 
 def never(process: Process) -> bool:
@@ -70,20 +71,12 @@ def lives(holder: str, answers: Callable[[Process], bool] = never) -> bool:
     `answers` is asked about one in another container, whose pids cannot be seen from here.
     """
     process = Process.parse(holder)
-    if process is None or process.boot_id != _boot_id():
+    if process is None or process.boot_id != boot_id(PROC):
         return False
     if process.namespace != _namespace():
         return answers(process)
     # One that may not be looked at is taken for the holder: two owners are worse than waiting.
     return _start_of(process.pid) in (process.start, HIDDEN)
-
-
-def _boot_id() -> str:
-    try:
-        with open(f"{PROC}/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return f"{psutil.boot_time():.0f}"
 
 
 def _namespace() -> str:

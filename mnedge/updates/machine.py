@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from mnedge import systemd
+from mnedge.boot import boot_id
 from mnedge.config.layout import UNIT, UPDATE_UNIT, Layout
 from mnedge.errors import UnavailableError
 from mnedge.node_socket import health_of
@@ -111,10 +112,7 @@ class ThisMachine:
 
     def boot_id(self) -> str:
         """Return what names this start of the machine."""
-        try:
-            return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except OSError:
-            return ""
+        return boot_id()
 
     def wait(self, seconds: float = LOOK_S) -> None:
         """Return so much later: nothing else goes on in this process."""

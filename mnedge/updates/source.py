@@ -7,13 +7,13 @@ was fetched before the line broke is kept, and the rest asked for.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from mnedge.durable import sha256_of, to_disk
 from mnedge.errors import MnedgeError, NotAllowedError, NotFoundError, UnavailableError, UsageError
+from mnedge.model.addresses import is_loopback
 from mnedge.updates.envelope import MOST_BYTES, SUFFIX, Release
 
 if TYPE_CHECKING:
@@ -264,19 +264,12 @@ def _require_safe(url: str) -> None:
     host = parts.hostname or ""
     if parts.scheme == "https" and host:
         return
-    if parts.scheme == "http" and (host == "localhost" or _is_loopback(host)):
+    if parts.scheme == "http" and is_loopback(host):
         return
     raise SourceInvalidError(
         f"{url} is not fetched: releases come over https",
         hint=_ADDRESS,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _absent(where: str) -> MnedgeError:

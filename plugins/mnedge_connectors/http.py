@@ -8,7 +8,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +17,7 @@ from msgspec import Struct
 
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.hookspecs import hookimpl
+from mnedge.model.addresses import is_loopback
 from mnedge.ports import Batch, Connector, Item
 
 if TYPE_CHECKING:
@@ -305,18 +305,9 @@ def _url_problems(url: Any, allow_plain: bool) -> list[str]:
         return ["url must not hold a user or a password: write auth_env: NAME"]
     if not url.isascii() or any(char <= " " for char in url):
         return ["url has to be ASCII without spaces"]
-    if parts.scheme == "http" and not allow_plain and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_plain and not is_loopback(parts.hostname):
         return ["url has to be https: plain http goes to this machine only, or with allow_plain"]
     return []
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_header(item: tuple[Any, Any]) -> bool:

@@ -7,7 +7,6 @@ hex is HMAC-SHA256 over `<t>.<body>`. `Idempotency-Key` is the same at every try
 import hashlib
 import hmac
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ import msgspec
 
 from mnedge.errors import UnavailableError, UsageError
 from mnedge.hookspecs import hookimpl
+from mnedge.model.addresses import is_loopback
 from mnedge.ports import Delivery, Skill
 
 if TYPE_CHECKING:
@@ -143,18 +143,9 @@ def _url_problems(url: Any, allow_plain: bool) -> list[str]:
         return ["url has to begin with https:// and name a host"]
     if not url.isascii() or any(char <= " " for char in url):
         return ["url has to be ASCII without spaces"]
-    if parts.scheme == "http" and not allow_plain and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_plain and not is_loopback(parts.hostname):
         return ["url has to be https: plain http goes to this machine only, or with allow_plain"]
     return []
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_header(item: tuple[Any, Any]) -> bool:

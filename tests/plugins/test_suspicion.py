@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnedge.plugins.suspicion import Header, Watch, blamed, boot, collect, stacks
+from mnedge.boot import boot_id
+from mnedge.plugins.suspicion import Header, Watch, blamed, collect, stacks
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = 0x7F01
@@ -94,7 +95,7 @@ def test_stacks_are_read_innermost_first():
 
 def test_the_file_of_somebody_who_lives_is_left_alone(tmp_path):
     path = tmp_path / "suspect-1.txt"
-    path.write_text(written((LOOP, False, [ACME]), the_boot=boot()))
+    path.write_text(written((LOOP, False, [ACME]), the_boot=boot_id()))
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert collect(tmp_path) == []
