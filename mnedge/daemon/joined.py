@@ -4,11 +4,12 @@ Apart from `app`, because a node inside another program loads none of this.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
+import trio
 from msgspec import Struct
 
 from mnedge.bus import Bus
@@ -59,6 +60,7 @@ from mnedge.part import Part, running
 from mnedge.plugins import loading
 from mnedge.runtime.definitions import Definitions
 from mnedge.runtime.host import Host
+from mnedge.store.condition import Condition
 from mnedge.store.schema import database_path
 from mnedge.store.sqlite import SqliteStore
 
@@ -109,6 +111,7 @@ async def serving(
         sole_daemon(store, config),
         AsyncExitStack() as parts,
     ):
+        store.conditions.tell(_disk_told(log))
         inventory = inventory_of(config, found, log.told_by("devices"))
         executor = Executor(
             config,
@@ -235,6 +238,23 @@ def issuer(tokens: Tokens) -> Issue:
         return Given(issued.token, issued.expires_at)
 
     return issue
+
+
+def _disk_told(log: Log) -> Callable[[Condition], None]:
+    """Return what writes of the disk's condition; the threads that meet it do not wait for it."""
+    loop = trio.lowlevel.current_trio_token()
+
+    def write(condition: Condition) -> None:
+        if condition.name == "ok":
+            log.say("info", "store", "the disk takes what is written again")
+        else:
+            log.say("error", "store", condition.message, condition=condition.name)
+
+    def told(condition: Condition) -> None:
+        with suppress(trio.RunFinishedError):
+            loop.run_sync_soon(write, condition)
+
+    return told
 
 
 def _reconfigured(

@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -94,6 +95,11 @@ class Conditions:
     def __init__(self, now: Clock | None = None) -> None:
         self._now = now
         self._bad: dict[str, Condition] = {}
+        self._told: Callable[[Condition], None] = lambda _: None
+
+    def tell(self, told: Callable[[Condition], None]) -> None:
+        """Have the function called when the worst becomes another, in whichever thread met it."""
+        self._told = told
 
     @property
     def current(self) -> Condition:
@@ -110,7 +116,7 @@ class Conditions:
             return
         before = self._bad.get(place)
         if before is not None and not (before.name == "disk_full" and _is_tight(path)):
-            del self._bad[place]
+            self._note(place, None)
 
     def failed(self, place: str, path: str, error: Exception) -> MnedgeError:
         """Note what went wrong; return the error to raise."""
@@ -124,8 +130,17 @@ class Conditions:
         before = self._bad.get(place)
         if before is None or before.name != name:
             since = self._now() if self._now else None
-            self._bad[place] = Condition(name, since, message)
+            self._note(place, Condition(name, since, message))
         return kind(message, hint=hint, details={"path": path, "condition": name})
+
+    def _note(self, place: str, found: Condition | None) -> None:
+        before = self.current
+        if found is None:
+            self._bad.pop(place, None)
+        else:
+            self._bad[place] = found
+        if (after := self.current).name != before.name:
+            self._told(after)
 
 
 _BY_ERRNO: dict[int, ConditionName] = {

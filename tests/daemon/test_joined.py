@@ -1,5 +1,6 @@
 """The node of a daemon, inside this process: what it answers, and what it leaves."""
 
+import errno
 import http.client
 import json
 import os
@@ -7,6 +8,7 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 
 from mnedge.config.current import Current
 from mnedge.config.read import Flags, load_config
@@ -54,6 +56,21 @@ async def got(path, target, method="GET"):
                 return answer.status, json.loads(answer.read())
 
     return await trio.to_thread.run_sync(ask)
+
+
+async def test_what_becomes_of_the_disk_stands_in_the_log(tmp_path):
+    bench = Bench(tmp_path)
+    async with bench.serving() as here:
+        broken = OSError(errno.EIO, "input/output error")
+        for _ in range(2):
+            await trio.to_thread.run_sync(here.store.conditions.failed, "runs", "/x", broken)
+        await trio.to_thread.run_sync(here.store.conditions.fine, "runs", "/x")
+        await trio.testing.wait_all_tasks_blocked()
+    said = [json.loads(line) for line in bench.said.read_text().splitlines()]
+    assert [(line["level"], line["message"]) for line in said if line["component"] == "store"] == [
+        ("error", "the disk that holds /x fails: [Errno 5] input/output error"),
+        ("info", "the disk takes what is written again"),
+    ]
 
 
 async def test_it_answers_on_its_socket_and_leaves_nothing(tmp_path):

@@ -73,6 +73,18 @@ def test_one_place_that_is_well_again_does_not_speak_for_another(tmp_path):
     assert conditions.current is OK
 
 
+def test_whoever_wants_to_know_is_told_when_the_worst_becomes_another(tmp_path):
+    conditions, told = Conditions(), []
+    conditions.tell(lambda condition: told.append(condition.name))
+    path = str(tmp_path / "x")
+    for place in ("database", "database", "blobs"):
+        conditions.failed(place, path, OSError(errno.EIO, "input/output"))
+    conditions.failed("blobs", path, OSError(errno.EROFS, "read-only"))
+    for place in ("database", "blobs", "blobs"):
+        conditions.fine(place, path)
+    assert told == ["io_error", "read_only", "ok"]
+
+
 def test_what_is_explained_already_is_passed_on(tmp_path):
     conditions = Conditions()
     error = ConflictError("no")
