@@ -371,7 +371,10 @@ def test_a_reload_is_taken_up_and_a_wrong_file_changes_nothing(box, node):
     box.run("systemctl", "reload", UNIT)
     box.until(lambda: "1 setting changed" in box.journal())
     config.write_text("nonsense\n")
-    box.run("systemctl", "reload", UNIT)
+    box.run("systemctl", "reload", UNIT, code=1)
+    box.until(lambda: "CFG-E04" in box.journal())
+    assert '"level":"error"' not in box.journal()
+    node.signal("HUP")  # as somebody does who does not ask systemd
     box.until(lambda: '"level":"error"' in box.journal())
     assert node.pid == pid
     box.run("systemctl", "restart", UNIT, code=1)
