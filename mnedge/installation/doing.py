@@ -39,6 +39,8 @@ MOST_S = 180.0
 """The longest that a step of the machine's own takes: a stop waits for work to end."""
 ENDING_S = 10.0
 LAST_LINES = 12
+NOT_USED = "MNEDGE_RUNTIME_DIR is not used"
+"""Said by the one file (`packaging/stub.sh`) that unpacked itself into another folder."""
 
 
 class StepFailedError(UnavailableError):
@@ -174,7 +176,10 @@ def _made(path: Path) -> Path:
 def _unpack(program: Path, folder: Path, *, is_image: bool) -> None:
     try:
         environ = os.environ | {"MNEDGE_RUNTIME_DIR": str(folder)}
-        _run(str(program), "--version", environ=environ)
+        said = _run(str(program), "--version", environ=environ)
+        if NOT_USED in said:
+            # It ran from another folder; the service would do so too, from one that it may write.
+            raise _CommandFailedError(said)
     except _CommandFailedError:
         # For another kind of machine it is unpacked, and cannot be started here.
         if not (is_image and any(folder.glob("*/complete"))):
@@ -225,7 +230,8 @@ def _ids(layout: Layout, owner: str, group: str) -> tuple[int, int]:
     return uid, 0 if group == "root" else box.groups[group].gid
 
 
-def _run(*words: str, environ: dict[str, str] | None = None) -> None:
+def _run(*words: str, environ: dict[str, str] | None = None) -> str:
+    """Return what it says."""
     done = subprocess.run(
         words,
         stdin=subprocess.DEVNULL,
@@ -237,9 +243,10 @@ def _run(*words: str, environ: dict[str, str] | None = None) -> None:
         env=environ,
         check=False,
     )
+    said = "\n  ".join(done.stdout.strip().splitlines()[-LAST_LINES:])
     if done.returncode != 0:
-        lines = done.stdout.strip().splitlines()[-LAST_LINES:]
-        raise _CommandFailedError("\n  ".join(lines) or f"it ended with {done.returncode}")
+        raise _CommandFailedError(said or f"it ended with {done.returncode}")
+    return said
 
 
 def _reason(error: BaseException) -> str:

@@ -77,6 +77,15 @@ def test_a_program_that_does_not_start_is_told_with_its_words(layout, tmp_path):
     assert not layout.current.is_symlink()
 
 
+def test_a_program_that_unpacks_itself_elsewhere_is_not_installed(layout, tmp_path):
+    """As where the file finds room and what it carries does not: the service would own it."""
+    text = "#!/bin/sh\necho 'mnedge: MNEDGE_RUNTIME_DIR is not used: no space' >&2\necho mnedge 1\n"
+    with pytest.raises(StepFailedError, match="no space") as error:
+        do(installing(examined(layout), Wanted(program=program(tmp_path, text))), layout, verb="x")
+    assert "unpack" in error.value.message
+    assert not layout.current.is_symlink()
+
+
 def test_a_program_of_another_kind_of_machine_is_unpacked_for_an_image(layout, tmp_path):
     text = STUB.replace("echo mnedge", "exit 126; echo mnedge")
     do(installing(examined(layout), Wanted(program=program(tmp_path, text))), layout, verb="x")
