@@ -205,11 +205,23 @@ def _remove(layout: Layout, path: str, *, is_tree: bool, is_pattern: bool) -> No
             shutil.rmtree(found)
         return
     place = layout.at(path)
-    if is_tree and not place.is_symlink():
+    if is_tree and place.is_mount():
+        _empty(place)
+    elif is_tree and not place.is_symlink():
         with suppress(FileNotFoundError):
             shutil.rmtree(place)
     else:
         place.unlink(missing_ok=True)
+
+
+def _empty(disk: Path) -> None:
+    """Remove what a mounted disk holds; the mount stays, and is root's."""
+    for path in disk.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    os.chown(disk, 0, 0)
 
 
 def _ids(layout: Layout, owner: str, group: str) -> tuple[int, int]:

@@ -39,12 +39,14 @@ class NotInstalledError(UsageError):
 def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
     """Return what takes the node away; its data too with `purge`.
 
-    The program goes last: it is what runs. Raises: NotInstalledError.
+    The program goes last: it is what runs, and what is called again after a step that failed.
+    Raises: NotInstalledError.
     """
     user = chosen_user(box)
     steps = [*_service(box), *_files(box)]
     if purge:
         steps.extend(_data(box, settings, user))
+    steps.extend(_command(box))
     if is_there(box, OPT):
         steps.append(Remove(path=OPT, is_tree=True))
     kept = user if purge and _is_ours(box, user) and not _can_remove(box) else ""
@@ -92,6 +94,9 @@ def _service(box: Box) -> Iterator[AnyStep]:
 
 def _files(box: Box) -> Iterator[AnyStep]:
     yield from (Remove(path=path) for path in COMPLETIONS.values() if is_there(box, path))
+
+
+def _command(box: Box) -> Iterator[AnyStep]:
     command = box.at(COMMAND)
     if command.kind == "link" and command.target.startswith(f"{OPT}/"):
         yield Remove(path=COMMAND)

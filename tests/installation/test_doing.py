@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 
 import pytest
 
@@ -117,6 +118,21 @@ def test_what_was_installed_goes_and_the_data_stay_until_purge(layout, wanted):
     after = {path for path in layout.root.rglob("*") if path.is_file()}
     backups = {path for path in after if path.name.endswith("-")}
     assert after - backups <= before
+
+
+def test_a_disk_of_its_own_is_emptied_and_stays_mounted(layout, wanted):
+    do(installing(examined(layout), wanted), layout, verb="install")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", layout.data_dir], check=True)
+    try:
+        (layout.data_dir / "runs").mkdir()
+        (layout.data_dir / "mnedge.db").write_text("jobs")
+        (layout.data_dir / "elsewhere").symlink_to("/")
+        os.chown(layout.data_dir, 999, 999)
+        do(removing(examined(layout), Settings(), purge=True), layout, verb="uninstall")
+        assert not list(layout.data_dir.iterdir())
+        assert layout.data_dir.stat().st_uid == 0
+    finally:
+        subprocess.run(["umount", layout.data_dir], check=True)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(layout):

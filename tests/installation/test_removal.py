@@ -4,7 +4,16 @@ import pytest
 from msgspec.structs import replace
 
 from mnedge.installation.box import Account, Found
-from mnedge.installation.plan import CONFIG, DATA, ETC, OPT, UNIT_FILE, Settings, installing
+from mnedge.installation.plan import (
+    COMMAND,
+    CONFIG,
+    DATA,
+    ETC,
+    OPT,
+    UNIT_FILE,
+    Settings,
+    installing,
+)
 from mnedge.installation.removal import NotInstalledError, removing
 from mnedge.installation.steps import Remove, RemoveGroup, RemoveUser, Systemctl, Write
 from tests.installation.machines import BARE, WANTED, after
@@ -23,6 +32,7 @@ def test_the_node_is_stopped_first_and_the_program_goes_last():
     calls = [step.words[0] for step in plan.steps if isinstance(step, Systemctl)]
     assert calls == ["disable", "disable", "stop", "daemon-reload", "reset-failed"]
     assert removed(plan)[-1] == OPT
+    assert removed(removing(INSTALLED, SETTINGS, purge=True))[-2:] == [COMMAND, OPT]
 
 
 def test_jobs_settings_and_the_user_stay():
