@@ -1,6 +1,7 @@
 """What `install` and `uninstall` have in common: the machine, what is asked, the plan on screen."""
 
 import re
+from contextlib import nullcontext
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ from mnedge.installation.plan import DATA, UNIT_FILE, Plan, Settings, Wanted
 from mnedge.installation.steps import AnyStep
 from mnedge.installation.texts import config_text
 from mnedge.node_socket import health_of
+from mnedge.updates.prepare import locked
 
 UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
 
@@ -160,7 +162,7 @@ def refuse_running(box: Box, settings: Settings) -> None:
 def tell_plan(asked: Asked, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> int:
     """Show the plan, and do it unless it is only to be shown; return the exit code.
 
-    Raises: StepFailedError.
+    Raises: StepFailedError; UnderWayError, since an update changes the same files.
     """
     screen = Screen(asked)
     width = max((len(step.told()[0]) for step in plan.steps), default=0)
@@ -170,8 +172,9 @@ def tell_plan(asked: Asked, plan: Plan, layout: Layout, *, verb: str, dry_run: b
         screen.say(f"  {number:>2}  {deed:<{width}}  {what}")
         screen.flush()
 
-    if not dry_run:
-        do(plan, layout, verb=verb, begun=line)
+    if not dry_run and plan.steps:
+        with locked(layout.home) if layout.home.is_dir() else nullcontext():
+            do(plan, layout, verb=verb, begun=line)
     elif plan.steps:
         rows = [
             [Cell(f"{number}", "dim"), Cell(step.told()[0], "bold"), Cell(step.told()[1])]

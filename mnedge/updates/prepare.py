@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 
 
 class UnderWayError(ConflictError):
-    """Another update is under way."""
+    """An update is under way."""
 
     code = "update.under_way"
 
@@ -93,7 +93,7 @@ def offered(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only one who updates.
+    """Be the only one who updates, installs or uninstalls.
 
     Raises: UnderWayError.
     """
@@ -103,7 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UnderWayError(
-                "another update is under way", hint="mnedge update --status shows it"
+                "an update is under way", hint="mnedge update --status shows it; wait for its end"
             ) from error
         yield
     finally:

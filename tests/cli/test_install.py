@@ -8,6 +8,7 @@ import pytest
 
 from mnedge import shipped
 from mnedge.config.layout import Layout
+from mnedge.updates.prepare import locked
 from tests.installation.images import image, program
 
 pytestmark = pytest.mark.live
@@ -76,6 +77,21 @@ def test_it_is_taken_away_again_and_purged_when_that_is_said(mnedge, root, monke
     mnedge("uninstall", "--root", str(root), "--purge", "--yes")
     assert not layout.data_dir.exists()
     assert not layout.config_file.parent.exists()
+
+
+@needs_root
+def test_while_an_update_is_under_way_nothing_is_taken_away(mnedge, root):
+    mnedge("install", "--root", str(root))
+    layout = Layout(root)
+    before = sorted(root.rglob("*"))
+    with locked(layout.home):
+        told = mnedge("uninstall", "--root", str(root), code=1)
+        assert "an update is under way" in told.err
+        mnedge("uninstall", "--root", str(root), "--dry-run")
+        layout.unit.unlink()
+        assert "under way" in mnedge("install", "--root", str(root), code=1).err
+    assert set(before) - set(root.rglob("*")) == {layout.unit}
+    mnedge("install", "--root", str(root))
 
 
 def test_source_is_refused_with_what_to_do(mnedge, tmp_path):
