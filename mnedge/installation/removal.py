@@ -60,7 +60,8 @@ def removing(box: Box, settings: Settings, *, purge: bool) -> Plan:
         )
     notes = []
     if left and not purge:
-        notes.append(f"stays: {' '.join(left)} and the user {user} (--purge removes them as well)")
+        what = f"{' '.join(left)} and the user {user}" if _is_ours(box, user) else " ".join(left)
+        notes.append(f"stays: {what} (--purge removes that as well)")
     if kept:
         notes.append(f"stays: the user {kept}; userdel is not on this machine")
     return Plan(steps=tuple(steps), notes=tuple(notes))

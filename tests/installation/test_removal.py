@@ -90,6 +90,14 @@ def test_the_user_stays_where_nothing_removes_users():
     assert plan.notes == ("stays: the user mnedge; userdel is not on this machine",)
 
 
+def test_only_a_user_that_install_made_is_said_to_go_with_the_data():
+    [note] = removing(INSTALLED, SETTINGS, purge=False).notes
+    assert "the user mnedge" in note
+    users = INSTALLED.users | {"mnedge": Account(uid=901, gid=901, home="/srv/mnedge")}
+    [note] = removing(replace(INSTALLED, users=users), SETTINGS, purge=False).notes
+    assert "user" not in note
+
+
 def test_a_user_that_install_did_not_make_stays():
     users = {**INSTALLED.users, "edge": Account(uid=1000, gid=1000, home="/srv/edge")}
     unit = replace(INSTALLED.at(UNIT_FILE), text="User=edge\n")
