@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from mnedge.cli.show import counted
 from mnedge.cli.verdict import Finding
+from mnedge.config import read
 from mnedge.config.file import read_file
+from mnedge.config.layout import Layout
 from mnedge.config.problem import ConfigInvalidError, Problem
 from mnedge.config.read import Flags, config_file, load_config
 from mnedge.config.settings import Config, FileSettings
@@ -98,9 +100,10 @@ def _without_file(environ: Mapping[str, str], data_dir: str | None) -> Config:
     file = os.devnull if bad is not None else None
     plain = {key: value for key, value in environ.items() if key != "MNEDGE_CONFIG"}
     told = read_file(bad).settings if bad is not None else FileSettings()
-    if told.data_dir and not (data_dir or plain.get("MNEDGE_DATA_DIR")):
-        # Other lines of it are wrong; the node's data are where this one says all the same.
-        data_dir = told.data_dir
+    installed = str(Layout().data_dir) if bad == read.SYSTEM_FILE else None
+    if (where := told.data_dir or installed) and not (data_dir or plain.get("MNEDGE_DATA_DIR")):
+        # Other lines of it are wrong, or all; the node's data are where they were all the same.
+        data_dir = where
         plain.setdefault("MN_RUNS_ROOT", told.runs_root or f"{data_dir}/runs")
     return load_config(plain, Flags(data_dir=data_dir, file=file)).config
 

@@ -58,6 +58,20 @@ def test_a_bad_file_still_says_where_the_data_are(tmp_path, monkeypatch):
     assert (config.data_dir, config.runs_root) == (tmp_path / "node", tmp_path / "runs")
 
 
+def test_a_file_that_says_nothing_any_more_leaves_the_data_of_the_installed_node(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "config.yaml"
+    file.write_text("data_dir: /var/lib/mnedge\ndaemon:\n\tgrace: 3s\n")
+    monkeypatch.setattr(read, "SYSTEM_FILE", file)
+    config, [found] = configuration({"HOME": str(tmp_path)}, None)
+    assert (found.status, found.name) == ("broken", "CFG-E01")
+    assert config.data_dir == Path("/var/lib/mnedge")
+    assert config.runs_root == Path("/var/lib/mnedge/runs")
+    other = {"HOME": str(tmp_path), "MNEDGE_DATA_DIR": str(tmp_path / "mine")}
+    assert configuration(other, None)[0].data_dir == tmp_path / "mine"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone looks into the data of another")
 def test_a_node_of_another_user_that_is_down_is_pointed_out(tmp_path):
     config, _ = configuration({"HOME": str(tmp_path)}, None)
