@@ -29,7 +29,14 @@ def read_file(path: Path) -> Held:
         return _nothing(Problem(rule="CFG-E01", message=f"is not UTF-8: {error}", source=source))
     except OSError as error:
         why = error.strerror or str(error)
-        return _nothing(Problem(rule="CFG-E01", message=f"cannot be read: {why}", source=source))
+        mend = (
+            f"let the node read it: chgrp mnedge {path}; chmod 640 {path}"
+            if isinstance(error, PermissionError)
+            else ""
+        )
+        return _nothing(
+            Problem(rule="CFG-E01", message=f"cannot be read: {why}", source=source, hint=mend)
+        )
     return read_text(text, source)
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from mnedge.config.file import read_file, read_text
 
 
@@ -24,6 +26,16 @@ def test_what_cannot_be_read_is_a_problem(tmp_path):
     [problem] = read_file(path).problems
     assert "UTF-8" in problem.message
     assert problem.source == str(path)
+
+
+def test_a_file_that_the_node_may_not_read_says_how_to_let_it(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    [problem] = read_file(tmp_path / "config.yaml").problems
+    assert problem.message == "cannot be read: Permission denied"
+    assert f"chgrp mnedge {tmp_path}/config.yaml" in problem.hint
 
 
 def test_problems_come_in_the_order_of_the_file():
