@@ -31,8 +31,12 @@ HOT = (
     "trace.notify",
     "trace.evaluateEvery",
     "daemon.grace",
+    "updates",
 )
-"""Paths that change while the node runs, with all that is below them."""
+"""Paths that change while the node runs, with all that is below them.
+
+`updates` is read by `mnedge update` alone, each time anew.
+"""
 SECTIONS = (
     "data_dir",
     "runs_root",

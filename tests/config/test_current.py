@@ -46,6 +46,16 @@ def test_changes_show_values_as_the_file_has_them(load):
     assert "geheim" not in str(change)
 
 
+def test_whose_releases_are_taken_waits_for_no_restart(load):
+    current = Current(load("updates: {settle: 10s}\n"))
+    changes = current.replace(load("updates: {settle: 4s, healthTimeout: 8s}\n"))
+    assert [(change.path, change.hot) for change in changes] == [
+        ("updates.healthTimeout", True),
+        ("updates.settle", True),
+    ]
+    assert current().updates.settle == 4.0
+
+
 def test_every_hot_path_is_a_setting(load):
     known = [path for path, _ in leaves(shown(load("").config))]
     for hot in HOT:
