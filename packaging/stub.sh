@@ -54,6 +54,9 @@ _mnedge_complete() {
 # Unpack into the place: complete afterwards, or as it was.
 _mnedge_unpack() (
 	[ -r "$0" ] || exit 4
+	for tool in uname ls mkdir mv rm tail tar gzip; do
+		command -v "$tool" >/dev/null 2>&1 || { echo "$tool" && exit 6; }
+	done
 	[ "$(uname -m)" = @MACHINE@ ] || exit 5
 	umask 022
 	mkdir -p "$1" 2>/dev/null
@@ -116,6 +119,7 @@ _mnedge_made() {
 	3) _mnedge_say "this machine cannot run it; it takes glibc >= @GLIBC@:" "$_mnedge_said" ;;
 	4) _mnedge_say "the file itself cannot be read: $0" ;;
 	5) _mnedge_say "this file is for @MACHINE@, and this machine is $(uname -m)" ;;
+	6) _mnedge_say "$_mnedge_said is not on this machine, or not in PATH, and unpacking takes it" ;;
 	*) exit "$_mnedge_status" ;; # interrupted
 	esac
 	[ "$_mnedge_status" = 1 ] || exit 1

@@ -327,6 +327,19 @@ def test_a_file_for_another_machine_says_so(binary, tmp_path):
     assert "riscv64" in err
 
 
+@pytest.mark.parametrize("missing", ["gzip", "tar", "uname"])
+def test_a_program_that_unpacking_takes_is_named_where_it_is_missing(binary, tmp_path, missing):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in {"sh", "ls", "mkdir", "mv", "rm", "tail", "tar", "gzip", "uname", "id"} - {missing}:
+        (tools / tool).symlink_to(shutil.which(tool))
+    place = tmp_path / "place"
+    _, err = ran(binary, "--version", code=1, MNEDGE_RUNTIME_DIR=place, PATH=tools)
+    assert err.startswith(f"mnedge: {missing} is not on this machine")
+    assert "damaged" not in err
+    assert not place.exists()
+
+
 def test_every_page_of_the_manual_with_code_in_it_is_shown_in_colour(
     binary, runtime, key, tmp_path
 ):
