@@ -47,6 +47,9 @@ def new_key(private: Path) -> int:
     except FileExistsError:
         print(f"sign: {private} is there already; keys are never replaced", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"sign: {private}: {error.strerror}", file=sys.stderr)
+        return 1
     with open(file, "wb") as target:
         target.write(pem)
     print(f"sign: the private key is in {private}; whoever has it signs releases: keep it safe")
@@ -60,15 +63,19 @@ def sign(file: Path, flavour: str, key: Path) -> int:
     import mnedge
     from mnedge.engine.compile import CURRENT_REVISION
     from mnedge.store.schema import NEWEST
-    from mnedge.updates.envelope import Release, sealed
+    from mnedge.updates.envelope import KeyInvalidError, Release, sealed
 
     try:
         pem = key.read_bytes()
     except OSError as error:
         print(f"sign: {VARIABLE}: {key}: {error.strerror}", file=sys.stderr)
         return 1
-    with file.open("rb") as content:
-        digest = file_digest(content, "sha256").hexdigest()
+    try:
+        with file.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        print(f"sign: {file}: {error.strerror}", file=sys.stderr)
+        return 1
     release = Release(
         name="mnedge",
         version=mnedge.__version__,
@@ -81,7 +88,12 @@ def sign(file: Path, flavour: str, key: Path) -> int:
         engine_revision=CURRENT_REVISION,
         source_date_epoch=int(os.environ.get("SOURCE_DATE_EPOCH", "0")),
     )
-    file.with_name(file.name + SUFFIX).write_bytes(sealed(release, pem))
+    try:
+        envelope = sealed(release, pem)
+    except KeyInvalidError as error:
+        print(f"sign: {VARIABLE}: {key}: {error.message}; {error.hint}", file=sys.stderr)
+        return 1
+    file.with_name(file.name + SUFFIX).write_bytes(envelope)
     print(f"sign: {file.name}{SUFFIX}")
     return 0
 

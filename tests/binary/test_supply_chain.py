@@ -254,6 +254,19 @@ class TestChecksumsAndSignature:
         told = ran(sys.executable, PACKAGING / "sign.py", file, code=1, **key)
         assert "none.pem: No such file" in told
 
+    def test_what_is_no_key_or_no_file_is_said_in_a_line(self, tmp_path):
+        sign = (sys.executable, PACKAGING / "sign.py")
+        (tmp_path / "no.pem").write_text("no key")
+        key = {"MNEDGE_SIGNING_KEY": str(tmp_path / "no.pem"), "PYTHONPATH": str(ROOT)}
+        file = tmp_path / "mnedge"
+        assert "mnedge: No such file" in ran(*sign, file, code=1, **key)
+        file.write_bytes(b"x")
+        told = ran(*sign, file, code=1, **key)
+        assert "no.pem: the private key cannot be read" in told
+        nowhere = ran(*sign, "--new-key", tmp_path / "nowhere" / "a.pem", code=1, **key)
+        assert "a.pem: No such file" in nowhere
+        assert "Traceback" not in told + nowhere
+
 
 class Database(http.server.BaseHTTPRequestHandler):
     """Knows one vulnerability, and one that was taken back."""
