@@ -371,7 +371,10 @@ class _Updating:
             if self.is_installed and file.exists():
                 return load_config(ENVIRON, Flags(file=str(file))).config
         except PermissionError:
-            pass  # who is not root may check what the keys of this program have signed
+            # Who is not root may check what the keys of this program have signed.
+            self._screen.note(
+                f"{file} is for root and for members of its group; its updates.keys do not count"
+            )
         if self.is_installed:
             return load_config(ENVIRON | {"MNEDGE_DATA_DIR": str(self._layout.data_dir)}).config
         data_dir = self._screen.asked.data_dir

@@ -8,6 +8,7 @@ import pytest
 
 from mnedge import shipped
 from mnedge.cli import updating
+from mnedge.config.read import load_config
 from mnedge.config.settings import Updates
 from mnedge.updates.trial import ASKED_BACK, read_trial
 from tests.updates.fake_root import LINE, FakeRoot
@@ -86,6 +87,18 @@ def test_to_check_and_to_look_change_nothing(mnedge, root, monkeypatch):
     assert mnedge("update", "--check", where, "--json").value["result"] == "newer"
     mnedge("update", where, code=13)
     assert sorted(root.folder.rglob("*")) == before
+
+
+def test_who_may_not_read_the_pinned_keys_is_told_so(mnedge, root, monkeypatch):
+    def closed(environ, flags=None):
+        if flags is not None:
+            raise PermissionError(13, "Permission denied")
+        return load_config(environ)
+
+    monkeypatch.setattr(updating, "load_config", closed)
+    told = mnedge("update", "--check", root.file(version="1.1.0"), code=13)
+    assert "is for root and for members of its group" in told.out
+    assert "no key is pinned" in told.err
 
 
 def test_a_check_reads_the_file(mnedge, root):
