@@ -17,7 +17,12 @@ def doctor(asked: Asked, security: bool) -> int:
     dangerous; what is merely absent costs nothing.
     """
     from mnedge.cli.checks import examine
-    from mnedge.cli.installed import guest_findings, installation_findings, owner_of_data
+    from mnedge.cli.installed import (
+        elsewhere_findings,
+        guest_findings,
+        installation_findings,
+        owner_of_data,
+    )
     from mnedge.cli.node_checks import configuration, daemon_findings
     from mnedge.cli.reach import refuse_named
     from mnedge.cli.screen import Screen
@@ -26,6 +31,8 @@ def doctor(asked: Asked, security: bool) -> int:
     refuse_named(asked, "doctor")
     screen = Screen(asked)
     config, of_config = configuration(os.environ, asked.data_dir)
+    if not (asked.data_dir or os.environ.get("MNEDGE_DATA_DIR")):
+        of_config += elsewhere_findings(config)
     if security:
         from mnedge.cli.security import examine as examine_security
 

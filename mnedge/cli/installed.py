@@ -83,6 +83,18 @@ def installation_findings(layout: Layout | None = None) -> Iterator[Finding]:
         yield absent(GROUP, "changed by", f"{DROP_INS}: {' '.join(drop_ins)}")
 
 
+def elsewhere_findings(config: Config, layout: Layout | None = None) -> Iterator[Finding]:
+    """Tell where the installed node's data are, if not where the command line looks for them."""
+    layout = layout or Layout()
+    if config.file != layout.config_file or found_at(layout.at(UNIT_FILE)) is ABSENT:
+        return
+    node = settings_of(layout, even_if_bad=True)
+    if node.data_dir != str(config.data_dir):
+        found = f"the node's data are in {node.data_dir}, and this is about {config.data_dir}"
+        mend = f"say `data_dir: {node.data_dir}` and `runs_root: {node.runs_root}` in {config.file}"
+        yield warning(GROUP, "data directory", found, mend)
+
+
 def _target(link: Path) -> str:
     try:
         return link.readlink().name

@@ -5,10 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from mnedge.cli.installed import guest_findings, installation_findings, owner_of_data
+from mnedge.cli.installed import (
+    elsewhere_findings,
+    guest_findings,
+    installation_findings,
+    owner_of_data,
+)
 from mnedge.cli.installing import update_unit
 from mnedge.config.layout import Layout
-from mnedge.config.read import read_config
+from mnedge.config.read import Flags, load_config, read_config
 from mnedge.installation import texts, unit
 from mnedge.installation.plan import JOURNAL_FILE, UNIT_FILE, UPDATE_UNIT_FILE
 
@@ -62,6 +67,24 @@ def test_a_release_that_is_gone_is_broken(tmp_path):
     layout = installed(tmp_path)
     (layout.current / "mnedge").unlink()
     assert statuses(installation_findings(layout))["release"] == "broken"
+
+
+def test_a_node_whose_data_the_command_line_does_not_find_is_pointed_out(tmp_path):
+    layout = Layout(tmp_path)
+    layout.config_file.parent.mkdir(parents=True)
+    layout.config_file.write_text("daemon: {grace: 5s}\n")
+    flags = Flags(file=str(layout.config_file))
+    root = load_config({"HOME": "/root"}, flags).config
+    assert not list(elsewhere_findings(root, layout)), "nothing is installed"
+    layout.unit.parent.mkdir(parents=True)
+    layout.unit.write_text("[Service]\nUser=mnedge\n")
+    [found] = elsewhere_findings(root, layout)
+    assert found.status == "warning"
+    assert "data_dir: /var/lib/mnedge/mn/mnedge" in found.mend
+    layout.config_file.write_text("data_dir: /var/lib/mnedge\n")
+    assert not list(elsewhere_findings(load_config({"HOME": "/root"}, flags).config, layout))
+    mine = load_config({"HOME": "/root"}, Flags(data_dir="/srv/mine")).config
+    assert not list(elsewhere_findings(mine, layout))
 
 
 def test_ones_own_data_have_no_other_owner(tmp_path):
