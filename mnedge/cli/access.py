@@ -16,6 +16,7 @@ from mnedge.config.settings import Config
 from mnedge.config.written import seconds
 from mnedge.daemon.clock import wall_clock
 from mnedge.daemon.store import opened_store
+from mnedge.errors import NotAllowedError
 from mnedge.identity.audit import AuditLog
 from mnedge.identity.audit_file import AuditRecord, as_text, files_of, records_in, verified
 from mnedge.identity.tokens import Issued, TokenRecord, TokenRequestError, Tokens
@@ -24,6 +25,12 @@ from mnedge.model.amounts import duration
 from mnedge.part import running
 
 _STYLES = {"allow": "green", "deny": "bold red", "error": "yellow"}
+
+
+class AuditClosedError(NotAllowedError):
+    """The record is not for this user."""
+
+    code = "audit.closed"
 
 
 async def create_token(asked: Asked, name: str, scope: str, ttl: str | None) -> None:
@@ -169,7 +176,17 @@ def export_records(asked: Asked, after: int) -> None:
 
 def _folder(asked: Asked) -> Path:
     refuse_host(asked, "audit")
-    return config_of(asked).data_dir / "audit"
+    folder = config_of(asked).data_dir / "audit"
+    try:
+        os.listdir(folder)
+    except FileNotFoundError:
+        pass  # nobody changed anything yet
+    except PermissionError as error:
+        # A pattern finds nothing in a folder that is closed, and says nothing.
+        raise AuditClosedError(
+            f"{folder} is for the user of the node and for root", hint="run it again with sudo"
+        ) from error
+    return folder
 
 
 @asynccontextmanager

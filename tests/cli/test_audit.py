@@ -1,6 +1,7 @@
 """`mnedge audit list|verify|export`."""
 
 import json
+import os
 
 import pytest
 
@@ -32,3 +33,14 @@ def test_the_record_is_listed_checked_and_exported(mnedge, home):
     assert told["broken_seq"] == 1
     assert "record 1" in mnedge("audit", "verify", code=1).out
     mnedge("doctor", "--security", code=1)
+
+
+@pytest.mark.parametrize("verb", ["list", "verify", "export"])
+def test_who_may_not_look_into_the_record_is_not_told_that_it_is_empty(mnedge, monkeypatch, verb):
+    def closed(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "listdir", closed)
+    told = mnedge("audit", verb, code=13)
+    assert "is for the user of the node and for root" in told.err
+    assert "no records" not in told.out
