@@ -17,7 +17,7 @@ from mnedge.cli.show import fields, visible
 from mnedge.cli.steps import StepProgress, from_ledger, seconds_of
 from mnedge.cli.verbs import Asked
 from mnedge.daemon.clock import wall_clock
-from mnedge.errors import ConflictError, MnedgeError
+from mnedge.errors import ConflictError, MnedgeError, UnavailableError
 from mnedge.model.events import Event
 from mnedge.model.records import JobRecord
 from mnedge.model.states import JobStatus, Verb
@@ -27,6 +27,8 @@ from mnedge.store.runs.readers import Record
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_LOOK_S = 0.05
 END_S = 5.0
+RESTART_S = 30.0
+"""A daemon is away for less when it is restarted, also with the grace for other work."""
 
 
 class Told(live.Silent):
@@ -131,7 +133,7 @@ class _Watching:
 
     async def _ended(self) -> JobRecord:
         """Return the record once it says that the job is over: it follows the last event."""
-        record = await self.there.find(self.shown.record.job_id)
+        record = await self._found()
         with trio.move_on_after(END_S):
             while record.status not in OVER:
                 await trio.sleep(END_LOOK_S)
@@ -139,6 +141,21 @@ class _Watching:
         with suppress(MnedgeError):  # a result that is gone is told by `job result`
             record = await self.there.with_result(record)
         return with_result_if_kept(record)
+
+    async def _found(self) -> JobRecord:
+        """Return the record; a daemon that stops just as the job ends is waited for."""
+        lost_at = None
+        while True:
+            try:
+                return await self.there.find(self.shown.record.job_id)
+            except UnavailableError as error:
+                from mnedge.cli.link import AGAIN_S, DaemonAwayError  # slow to load
+
+                lost_at = trio.current_time() if lost_at is None else lost_at
+                gone_s = trio.current_time() - lost_at
+                if not isinstance(error, DaemonAwayError) or gone_s > RESTART_S:
+                    raise
+                await trio.sleep(AGAIN_S)
 
     async def _obey(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         async for number in signals:
