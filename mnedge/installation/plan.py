@@ -251,10 +251,13 @@ def _data_folder(box: Box, user: str, group: str) -> Iterator[AnyStep]:
     found = box.at(DATA)
     uid = box.users[user].uid if user in box.users else None
     if found.kind == "folder" and found.uid not in (0, uid):
-        owner = next((n for n, one in box.users.items() if one.uid == found.uid), str(found.uid))
+        owner = next((n for n, one in box.users.items() if one.uid == found.uid), "")
+        # Who is not there yet gets it from root, by systemd.
+        to = f"{user}:{group}" if uid is not None or not box.has_systemd else "root:root"
         raise InTheWayError(
-            f"{DATA} belongs to {owner}, and the node runs as {user}",
-            hint=f"chown -R {user}:{group} {DATA}, or install with --user {owner}",
+            f"{DATA} belongs to {owner or found.uid}, and the node runs as {user}",
+            hint=f"chown -R {to} {DATA}, and install again"
+            + (f"; or install with --user {owner}" if owner else ""),
         )
     if not (found.kind == "folder" and found.uid == 0 and box.has_systemd):
         yield from _folder(box, DATA, 0o750, user, group)

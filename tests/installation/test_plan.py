@@ -208,11 +208,17 @@ def test_data_of_another_user_are_not_given_away():
     theirs = replace(BARE, users=users, found={DATA: Found(kind="folder", uid=1000)})
     with pytest.raises(InTheWayError, match="belongs to ada") as error:
         installing(theirs, replace(WANTED, user="mnedge"))
-    assert "chown -R mnedge:mnedge" in error.value.hint
+    assert "chown -R root:root" in error.value.hint, "there is no mnedge yet"
+    assert "--user ada" in error.value.hint
+    users["mnedge"] = Account(uid=901, gid=901)
+    with pytest.raises(InTheWayError) as error:
+        installing(replace(theirs, users=users), replace(WANTED, user="mnedge"))
+    assert "chown -R mnedge:" in error.value.hint
     assert not of(installing(theirs, WANTED), AddUser)  # whose the data are, runs the node
     nobodys = replace(BARE, found={DATA: Found(kind="folder", uid=777)})
-    with pytest.raises(InTheWayError, match="belongs to 777"):
+    with pytest.raises(InTheWayError, match="belongs to 777") as error:
         installing(nobodys, WANTED)
+    assert "--user" not in error.value.hint, "a number is no name"
 
 
 def test_data_of_root_are_given_away_whole_by_systemd():
