@@ -1,5 +1,6 @@
 """`mnedge install` and `mnedge uninstall`: a supervised node on this machine, and none again."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def install(asked: Asked, /, root: Path | None, dry_run: bool, **wanted: Any) ->
 
     refuse_named(asked, "install")
     layout = layout_of(root)
-    box = examined(layout)
+    settings = settings_of(layout, even_if_bad=os.geteuid() != 0)
+    box = examined(layout, *settings.writable)
     if not dry_run:
         require_root(box)
-    settings = settings_of(layout, even_if_bad=not box.is_root)
     plan = installing(box, wanted_of(settings, **wanted))
     return tell_plan(asked, plan, layout, verb="install", dry_run=dry_run)
 

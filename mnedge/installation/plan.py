@@ -123,7 +123,7 @@ def installing(box: Box, wanted: Wanted) -> Plan:
     files = tuple(_files(box, wanted, user, group))
     plan = Plan(
         steps=(*accounts, *program, *files),
-        notes=tuple(_notes(box, wanted)),
+        notes=tuple(_notes(box, wanted, user, group)),
         by_hand=() if box.has_systemd else texts.by_hand(box.supervisor, user, COMMAND),
     )
     return _started(box, wanted, plan)
@@ -263,7 +263,15 @@ def _data_folder(box: Box, user: str, group: str) -> Iterator[AnyStep]:
         yield from _folder(box, DATA, 0o750, user, group)
 
 
-def _notes(box: Box, wanted: Wanted) -> Iterator[str]:
+def _notes(box: Box, wanted: Wanted, user: str, group: str) -> Iterator[str]:
+    begin_anew = f" && systemctl restart {UNIT}" if box.systemd_runs else ""
+    for folder in wanted.settings.writable if not box.is_image else ():
+        if folder != DATA and box.at(folder).kind == "absent":
+            # Not made here: it may be a disk that is not mounted yet.
+            yield (
+                f"{folder} is not there, and the node cannot make it: "
+                f"install -d -o {user} -g {group} {folder}{begin_anew}"
+            )
     if box.at(CONFIG).kind != "absent":
         for name, value in (("http", wanted.http), ("grpc", wanted.grpc)):
             if value:

@@ -157,6 +157,16 @@ def test_the_unit_lets_the_node_write_what_its_configuration_names():
     assert of(plan, AwaitHealth)[0].socket == "/srv/a/s"
 
 
+def test_a_folder_that_is_not_there_yet_is_said_with_what_makes_it():
+    settings = Settings(writable=(DATA, "/srv/runs"), runs_root="/srv/runs")
+    wanted = replace(WANTED, settings=settings)
+    [note] = installing(BARE, wanted).notes
+    assert note.startswith("/srv/runs is not there")
+    assert "install -d -o mnedge -g mnedge /srv/runs" in note
+    there = replace(BARE, found={"/srv/runs": Found(kind="folder")})
+    assert not installing(there, wanted).notes
+
+
 def test_another_release_is_for_update_unless_it_is_to_be_replaced():
     done = after(BARE, installing(BARE, WANTED))
     newer = replace(WANTED, program=NEWER)
