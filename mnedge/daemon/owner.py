@@ -64,6 +64,7 @@ def require_owner(config: Config) -> None:
 
     Raises: OwnerNeededError.
     """
+    _refuse_guests(config)
     account = owner_of(config)
     if account is not None:
         raise OwnerNeededError(

@@ -50,6 +50,15 @@ def test_somebody_else_is_told_whose_it_is(tmp_path, monkeypatch):
 
 
 @needs_root
+def test_somebody_else_carries_no_jobs_and_is_told_whose_they_are(tmp_path, monkeypatch):
+    config = home(tmp_path, NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OwnerNeededError, match="is of nobody"):
+        require_owner(config)
+
+
+@needs_root
 def test_who_may_not_read_the_program_does_not_become_its_user(tmp_path, monkeypatch):
     config = home(tmp_path, NOBODY)
     program = tmp_path / "cache" / "mnedge"
