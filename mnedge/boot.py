@@ -4,7 +4,7 @@
 def boot_id(proc: str = "/proc") -> str:
     """Return what names this start of the machine, in every process alike."""
     try:
-        with open(f"{proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open(f"{proc}/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         import psutil
