@@ -118,6 +118,11 @@ def _judge(user: str | None, networks: tuple[str, ...]) -> None:
             f"--user {user!r} is no name of a user",
             hint="small letters, digits, - and _, a letter first",
         )
+    if user == "root":
+        raise OptionInvalidError(
+            "--user root: a node and its workers have none of root's rights",
+            hint="leave it out: the user mnedge is made, with the groups of the usual devices",
+        )
     for network in networks:
         if network in NETWORKS:
             continue

@@ -91,6 +91,7 @@ def test_what_is_wanted_holds_program_and_completion(tmp_path, monkeypatch):
         ("grpc", "127.0.0.1:99999"),
         ("user", "a b"),
         ("user", "-x"),
+        ("user", "root"),
         ("networks", ("localhost", "300.0.0.0/8")),
     ],
 )
