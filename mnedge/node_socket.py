@@ -49,7 +49,7 @@ def health_of(path: Path) -> Health | None:
     try:
         connection.request("GET", "/api/v1/health")
         said = json.loads(connection.getresponse().read(MOST_SAID_BYTES))
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return None
     finally:
         connection.close()

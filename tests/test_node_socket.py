@@ -45,7 +45,7 @@ async def test_a_node_is_asked_and_its_process_is_known(tmp_path):
     assert health == ({"status": "ok", "version": "1.2"}, os.getpid())
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[]"])
+@pytest.mark.parametrize("body", [b"not json", b"[]", b"[" * 50_000])
 async def test_an_answer_that_is_none_counts_as_silence(tmp_path, body):
     assert await health_said(tmp_path / "s", body) is None
 

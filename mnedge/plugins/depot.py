@@ -163,7 +163,7 @@ class Depot:
             raise DepotDamagedError(f"{self._file} cannot be read: {error.strerror}") from error
         try:
             listing = msgspec.json.decode(text, type=_Listing)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DepotDamagedError(
                 f"{self._file} cannot be read: {error}",
                 hint=f"restore it, or remove {self.folder} and install the plugins again",

@@ -70,7 +70,7 @@ def probe(request: Request, probing: Probing) -> Report:
         heard, code = _asked(asked, probing)
     took_s = round(time.monotonic() - began, 3)
     if heard.answer:
-        with suppress(msgspec.DecodeError, UnicodeError):
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
             return msgspec.json.decode(heard.answer, type=Report)
     return Report(trouble=_trouble(heard, code, probing.limit_s), took_s=took_s)
 
@@ -152,7 +152,9 @@ def _trouble(heard: _Heard, code: int | None, limit_s: float) -> Trouble:
     if not heard.is_ready:
         how = "did not begin" if code is None else f"ended with {code} before it began"
         return Trouble(stage="probe", message=f"the probe process {how}", trace=text[-1000:])
-    if heard.is_greedy:
+    if heard.answer:
+        message = "it answers in the place of the probe, and that cannot be read"
+    elif heard.is_greedy:
         message = f"it takes more than {most_bytes() >> 20} MiB of memory"
     elif code is None or "Timeout (" in text:
         message = f"it hangs: it did not come back within {limit_s:.0f} s"

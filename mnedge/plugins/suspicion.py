@@ -187,7 +187,7 @@ def blamed(text: str, now_boot: str | None = None) -> Blame | None:
     line, _, rest = text.partition("\n")
     try:
         header = msgspec.json.decode(line, type=Header)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     threads = [*stacks(rest)]
     is_fatal, is_late = "Fatal Python error" in rest, "Timeout (" in rest

@@ -55,7 +55,7 @@ def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
         return LEAST
     try:
         return msgspec.json.decode(content, type=TrialMark)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return LEAST
 
 

@@ -145,7 +145,7 @@ def opened(content: bytes, keys: Mapping[str, bytes]) -> Release:
     try:
         envelope = msgspec.json.decode(content, type=Envelope)
         payload = b64decode(envelope.payload, validate=True)
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+    except (msgspec.DecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise EnvelopeInvalidError(
             f"this is no DSSE envelope: {error}",
             hint="it is made with the release, and ends in .release.json",

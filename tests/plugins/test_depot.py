@@ -142,6 +142,9 @@ def test_a_damaged_listing_is_told_and_not_guessed_at(depot):
     (depot.folder / "depot.json").write_text('{"format": 99}')
     with pytest.raises(DepotDamagedError, match="newer mnedge"):
         depot.records()
+    (depot.folder / "depot.json").write_text('{"later": ' + "[" * 50_000)
+    with pytest.raises(DepotDamagedError):
+        depot.records()
 
 
 def test_a_lock_that_is_held_too_long_is_told(depot, monkeypatch):

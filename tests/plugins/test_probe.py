@@ -16,6 +16,7 @@ from tests.plugins.wheels import RUNNER
 
 pytestmark = pytest.mark.live
 ROOT = Path(__file__).resolve().parents[2]
+ANSWER = "import os, sys\ndef say(what): os.write(int(sys.argv[-1]), what + b'\\n')\nsay("
 HOOK = "from mnedge.hookspecs import hookimpl\n@hookimpl\ndef runners():\n    "
 
 
@@ -62,6 +63,8 @@ def test_a_good_plugin_says_what_it_brings_whatever_it_prints(met):
         (HOOK + "raise ValueError('no')", "hook", "its hook runners failed: ValueError: no"),
         (HOOK + "return [42]", "hook", "whose name is None"),
         ("this is no Python", "import", "SyntaxError"),
+        (ANSWER + "b'{}{')", "probe", "it answers in the place of the probe"),
+        (ANSWER + "b'{\"x\":' + b'[' * 9000)", "probe", "it answers in the place of the probe"),
     ],
 )
 def test_what_goes_wrong_is_told(met, text, stage, said):

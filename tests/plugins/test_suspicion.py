@@ -86,6 +86,10 @@ def test_any_text_is_read_and_blames_nobody_who_is_not_known(text):
         assert blame is None or blame.plugin in FOLDERS.values()
 
 
+def test_a_line_that_is_nested_without_end_blames_nobody():
+    assert blamed('{"later": ' + "[" * 50_000, "b") is None
+
+
 def test_stacks_are_read_innermost_first():
     (one, other) = stacks(written((1, True, ["a", "b"]), (2, False, [])))
     assert one.is_current

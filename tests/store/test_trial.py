@@ -147,7 +147,13 @@ def test_with_a_mark_that_cannot_be_read_a_database_keeps_its_schema(tmp_path, n
     assert version(tmp_path) == NEWEST
 
 
-@pytest.mark.parametrize("lay", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def deep(path):
+    path.write_text('{"later": ' + "[" * 50_000)
+
+
+@pytest.mark.parametrize(
+    "lay", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path), deep]
+)
 def test_whatever_a_worker_lays_in_its_place_neither_hangs_nor_stops_an_update(tmp_path, lay):
     lay(trial_path(tmp_path))
     assert read_trial(tmp_path) == LEAST

@@ -128,6 +128,7 @@ def test_without_signatures_or_keys_nothing_is_accepted():
         b'{"payloadType": 1, "payload": "", "signatures": []}',
         msgspec.json.encode({"payloadType": PAYLOAD_TYPE, "payload": "a-b", "signatures": []}),
         b" " * (MOST_BYTES + 1),
+        b'{"later":' + b"[" * 50_000,
     ],
 )
 def test_what_is_no_envelope_is_refused(content):
