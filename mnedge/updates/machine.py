@@ -201,7 +201,7 @@ class ThisMachine:
             return
         health = health_of(Path(socket))
         if health is not None:
-            self._end(health.pid)
+            _end(health.pid)
 
     def start(self) -> None:
         """Let the node be started: by systemd; any other supervisor does it by itself.
@@ -244,21 +244,6 @@ class ThisMachine:
         except (OSError, ValueError, IndexError):
             return ""
 
-    def _end(self, pid: int) -> None:
-        for number, within_s in ((signal.SIGTERM, STOPPED_S), (signal.SIGKILL, ASKED_S)):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
-            except PermissionError as error:
-                raise ServiceError(f"process {pid} cannot be ended by us") from error
-            until = time.monotonic() + within_s
-            while time.monotonic() < until:
-                if not Path(f"/proc/{pid}").exists():
-                    return
-                self.wait()
-        raise ServiceError(f"process {pid} does not end")
-
     def hand_over(self) -> bool:
         """Let the service manager carry the trial on; False if it has no unit for that."""
         if not self.systemd or not self._layout.update_unit.exists():
@@ -272,6 +257,31 @@ class ThisMachine:
         """Tell whether the service manager is about it still."""
         state = systemd.properties(UPDATE_UNIT, "ActiveState")["ActiveState"]
         return state in ("active", "activating", "reloading", "deactivating")
+
+
+def _end(pid: int) -> None:
+    """End a process, held by what never becomes another one; whether anybody reaps it is the same.
+
+    Raises: ServiceError.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except OSError as error:  # 0: it lives where we see no processes
+        raise ServiceError(f"the node's process cannot be seen from here: {error}") from error
+    try:
+        for number, within_s in ((signal.SIGTERM, STOPPED_S), (signal.SIGKILL, ASKED_S)):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], within_s)[0]:
+                return
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise ServiceError(f"process {pid} cannot be ended by us") from error
+    finally:
+        os.close(process)
+    raise ServiceError(f"process {pid} does not end")
 
 
 def _run(

@@ -171,16 +171,28 @@ def test_a_process_of_ours_is_known_by_the_folder_it_runs_from(layout, machine):
 
 def test_without_systemd_the_node_is_told_to_end_and_its_supervisor_starts_it(machine, node):
     path, process = node(json.dumps({"status": "ok", "version": "1.2"}))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who started it takes note of its end
-    try:
-        machine.stop(path)
-        assert not machine.runs(path)
-    finally:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    assert process.poll() is not None
+    machine.stop(path)  # who started it has not taken note of its end: it counts all the same
+    assert not machine.runs(path)
+    assert process.wait(0) == -signal.SIGTERM
     machine.start()
     machine.stop(path)
     assert not machine.hand_over()
+
+
+def test_a_node_that_does_not_heed_it_is_killed(monkeypatch):
+    monkeypatch.setattr(machines, "STOPPED_S", 0.2)
+    deaf = 'trap "" TERM; echo up; exec sleep 60'
+    with subprocess.Popen(["sh", "-c", deaf], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        machines._end(process.pid)
+        assert process.wait(0) == -signal.SIGKILL
+    machines._end(process.pid)
+
+
+def test_a_node_whose_process_cannot_be_seen_is_left_alone_and_so_are_we():
+    with pytest.raises(ServiceError, match="cannot be seen from here"):
+        machines._end(0)
 
 
 @pytest.fixture
