@@ -93,7 +93,9 @@ def _refuse_guests(config: Config) -> None:
 
 
 def _may_start(program: Path, account: pwd.struct_passwd) -> bool:
-    """Tell it for root, who is that user for so long."""
+    """Tell it for root, who is that user for so long, with its groups and none of root's."""
+    groups = os.getgroups()
+    os.initgroups(account.pw_name, account.pw_gid)
     os.setegid(account.pw_gid)
     os.seteuid(account.pw_uid)
     try:
@@ -101,6 +103,7 @@ def _may_start(program: Path, account: pwd.struct_passwd) -> bool:
     finally:
         os.seteuid(0)
         os.setegid(0)
+        os.setgroups(groups)
 
 
 def _uid_of(path: Path) -> int | None:

@@ -23,6 +23,15 @@ def home(tmp_path: Path, owner: int):
     return config
 
 
+@pytest.fixture
+def groups():
+    """The groups that a login gives root."""
+    before = os.getgroups()
+    os.setgroups([0, 4])
+    yield [0, 4]
+    os.setgroups(before)
+
+
 def test_ones_own_data_need_nobody_else(tmp_path):
     config = home(tmp_path, os.geteuid())
     assert owner_of(config) is None
@@ -59,17 +68,20 @@ def test_somebody_else_carries_no_jobs_and_is_told_whose_they_are(tmp_path, monk
 
 
 @needs_root
-def test_who_may_not_read_the_program_does_not_become_its_user(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", [0o700, 0o750])  # of root, or of root and its group
+def test_who_may_not_read_the_program_does_not_become_its_user(tmp_path, monkeypatch, groups, mode):
     config = home(tmp_path, NOBODY)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o011)
     program = tmp_path / "cache" / "mnedge"
-    program.parent.mkdir(mode=0o700)
+    program.parent.mkdir(mode=mode)
     program.touch(0o755)
     monkeypatch.setattr(shipped, "frozen", lambda: True)
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(OwnerNeededError, match="may not read this program") as error:
         act_as_owner(config)
     assert "MNEDGE_RUNTIME_DIR" in error.value.hint
-    assert (os.geteuid(), os.getegid()) == (0, 0)
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, groups)
 
 
 @needs_root
