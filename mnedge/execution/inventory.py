@@ -77,6 +77,8 @@ class Inventory(Part):
         self.drivers: tuple[str, ...] = self.said.drivers or ()
         self._found: dict[str, Fingerprint] = {}
         self._problems: dict[str, str] = {}
+        self._doubles: dict[str, str] = {}
+        """Probes that found what another one has, and what: it makes none of theirs ill."""
         self._owner: dict[str, str] = {}
         self._lost: dict[str, Device] = {}
         self._hanging: dict[str, trio.Event] = {}
@@ -105,7 +107,7 @@ class Inventory(Part):
             Probed(
                 name=name,
                 devices=len(self._found[name].devices) if name in self._found else 0,
-                problem=self._problems.get(name, ""),
+                problem=self._problems.get(name) or self._doubles.get(name, ""),
             )
             for name in self._probes
         ]
@@ -262,26 +264,14 @@ class Inventory(Part):
                 self._problems[name] = f"it did not answer within {LIMIT_S:g} s"
 
     def _settle(self, *, first: bool) -> None:
-        """Put together what all probes found, and tell what has changed."""
-        owner: dict[str, str] = {}
-        found: list[Device] = []
-        for name in self._probes:
-            told = self._found.get(name, Fingerprint())
-            for device in told.devices:
-                if device.id in owner:
-                    text = f"two devices have the id {device.id}; the second is left out"
-                    self._problems[name] = text
-                    continue
-                owner[device.id] = name
-                ill = name in self._problems
-                found.append(replace(device, healthy=False) if ill else device)
+        """Take over what all probes found, and tell what has changed."""
+        found, owner = self._together()
         here = {device.id: device for device in overridden(found, self.said)}
         before = {device.id: device for device in self.devices}
         lent = self.lent()
         for own, device in before.items():
             if own not in here and lent.get(own):
                 self._lost[own] = replace(device, healthy=False)
-                owner.setdefault(own, self._owner.get(own, ""))
         kept = {own: device for own, device in self._lost.items() if own not in here}
         self._lost = kept
         for own in kept:
@@ -311,6 +301,25 @@ class Inventory(Part):
         if gone or self.devices != tuple(before.values()):
             for follower in self._followers:
                 follower(Changed(devices=self.devices, gone=gone))
+
+    def _together(self) -> tuple[list[Device], dict[str, str]]:
+        """Return what all probes found, and whose each is; of two with one id the first counts."""
+        owner: dict[str, str] = {}
+        found: list[Device] = []
+        doubles: dict[str, str] = {}
+        for name in self._probes:
+            is_ill = name in self._problems
+            for device in self._found.get(name, Fingerprint()).devices:
+                if device.id in owner:
+                    doubles[name] = f"two devices have the id {device.id}; the second is left out"
+                    continue
+                owner[device.id] = name
+                found.append(replace(device, healthy=False) if is_ill else device)
+        for name, problem in doubles.items():
+            if self._doubles.get(name) != problem:
+                self._tell("warning", f"device probe {name}: {problem}", {"probe": name})
+        self._doubles = doubles
+        return found, owner
 
     def _tell_changes(self, before: Mapping[str, Device], *, first: bool) -> None:
         now = {device.id: device for device in self.devices}

@@ -210,6 +210,19 @@ async def test_two_devices_of_one_id_are_one_and_a_problem(told):
     assert "two devices have the id same" in inventory.probes[1].problem
 
 
+async def test_a_device_that_is_there_already_makes_no_other_ill_and_is_told_once(told):
+    probe = Probe("b", "first", "same", "last")
+    inventory = an_inventory(told, Probe("a", "same"), probe)
+    for _ in range(2):
+        await inventory.look()
+        await inventory.look(["a"])
+        assert ids(inventory, healthy=True) == ["same", "first", "last"]
+    assert len(told.of("two devices have the id same")) == 1
+    probe.answer = probe.found("first", "last")
+    await inventory.look()
+    assert [one.problem for one in inventory.probes] == ["", ""]
+
+
 async def test_a_probe_that_is_switched_off_is_not_asked(told):
     probe = Probe("gpu", "a")
     inventory = an_inventory(told, probe, disabled=["gpu"])
