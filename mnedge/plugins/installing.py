@@ -86,7 +86,8 @@ def install(
                 if name in choice.plugins:
                     outcomes.append((name, was))
             for name, _ in outcomes:
-                records[name] = _decided(records[name], reports[name], records, terms, allow, by)
+                key = key_of(after[name], after, terms.version)
+                records[name] = _decided(records[name], reports[name], key, terms, allow, by)
             for name in _unneeded(records):
                 del records[name]
             done = {name: records[name] for name, _ in outcomes}
@@ -105,9 +106,9 @@ def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
     if not was.is_plugin:
         told = Problem(message="it is a library that plugins need: nothing to let in")
         raise PluginRefusedError(was.label, [told])
+    there = {record.name: record for record in terms.depot.records()}
     report = None
     if allow:
-        there = {record.name: record for record in terms.depot.records()}
         wrong = [
             Problem(message=f"{part.label}: {said}", hint="install it again, from its wheel")
             for part in (was, *libraries(was, there))
@@ -119,12 +120,10 @@ def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
     with terms.depot.changing() as records:
         if records.get(was.name) is None:
             raise PluginRefusedError(was.label, [Problem(message="it was removed meanwhile")])
-        record = msgspec.structs.replace(records[was.name], quarantine=None, strikes=0)
-        if not allow:
-            record = msgspec.structs.replace(
-                records[was.name], allowed=False, allowed_by="", allowed_at=0.0
-            )
-        done = _decided(record, report, records, terms, allow, by)
+        record = records[was.name]
+        if allow:
+            record = msgspec.structs.replace(record, quarantine=None, strikes=0)
+        done = _decided(record, report, key_of(was, there, terms.version), terms, allow, by)
         records[was.name] = done
     return Outcome(record=done, was=was, report=report)
 
@@ -284,12 +283,15 @@ def _met(
 def _decided(
     record: Record,
     report: Report | None,
-    records: Mapping[str, Record],
+    key: str,
     terms: Terms,
     allow: bool | None,
     by: str,
 ) -> Record:
-    """Return the record with the verdict of its probe, and whether it is let in."""
+    """Return the record with the verdict of its probe, and whether it is let in.
+
+    `key`: what was probed. If something else lies there by now, the next start probes that.
+    """
     changes: dict[str, object] = {}
     if allow is not None:
         changes = {
@@ -310,7 +312,6 @@ def _decided(
             trace=said.trace,
         )
     else:
-        key = key_of(record, records, terms.version)
         changes["verdict"] = Verdict(
             key=key, brings=report.brings, took_s=report.took_s, at=terms.now()
         )

@@ -353,3 +353,36 @@ def test_one_who_was_quicker_is_not_overrun(terms, tmp_path, probes, monkeypatch
     with pytest.raises(PluginRefusedError, match="both bring a module"):
         put(terms, wheel(tmp_path))
     assert states(terms) == {"other": "off"}
+
+
+def test_a_verdict_is_about_what_was_probed_not_about_what_lies_there_by_then(
+    terms, tmp_path, monkeypatch
+):
+    """While one version is let in, another one is put in its place, or in that of its library."""
+    put(terms, a_set(tmp_path / "set"))
+    newer = wheel(tmp_path, version="2.0", requires=("acme-library",))
+
+    def is_proven():
+        records = {record.name: record for record in terms.depot.records()}
+        record = records["acme-runner"]
+        return record.verdict.key == key_of(record, records, terms.version)
+
+    def probed(record, records, depot, by):
+        put(terms, newer)
+        return GOOD
+
+    monkeypatch.setattr(installing, "probed", probed)
+    permit("acme-runner", terms, allow=True, by="me")
+    assert terms.depot.find("acme-runner").version == "2.0"
+    assert not is_proven()
+    put_in = []
+
+    def answer(request, by):
+        if not put_in:
+            put_in.append(1)
+            terms.depot.change("acme-library", digest="f" * 64)
+        return GOOD
+
+    monkeypatch.setattr(installing, "probe", answer)
+    put(terms, wheel(tmp_path, version="3.0", requires=("acme-library",)))
+    assert not is_proven()
