@@ -52,7 +52,7 @@ class PluginUnknownError(NotFoundError):
 
 
 class Point(Struct, frozen=True):
-    """An entry point: what is imported, and asked."""
+    """An entry point, `module` or `module:attribute`: what is imported, and asked."""
 
     name: str
     value: str

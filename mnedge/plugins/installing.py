@@ -14,7 +14,7 @@ from msgspec import Struct
 from mnedge.plugins import fitting
 from mnedge.plugins.asking import Report, Request, Trouble
 from mnedge.plugins.choosing import Choice, chosen, needed, require_fit
-from mnedge.plugins.depot import Point, Quarantine, Record, Verdict, altered, normal, seen
+from mnedge.plugins.depot import Quarantine, Record, Verdict, altered, normal, seen
 from mnedge.plugins.outside import Terms, key_of, libraries, misfits, neighbour_of, probed
 from mnedge.plugins.probe import probe
 from mnedge.plugins.problem import PluginRefusedError, Problem, refused
@@ -208,7 +208,7 @@ def _staged(one: Distribution, staging: Path, terms: Terms, by: str) -> Record:
         installed_by=by,
         tops=one.tops,
         namespaces=one.namespaces,
-        entry_points=tuple(Point(point.name, point.value) for point in one.entry_points),
+        entry_points=one.entry_points,
         tags=one.tags,
         requires=said.requires,
         requires_python=said.requires_python,

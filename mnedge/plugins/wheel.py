@@ -29,6 +29,7 @@ from mnedge.plugins.archive import (
     nested_problems,
     record_rows,
 )
+from mnedge.plugins.depot import Point
 from mnedge.plugins.loading import GROUP
 from mnedge.plugins.problem import PluginRefusedError, Problem, refused
 
@@ -49,13 +50,6 @@ class Listed(NamedTuple):
     algorithm: str
     digest: str
     size_bytes: int | None
-
-
-class EntryPoint(Struct, frozen=True):
-    """What is loaded: `module` or `module:attribute`."""
-
-    name: str
-    value: str
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
@@ -79,7 +73,7 @@ class Distribution(Struct, frozen=True, kw_only=True):
     metadata: Metadata
     tags: tuple[str, ...]
     """`cp311-abi3-manylinux_2_17_x86_64`, …"""
-    entry_points: tuple[EntryPoint, ...]
+    entry_points: tuple[Point, ...]
     tops: tuple[str, ...]
     """What can be imported once it is on the path: first names of modules and packages."""
     namespaces: tuple[str, ...]
@@ -370,9 +364,7 @@ def _tops(places: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(found)), tuple(sorted(name for name, whole in found.items() if not whole))
 
 
-def _entry_points(
-    contents: Contents, folder: str, paths: dict[str, Entry]
-) -> tuple[EntryPoint, ...]:
+def _entry_points(contents: Contents, folder: str, paths: dict[str, Entry]) -> tuple[Point, ...]:
     path = f"{folder}/entry_points.txt"
     if path not in paths:
         return ()
@@ -395,5 +387,5 @@ def _entry_points(
                 hint="write name = package.module, or package.module:plugin",
             )
             raise refused(contents.name, [told])
-        points.append(EntryPoint(name, plain))
+        points.append(Point(name, plain))
     return tuple(points)

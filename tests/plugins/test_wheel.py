@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnedge.plugins.depot import Point
 from mnedge.plugins.problem import PluginRefusedError
 from mnedge.plugins.unpacking import unpack
-from mnedge.plugins.wheel import EntryPoint, read_folder, read_wheel
+from mnedge.plugins.wheel import read_folder, read_wheel
 from tests.plugins.wheels import NAME, RECORD, files_of, packed, unpacked, wheel, written
 
 
@@ -32,7 +33,7 @@ def test_a_good_wheel_is_unpacked_whole(tmp_path):
     found = read_wheel(wheel(tmp_path, requires=("trio>=0.30",)))
     assert (found.metadata.name, found.metadata.version) == ("acme-runner", "1.0")
     assert found.metadata.requires == ("trio>=0.30",)
-    assert found.entry_points == (EntryPoint("acme", "acme_runner"),)
+    assert found.entry_points == (Point("acme", "acme_runner"),)
     assert found.tags == ("py3-none-any",)
     assert found.tops == ("acme_runner",)
     written = unpack(found, tmp_path / "there")
