@@ -246,19 +246,16 @@ def _blamed(author: Author, what: str) -> Iterator[None]:
     """Turn what the plugin raises into an error that names it; our own errors pass."""
     try:
         yield
-    except PluginBrokenError:
-        raise
     except MnedgeError:
         raise
     except _Unfit as error:
-        raise PluginBrokenError(f"plugin {author.label}: {what} returned {error}") from error
+        raise _broken(author, f"{what} returned {error}") from error
     except (KeyboardInterrupt, GeneratorExit, trio.Cancelled):
         raise
     except BaseException as error:
         if isinstance(error, BaseExceptionGroup) and (ours := error.subgroup(trio.Cancelled)):
             raise ours from None  # the cancellation counts; what else broke on the way out is told
-        message = f"plugin {author.label}: {what} raised {said(error)}"
-        raise PluginBrokenError(message, hint=f"mnedge plugin check {_name(author)}") from error
+        raise _broken(author, f"{what} raised {said(error)}") from error
 
 
 @asynccontextmanager
@@ -268,14 +265,21 @@ async def _patience(seconds: float, author: Author, what: str) -> AsyncIterator[
         with _blamed(author, what):
             yield
     if deadline.cancelled_caught:
-        raise PluginBrokenError(
-            f"plugin {author.label}: {what} did not come back within {seconds:.0f} s"
-        )
+        raise _broken(author, f"{what} did not come back within {seconds:.0f} s")
 
 
 def _usable(author: Author) -> None:
     if author.fault:
-        raise PluginBrokenError(f"plugin {author.label} is quarantined: {author.fault}")
+        raise PluginBrokenError(
+            f"plugin {author.label} is quarantined: {author.fault}",
+            hint=f"mnedge plugin show {_name(author)}",
+        )
+
+
+def _broken(author: Author, how: str) -> PluginBrokenError:
+    return PluginBrokenError(
+        f"plugin {author.label}: {how}", hint=f"mnedge plugin check {_name(author)}"
+    )
 
 
 def _complaints(author: Author, what: str, inner: Any, settings: Mapping[str, Any]) -> list[str]:

@@ -160,7 +160,10 @@ class Depot:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise DepotDamagedError(f"{self._file} cannot be read: {error.strerror}") from error
+            raise DepotDamagedError(
+                f"{self._file} cannot be read: {error.strerror}",
+                hint=f"see what lies there: ls -l {self._file}",
+            ) from error
         try:
             listing = msgspec.json.decode(text, type=_Listing)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -36,6 +36,7 @@ BUNDLED = (
 """Modules under `plugins/`; the frozen binary is built from this same tuple."""
 GROUP = "mnedge.plugins"
 """Entry points of this group are plugins."""
+_MEND = "mend it, or take its name out of the configuration"
 _log = logging.getLogger(GROUP)
 
 
@@ -140,7 +141,10 @@ def _named(
 
 def _put(found: dict[str, Any], name: str, thing: Any, what: str) -> None:
     if name in found:
-        raise PluginInvalidError(f"two {what} are called {name!r}")
+        raise PluginInvalidError(
+            f"two {what} are called {name!r}",
+            hint="take the plugin that brings the second out of the configuration",
+        )
     found[name] = thing
 
 
@@ -153,7 +157,7 @@ def _collected(manager: pluggy.PluginManager, hook: str, arguments: Mapping[str,
         raise PluginInvalidError(
             f"plugin {_culprit(manager, error)}: its hook {hook} failed:"
             f" {type(error).__name__}: {error}",
-            hint="mend it, or take its name out of the configuration",
+            hint=_MEND,
         ) from error
 
 
@@ -211,7 +215,10 @@ def _of_distribution(name: str) -> list[tuple[str, Any]]:
         return [(f"{name}:{point.name}", point.load()) for point in points]
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
-        raise PluginInvalidError(f"plugin {name} cannot be imported: {said}") from error
+        raise PluginInvalidError(
+            f"plugin {name} cannot be imported: {said}",
+            hint=_MEND,
+        ) from error
 
 
 def _kept(terms: "Terms | None") -> tuple[frozenset[str], bool]:

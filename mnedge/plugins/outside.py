@@ -90,8 +90,6 @@ class Outside:
 
     def enter(self, folders: Sequence[Path]) -> None:
         """Import it, with these folders on the path."""
-        if not folders:
-            return
         for folder in folders:
             if str(folder) not in sys.path:
                 sys.path.append(str(folder))  # behind ours: what is bundled always wins
