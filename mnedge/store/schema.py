@@ -10,7 +10,7 @@ from contextlib import suppress
 from mnedge import __version__
 from mnedge.errors import UsageError
 from mnedge.store.condition import DatabaseForeignError, primary_code
-from mnedge.store.trial import read_trial
+from mnedge.store.trial import read_mark
 
 FILE = "mnedge.db"
 APPLICATION_ID = 0x6D6E6564
@@ -192,8 +192,8 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
 
 def _wanted(schema: int, path: str) -> int:
     """Return the version that the database should have; never one below that which it has."""
-    trial = read_trial(os.path.dirname(path))
-    return NEWEST if trial is None else min(NEWEST, max(schema, trial.schema, 1))
+    mark = read_mark(os.path.dirname(path))
+    return NEWEST if mark is None else min(NEWEST, max(schema, mark.schema, 1))
 
 
 def database_path(data_dir: str) -> str:

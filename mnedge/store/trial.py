@@ -37,18 +37,18 @@ LEAST = TrialMark(schema=0, engine_revision=1)
 """What a mark says that cannot be read: hold back all."""
 
 
-def trial_path(data_dir: str | os.PathLike[str]) -> Path:
+def mark_path(data_dir: str | os.PathLike[str]) -> Path:
     """Return where the mark of a data directory is."""
     return Path(data_dir) / FILE
 
 
-def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
+def read_mark(data_dir: str | os.PathLike[str]) -> TrialMark | None:
     """Return what the old program can read while an update is on trial; None if none is.
 
     A small file that is seldom there: cheap enough to ask on the loop.
     """
     try:
-        content = read_plain(trial_path(data_dir), MOST_BYTES)
+        content = read_plain(mark_path(data_dir), MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
@@ -59,18 +59,18 @@ def read_trial(data_dir: str | os.PathLike[str]) -> TrialMark | None:
         return LEAST
 
 
-def begin_trial(data_dir: str | os.PathLike[str], trial: TrialMark) -> None:
+def set_mark(data_dir: str | os.PathLike[str], mark: TrialMark) -> None:
     """Set the mark, durably; it belongs to whom the data belong."""
-    path = trial_path(data_dir)
+    path = mark_path(data_dir)
     whose = path.parent.stat()
     owner = (whose.st_uid, whose.st_gid) if os.geteuid() == 0 else None
     _move_folder(path)
-    write_whole(path, msgspec.json.encode(trial), owner=owner)
+    write_whole(path, msgspec.json.encode(mark), owner=owner)
 
 
-def end_trial(data_dir: str | os.PathLike[str]) -> None:
+def clear_mark(data_dir: str | os.PathLike[str]) -> None:
     """Take the mark away, durably."""
-    path = trial_path(data_dir)
+    path = mark_path(data_dir)
     _move_folder(path)
     remove(path)
 
@@ -84,5 +84,5 @@ def _move_folder(path: Path) -> None:
 
 def withheld(revision: int, data_dir: str | os.PathLike[str]) -> int:
     """Return the engine revision of a new job: `revision`, or an older one during a trial."""
-    trial = read_trial(data_dir)
-    return revision if trial is None else min(revision, trial.engine_revision)
+    mark = read_mark(data_dir)
+    return revision if mark is None else min(revision, mark.engine_revision)

@@ -14,7 +14,7 @@ from mnedge import faults
 from mnedge.config.layout import Layout
 from mnedge.durable import switch
 from mnedge.errors import MnedgeError
-from mnedge.store.trial import TrialMark, begin_trial, end_trial, read_trial
+from mnedge.store.trial import TrialMark, clear_mark, read_mark, set_mark
 from mnedge.updates import trial as trials
 from mnedge.updates.machine import Machine
 from mnedge.updates.proof import Expected, Proof, Verdict
@@ -64,7 +64,7 @@ class _Finishing:
         trials.write_trial(self._layout, self._trial)
 
     def _abandon(self) -> Outcome:
-        end_trial(self._trial.data_dir)
+        clear_mark(self._trial.data_dir)
         switch(self._layout.previous, target_of(self._trial.before))
         prune(self._layout, (self._trial.old.release, self._trial.before))
         return self._end("abandoned", "the machine went down before the switch")
@@ -76,7 +76,7 @@ class _Finishing:
             mark = TrialMark(
                 schema=old.schema, engine_revision=old.engine_revision, program=old.version
             )
-            begin_trial(self._trial.data_dir, mark)
+            set_mark(self._trial.data_dir, mark)
         faults.hit("update.marked")
         self._write("trying")
         faults.hit("update.trying")
@@ -110,12 +110,12 @@ class _Finishing:
     def _confirm(self) -> Outcome:
         """Let the new program write as it likes; by itself nothing goes back after that."""
         trial = self._trial
-        is_marked = read_trial(trial.data_dir) is not None
+        is_marked = read_mark(trial.data_dir) is not None
         if trial.runs and is_marked and trial.new.schema > trial.old.schema:
             # Whoever opens the data from here on brings them up to date: not while it runs.
             self._tell("the node is restarted once more, and brings its data up to date")
             self._machine.stop(trial.socket)
-        end_trial(trial.data_dir)
+        clear_mark(trial.data_dir)
         faults.hit("update.released")
         if trial.runs and not self._is_up(trial.new):
             self._machine.start()
@@ -138,7 +138,7 @@ class _Finishing:
             faults.hit("update.revived")
             seen = self._seen(trial.old)
         switch(layout.previous, target_of(trial.before))
-        end_trial(trial.data_dir)
+        clear_mark(trial.data_dir)
         prune(layout, (trial.old.release, trial.before))
         return self._end("rolled_back", trial.why, seen=seen)
 
@@ -191,5 +191,5 @@ class _Finishing:
         )
         trials.tell_outcome(self._layout, outcome)
         faults.hit("update.told")
-        trials.end_trial(self._layout, outcome)
+        trials.end_trial(self._layout)
         return outcome

@@ -101,9 +101,8 @@ def write_trial(layout: Layout, trial: Trial) -> None:
     write_whole(layout.trial, _encoded(trial))
 
 
-def end_trial(layout: Layout, outcome: Outcome) -> None:
-    """Write down what came of it, then take the trial away."""
-    tell_outcome(layout, outcome)
+def end_trial(layout: Layout) -> None:
+    """Take the trial away; what came of it was written down."""
     remove(layout.home / ASKED_BACK)
     remove(layout.trial)
 

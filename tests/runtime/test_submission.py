@@ -14,7 +14,7 @@ from mnedge.model.ids import is_run_id
 from mnedge.model.states import JobStatus
 from mnedge.runtime import jobs
 from mnedge.runtime.submission import new_job_id, submit, submit_spec
-from mnedge.store.trial import TrialMark, begin_trial, end_trial
+from mnedge.store.trial import TrialMark, clear_mark, set_mark
 from tests.conftest import ROOT
 from tests.runtime.rig import EPOCH, a_rig, now, pipeline
 
@@ -151,11 +151,11 @@ async def test_a_job_is_owned_before_it_can_be_seen(tmp_path):
 
 async def test_a_job_made_while_an_update_is_on_trial_is_one_the_old_program_can_run(tmp_path):
     async with a_rig(tmp_path) as rig:
-        begin_trial(rig.config.data_dir, TrialMark(schema=1, engine_revision=1))
+        set_mark(rig.config.data_dir, TrialMark(schema=1, engine_revision=1))
         made = await submit_spec(
             rig.store, rig.config, pipeline(), job_id=new_job_id("a", now), now=now
         )
-        end_trial(rig.config.data_dir)
+        clear_mark(rig.config.data_dir)
         later = await submit_spec(
             rig.store, rig.config, pipeline(), job_id=new_job_id("a", now), now=now
         )

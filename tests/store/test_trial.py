@@ -14,10 +14,10 @@ from mnedge.store.sqlite import SqliteStore
 from mnedge.store.trial import (
     LEAST,
     TrialMark,
-    begin_trial,
-    end_trial,
-    read_trial,
-    trial_path,
+    clear_mark,
+    mark_path,
+    read_mark,
+    set_mark,
     withheld,
 )
 
@@ -52,15 +52,15 @@ def version(data_dir):
 def test_a_mark_is_read_back_and_belongs_to_the_owner_of_the_data(tmp_path):
     if os.geteuid() == 0:
         os.chown(tmp_path, 12345, 12346)
-    begin_trial(tmp_path, OLD)
-    assert read_trial(tmp_path) == OLD
-    told = trial_path(tmp_path).stat()
+    set_mark(tmp_path, OLD)
+    assert read_mark(tmp_path) == OLD
+    told = mark_path(tmp_path).stat()
     assert (told.st_uid, told.st_gid) == (tmp_path.stat().st_uid, tmp_path.stat().st_gid)
     assert stat.S_IMODE(told.st_mode) == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["trial.json"]
-    end_trial(tmp_path)
-    assert read_trial(tmp_path) is None
-    end_trial(tmp_path)
+    clear_mark(tmp_path)
+    assert read_mark(tmp_path) is None
+    clear_mark(tmp_path)
 
 
 def test_a_link_that_a_worker_laid_is_not_followed(tmp_path):
@@ -70,22 +70,22 @@ def test_a_link_that_a_worker_laid_is_not_followed(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / f".trial.json.{os.getpid()}").symlink_to(victim)
-    begin_trial(data, OLD)
+    set_mark(data, OLD)
     assert victim.read_text() == "kept"
     assert stat.S_IMODE(victim.stat().st_mode) == 0o600
-    assert not trial_path(data).is_symlink()
-    assert read_trial(data) == OLD
+    assert not mark_path(data).is_symlink()
+    assert read_mark(data) == OLD
 
 
 def test_a_mark_that_cannot_be_read_holds_back_all(tmp_path):
-    trial_path(tmp_path).write_bytes(b"\0\0\0")
-    assert read_trial(tmp_path) == LEAST
+    mark_path(tmp_path).write_bytes(b"\0\0\0")
+    assert read_mark(tmp_path) == LEAST
     assert withheld(7, tmp_path) == 1
 
 
 def test_new_jobs_have_the_revision_that_both_programs_know(tmp_path):
     assert withheld(4, tmp_path) == 4
-    begin_trial(tmp_path, OLD)
+    set_mark(tmp_path, OLD)
     assert withheld(4, tmp_path) == 3
     assert withheld(2, tmp_path) == 2
 
@@ -93,12 +93,12 @@ def test_new_jobs_have_the_revision_that_both_programs_know(tmp_path):
 async def test_the_newer_program_leaves_the_schema_until_it_is_confirmed(tmp_path, newer):
     async with running(SqliteStore(tmp_path, inline=True)) as store:
         await store.journal.append("before", EPOCH, 1, [b"one"])
-    begin_trial(tmp_path, OLD)
+    set_mark(tmp_path, OLD)
     newer(True)
     async with running(SqliteStore(tmp_path, inline=True)) as store:
         await store.journal.append("during", EPOCH, 1, [b"two"])
     assert version(tmp_path) == NEWEST
-    end_trial(tmp_path)
+    clear_mark(tmp_path)
     open_database(database_path(str(tmp_path)), "FULL").close()
     assert version(tmp_path) == NEWEST + 1
     newer(False)
@@ -110,7 +110,7 @@ async def test_the_newer_program_leaves_the_schema_until_it_is_confirmed(tmp_pat
 async def test_the_older_program_reads_all_that_the_newer_one_wrote_on_trial(tmp_path, newer):
     async with running(SqliteStore(tmp_path, inline=True)) as store:
         await store.journal.append("before", EPOCH, 1, [b"one"])
-    begin_trial(tmp_path, OLD)
+    set_mark(tmp_path, OLD)
     newer(True)
     async with running(SqliteStore(tmp_path, inline=True)) as store:
         await store.table.put("kept", b"x")
@@ -118,14 +118,14 @@ async def test_the_older_program_reads_all_that_the_newer_one_wrote_on_trial(tmp
     newer(False)
     async with running(SqliteStore(tmp_path, inline=True)) as store:  # the mark is still there
         assert (await store.table.get("kept")).value == b"x"
-    end_trial(tmp_path)
+    clear_mark(tmp_path)
     async with running(SqliteStore(tmp_path, inline=True)) as store:
         assert await store.journal.read("before") == [(1, b"one")]
         assert await store.journal.read("during") == [(1, b"two")]
 
 
 def test_a_database_that_is_made_on_trial_has_the_old_schema(tmp_path, newer):
-    begin_trial(tmp_path, OLD)
+    set_mark(tmp_path, OLD)
     newer(True)
     open_database(database_path(str(tmp_path)), "FULL").close()
     assert version(tmp_path) == NEWEST
@@ -134,14 +134,14 @@ def test_a_database_that_is_made_on_trial_has_the_old_schema(tmp_path, newer):
 def test_a_mark_that_was_forgotten_takes_no_schema_back(tmp_path, newer):
     newer(True)
     open_database(database_path(str(tmp_path)), "FULL").close()
-    begin_trial(tmp_path, OLD)
+    set_mark(tmp_path, OLD)
     open_database(database_path(str(tmp_path)), "FULL").close()
     assert version(tmp_path) == NEWEST + 1
 
 
 def test_with_a_mark_that_cannot_be_read_a_database_keeps_its_schema(tmp_path, newer):
     open_database(database_path(str(tmp_path)), "FULL").close()
-    trial_path(tmp_path).write_bytes(b"")
+    mark_path(tmp_path).write_bytes(b"")
     newer(True)
     open_database(database_path(str(tmp_path)), "FULL").close()
     assert version(tmp_path) == NEWEST
@@ -155,12 +155,12 @@ def deep(path):
     "lay", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path), deep]
 )
 def test_whatever_a_worker_lays_in_its_place_neither_hangs_nor_stops_an_update(tmp_path, lay):
-    lay(trial_path(tmp_path))
-    assert read_trial(tmp_path) == LEAST
-    begin_trial(tmp_path, OLD)
-    assert read_trial(tmp_path) == OLD
-    end_trial(tmp_path)
-    assert read_trial(tmp_path) is None
-    lay(trial_path(tmp_path))
-    end_trial(tmp_path)
-    assert read_trial(tmp_path) is None
+    lay(mark_path(tmp_path))
+    assert read_mark(tmp_path) == LEAST
+    set_mark(tmp_path, OLD)
+    assert read_mark(tmp_path) == OLD
+    clear_mark(tmp_path)
+    assert read_mark(tmp_path) is None
+    lay(mark_path(tmp_path))
+    clear_mark(tmp_path)
+    assert read_mark(tmp_path) is None

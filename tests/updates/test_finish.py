@@ -7,8 +7,7 @@ import pytest
 
 from mnedge import faults
 from mnedge.faults import UPDATE_POINTS
-from mnedge.store.trial import read_trial as mark_of
-from mnedge.store.trial import trial_path
+from mnedge.store.trial import mark_path, read_mark
 from mnedge.systemd import ServiceError
 from mnedge.updates.finish import finish
 from mnedge.updates.releases import led_to
@@ -30,7 +29,7 @@ def updated(root, **told):
 def left_alone(root):
     """Nothing of the update is left but what it came to."""
     assert read_trial(root.layout) is None
-    assert mark_of(root.layout.data_dir) is None
+    assert read_mark(root.layout.data_dir) is None
     names = {path.name for path in root.layout.home.iterdir()}
     assert names <= {"current", "previous", "releases", "runtime", "last-update.json"}
 
@@ -120,11 +119,11 @@ def test_the_data_are_marked_before_the_new_program_runs_and_until_it_is_confirm
     start, stop = root.machine.start, root.machine.stop
 
     def started():
-        seen.append(("start", mark_of(root.layout.data_dir)))
+        seen.append(("start", read_mark(root.layout.data_dir)))
         start()
 
     def stopped(socket):
-        seen.append(("stop", mark_of(root.layout.data_dir)))
+        seen.append(("stop", read_mark(root.layout.data_dir)))
         stop(socket)
 
     root.machine.start, root.machine.stop = started, stopped
@@ -203,7 +202,7 @@ def test_an_update_that_was_cut_before_it_began_has_changed_nothing(root, point)
     root.machine.reboot()
     assert finish(root.layout, root.machine) is None
     assert (root.runs, led_to(root.layout.current)) == ("1.0.0", root.old)
-    assert not trial_path(root.layout.data_dir).exists()
+    assert not mark_path(root.layout.data_dir).exists()
     assert updated(root, version="1.1.0").good
 
 

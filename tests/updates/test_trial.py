@@ -13,6 +13,7 @@ from mnedge.updates.trial import (
     end_trial,
     last_outcome,
     read_trial,
+    tell_outcome,
     write_trial,
 )
 
@@ -50,7 +51,8 @@ def test_a_trial_is_read_back_until_it_ended(layout):
     write_trial(layout, TRIAL)
     (layout.home / ASKED_BACK).touch()
     assert read_trial(layout) == TRIAL
-    end_trial(layout, OUTCOME)
+    tell_outcome(layout, OUTCOME)
+    end_trial(layout)
     assert read_trial(layout) is None
     assert last_outcome(layout) == OUTCOME
     assert [path.name for path in layout.home.iterdir()] == ["last-update.json"]
