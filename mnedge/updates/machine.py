@@ -23,6 +23,7 @@ from mnedge.node_socket import health_of
 from mnedge.systemd import ServiceError, systemctl
 from mnedge.updates.offer import Build
 from mnedge.updates.proof import Seen
+from mnedge.updates.releases import runs_from
 
 ASKED_S = 30.0
 TRIED_S = 300.0
@@ -231,18 +232,10 @@ class ThisMachine:
             at=at,
             version=str(health.said.get("version", "")),
             status=str(health.said.get("status", "")),
-            key=self._key_of(health.pid),
+            key=runs_from(Path(f"/proc/{health.pid}"), self._layout.runtime),
             restarts=restarts,
             failed=failed,
         )
-
-    def _key_of(self, pid: int) -> str:
-        """Return in which folder of ours the program of a process lies; empty if elsewhere."""
-        try:
-            program = Path(os.readlink(f"/proc/{pid}/exe"))
-            return program.relative_to(self._layout.runtime).parts[0]
-        except (OSError, ValueError, IndexError):
-            return ""
 
     def hand_over(self) -> bool:
         """Let the service manager carry the trial on; False if it has no unit for that."""

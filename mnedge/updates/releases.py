@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from mnedge.config.layout import Layout
@@ -70,10 +69,15 @@ def forget(runtime: Path, key: str, processes: Path = Path("/proc")) -> None:
 
 
 def _in_use(runtime: Path, processes: Path) -> set[str]:
-    keys = set()
-    for process in processes.glob("[0-9]*"):
-        with suppress(OSError):
-            program = Path(os.readlink(process / "exe"))
-            if program.is_relative_to(runtime):
-                keys.add(program.relative_to(runtime).parts[0])
-    return keys
+    return {runs_from(process, runtime) for process in processes.glob("[0-9]*")}
+
+
+def runs_from(process: Path, runtime: Path) -> str:
+    """Return in which folder there the program of a process lies; empty if it is none of them.
+
+    `process`: its folder below `/proc`.
+    """
+    try:
+        return Path(os.readlink(process / "exe")).relative_to(runtime).parts[0]
+    except (OSError, ValueError, IndexError):
+        return ""

@@ -6,9 +6,9 @@ was fetched before the line broke is kept, and the rest asked for.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from mnedge.durable import sha256_of, to_disk
@@ -30,7 +30,7 @@ PART = ".part"
 _ADDRESS = "https://HOST/PATH, or a file; the statement lies beside it, as NAME.release.json"
 
 Pause = Callable[[float], None]
-Progress = Callable[[int], None]
+_T = TypeVar("_T")
 
 
 class SourceAbsentError(NotFoundError):
@@ -87,18 +87,16 @@ def statement(where: str, pause: Pause) -> bytes:
         ) from error
 
 
-def fetch(
-    where: str, release: Release, target: Path, *, pause: Pause, progress: Progress = lambda _: None
-) -> None:
+def fetch(where: str, release: Release, target: Path, *, pause: Pause) -> None:
     """Bring the file to the target: there as it was signed, executable, or not at all.
 
     Raises: SourceAbsentError; SourceInvalidError; FetchFailedError; ContentWrongError.
     """
     part = target.with_name(target.name + PART)
     if is_url(where):
-        _fetched(where, release, part, pause, progress)
+        _fetched(where, release, part, pause)
     else:
-        _copied(Path(where), release, part, progress)
+        _copied(Path(where), release, part)
     try:
         require_as_signed(part, release, where)
     except ContentWrongError:
@@ -127,12 +125,11 @@ def require_as_signed(file: Path, release: Release, where: str) -> None:
     )
 
 
-def _copied(source: Path, release: Release, part: Path, progress: Progress) -> None:
+def _copied(source: Path, release: Release, part: Path) -> None:
     try:
         with source.open("rb") as file, part.open("wb") as out:
             while piece := file.read(PIECE_BYTES):
                 out.write(piece)
-                progress(out.tell())
                 if out.tell() > release.size:
                     break  # what is longer than signed is refused, however long it is
     except FileNotFoundError as error:
@@ -145,28 +142,26 @@ def _copied(source: Path, release: Release, part: Path, progress: Progress) -> N
         ) from error
 
 
-def _fetched(url: str, release: Release, part: Path, pause: Pause, progress: Progress) -> None:
-    for attempt in range(1, TRIES + 1):
-        try:
-            with _client() as client:
-                _rest(client, url, release, part, progress)
-            return
-        except _BrokenError as error:
-            if attempt == TRIES:
-                had = part.stat().st_size if part.exists() else 0
-                raise FetchFailedError(
-                    f"{url}: {error} ({had} of {release.size} bytes are here)",
-                    hint="run the same command again: it goes on from there",
-                ) from error
-            pause(PAUSE_S * attempt)
-        except OSError as error:
-            raise FetchFailedError(f"{part}: {error.strerror or error}") from error
+def _fetched(url: str, release: Release, part: Path, pause: Pause) -> None:
+    try:
+        _persistently(lambda client: _rest(client, url, release, part), pause)
+    except _BrokenError as error:
+        raise FetchFailedError(
+            f"{url}: {error} ({_had(part)} of {release.size} bytes are here)",
+            hint="run the same command again: it goes on from there",
+        ) from error
+    except OSError as error:
+        raise FetchFailedError(
+            f"{part}: {error.strerror or error}", hint="mend that, and run the same command again"
+        ) from error
 
 
-def _rest(
-    client: "httpx.Client", url: str, release: Release, part: Path, progress: Progress
-) -> None:
-    had = part.stat().st_size if part.exists() else 0
+def _had(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _rest(client: "httpx.Client", url: str, release: Release, part: Path) -> None:
+    had = _had(part)
     if had == release.size:
         return
     if had > release.size:
@@ -181,7 +176,6 @@ def _rest(
         with part.open("ab" if is_rest else "wb") as out:
             for piece in answer.iter_raw():
                 out.write(piece)
-                progress(out.tell())
                 if out.tell() > release.size:
                     break
         if part.stat().st_size < release.size:
@@ -189,22 +183,34 @@ def _rest(
 
 
 def _statement_at(url: str, pause: Pause) -> bytes:
-    for attempt in range(1, TRIES + 1):
-        try:
-            with _client() as client, _answer(client, url, {}) as answer:
-                content = b""
-                for piece in answer.iter_raw():
-                    content += piece
-                    if len(content) > MOST_BYTES:
-                        break
-                return content
-        except _BrokenError as error:
-            if attempt == TRIES:
-                raise FetchFailedError(
-                    f"{url}: {error}", hint="is the address right, and can this machine reach it?"
-                ) from error
-            pause(PAUSE_S * attempt)
-    raise AssertionError
+    def asked(client: "httpx.Client") -> bytes:
+        with _answer(client, url, {}) as answer:
+            content = b""
+            for piece in answer.iter_raw():
+                content += piece
+                if len(content) > MOST_BYTES:
+                    break
+            return content
+
+    try:
+        return _persistently(asked, pause)
+    except _BrokenError as error:
+        raise FetchFailedError(
+            f"{url}: {error}", hint="is the address right, and can this machine reach it?"
+        ) from error
+
+
+def _persistently(ask: Callable[["httpx.Client"], _T], pause: Pause) -> _T:
+    """Return what comes of asking, each time over a line of its own.
+
+    Raises: _BrokenError if not even the last try came through; whatever else `ask` raises, at once.
+    """
+    for attempt in range(1, TRIES):
+        with suppress(_BrokenError), _client() as client:
+            return ask(client)
+        pause(PAUSE_S * attempt)
+    with _client() as client:
+        return ask(client)
 
 
 def _client() -> "httpx.Client":

@@ -15,6 +15,7 @@ from mnedge.config.layout import Layout
 from mnedge.systemd import ServiceError
 from mnedge.updates import machine as machines
 from mnedge.updates.machine import NOBODY, ProgramBadError, ThisMachine
+from mnedge.updates.releases import runs_from
 
 pytestmark = pytest.mark.live
 
@@ -156,14 +157,14 @@ def test_a_node_is_asked_and_its_process_is_known(layout, machine, node):
     assert machine.seen(path + "-absent").version is None
 
 
-def test_a_process_of_ours_is_known_by_the_folder_it_runs_from(layout, machine):
+def test_a_process_of_ours_is_known_by_the_folder_it_runs_from(layout):
     place = layout.runtime / "0123456789abcdef" / "mnedge"
     place.mkdir(parents=True)
     shutil.copy(shutil.which("sleep") or "", place / "mnedge")
     process = subprocess.Popen([place / "mnedge", "60"])
     try:
-        assert machine._key_of(process.pid) == "0123456789abcdef"
-        assert machine._key_of(os.getpid()) == ""
+        assert runs_from(Path(f"/proc/{process.pid}"), layout.runtime) == "0123456789abcdef"
+        assert runs_from(Path("/proc/self"), layout.runtime) == ""
     finally:
         process.kill()
         process.wait()
