@@ -1,11 +1,11 @@
 """What `install` and `uninstall` have in common: the machine, what is asked, the plan on screen."""
 
 import re
+from collections.abc import Iterable
 from contextlib import nullcontext
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import mnedge
 from mnedge.cli.completion import SHELLS, script
@@ -28,7 +28,7 @@ from mnedge.installation.texts import config_text
 from mnedge.node_socket import health_of
 from mnedge.updates.prepare import locked
 
-UPDATE_UNIT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
+_UPDATE_UNIT_TEXT = Path(mnedge.__file__).parent / "updates" / "mnedge-update.service"
 
 HINTS = Hints(
     nix="services.mnedge.enable = true; in the machine's configuration",
@@ -79,7 +79,7 @@ def settings_of(layout: Layout, *, even_if_bad: bool = False) -> Settings:
 
 def update_unit() -> str:
     """Return the unit that carries an update to its end."""
-    return UPDATE_UNIT.read_text(encoding="utf-8")
+    return _UPDATE_UNIT_TEXT.read_text(encoding="utf-8")
 
 
 def wanted_of(
@@ -221,7 +221,6 @@ def tell_document(screen: Screen, plan: Plan, *, dry_run: bool) -> None:
 
 
 def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run: bool) -> None:
-    is_image = layout.root != Path("/")
     if not plan.steps:
         screen.good("nothing to do: mnedge is installed as this version would install it")
     elif dry_run:
@@ -229,8 +228,8 @@ def _tell_end(screen: Screen, plan: Plan, layout: Layout, *, verb: str, dry_run:
     elif verb != "install":
         screen.good("mnedge is gone")
     else:
-        screen.good("mnedge is installed" + (f" in {layout.root}" if is_image else ""))
-        if not plan.by_hand and not is_image:
+        screen.good("mnedge is installed" + (f" in {layout.root}" if layout.is_image else ""))
+        if not plan.by_hand and not layout.is_image:
             screen.hint("a first run        mnedge blueprint run message_routing_trace")
             screen.hint("how it is          mnedge doctor; systemctl status mnedge")
             screen.hint("its log            journalctl --namespace=mnedge -f")
@@ -250,5 +249,5 @@ def _program() -> Program:
     return Program(file=str(file), version=mnedge.__version__, sha256=sha256_of(file))
 
 
-def _is_below(folder: str, folders: Any) -> bool:
+def _is_below(folder: str, folders: Iterable[str]) -> bool:
     return any(one != folder and Path(folder).is_relative_to(one) for one in folders)

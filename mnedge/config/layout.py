@@ -20,6 +20,11 @@ class Layout(Struct, frozen=True):
 
     root: Path = Path("/")
 
+    @property
+    def is_image(self) -> bool:
+        """Tell whether it is a folder that will be a machine later."""
+        return self.root != Path("/")
+
     def at(self, path: str | Path) -> Path:
         """Return where a path of the installed machine lies as seen from here."""
         return self.root / str(path).lstrip("/")

@@ -6,6 +6,7 @@ import pwd
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from mnedge import systemd
 from mnedge.config.layout import JOURNAL, UNIT, Layout
-from mnedge.durable import sha256_of
+from mnedge.durable import read_plain, sha256_of
 
 TOOLS = ("useradd", "groupadd", "usermod", "userdel", "groupdel", "systemctl")
 MOST_READ_BYTES = 1 << 20
@@ -96,7 +97,7 @@ class Box(Struct, frozen=True, kw_only=True):
     @property
     def is_image(self) -> bool:
         """Tell whether it is a folder that will be a machine later."""
-        return self.layout.root != Path("/")
+        return self.layout.is_image
 
     def at(self, path: str) -> Found:
         """Return what is at a path."""
@@ -113,9 +114,8 @@ class Box(Struct, frozen=True, kw_only=True):
 
 def look(layout: Layout, paths: Iterable[str]) -> Box:
     """Look at this machine, or at the image below `layout.root`; change nothing."""
-    is_image = layout.root != Path("/")
-    users, groups = _accounts_in(layout) if is_image else _accounts()
-    runs = not is_image and systemd.runs()
+    users, groups = _accounts_in(layout) if layout.is_image else _accounts()
+    runs = not layout.is_image and systemd.runs()
     tools = frozenset(tool for tool in TOOLS if shutil.which(tool))
     return Box(
         layout=layout,
@@ -148,8 +148,8 @@ def found_at(path: Path) -> Found:
         kind = "folder"
     elif stat.S_ISREG(told.st_mode):
         kind = "file"
-        if told.st_size <= MOST_READ_BYTES and os.access(path, os.R_OK):
-            text = path.read_text(encoding="utf-8", errors="replace")
+        with suppress(OSError):  # it is too large, or not for us; or exchanged just now
+            text = read_plain(path, MOST_READ_BYTES).decode("utf-8", "replace")
     mode = stat.S_IMODE(told.st_mode)
     return Found(
         kind=kind, mode=mode, uid=told.st_uid, gid=told.st_gid, text=text, target=target

@@ -87,7 +87,7 @@ def _do(step: AnyStep, layout: Layout) -> None:
         case CopyProgram(source=source, path=path, sha256=sha256):
             _copy(Path(source), layout.at(path), sha256)
         case Unpack(program=program, folder=folder):
-            _unpack(layout.at(program), layout.at(folder), is_image=layout.root != Path("/"))
+            _unpack(layout.at(program), layout.at(folder), is_image=layout.is_image)
         case Link(path=path, target=target):
             switch(_made(layout.at(path)), target)
         case Write(path=path, text=text, mode=mode, owner=owner, group=group):
@@ -106,7 +106,7 @@ def _do(step: AnyStep, layout: Layout) -> None:
 def _account_words(
     step: AddGroup | AddUser | Join | RemoveUser | RemoveGroup, layout: Layout
 ) -> Sequence[str]:
-    where = () if layout.root == Path("/") else ("--prefix", str(layout.root))
+    where = ("--prefix", str(layout.root)) if layout.is_image else ()
     match step:
         case AddGroup(name=name):
             return ("groupadd", *where, "--system", name)
@@ -131,18 +131,20 @@ def _end_all_of(user: str, layout: Layout) -> None:
 
     Only a user whom `install` made is ever removed. In an image nobody runs.
     """
-    if layout.root != Path("/"):
+    if layout.is_image:
         return
     import psutil
 
-    with suppress(KeyError):
+    try:
         uid = pwd.getpwnam(user).pw_uid
-        running = psutil.process_iter(["uids"])
-        left = [one for one in running if uid in (one.info["uids"] or ())]
-        for process in left:
-            with suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(left, timeout=ENDING_S)
+    except KeyError:
+        return
+    running = psutil.process_iter(["uids"])
+    left = [one for one in running if uid in (one.info["uids"] or ())]
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=ENDING_S)
 
 
 def _folder(step: Folder, path: Path, layout: Layout) -> None:
@@ -228,7 +230,7 @@ def _ids(layout: Layout, owner: str, group: str) -> tuple[int, int]:
     """Return the numbers of a user and a group as the installed machine has them."""
     if (owner, group) == ("root", "root"):
         return 0, 0
-    if layout.root == Path("/"):
+    if not layout.is_image:
         try:
             return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
         except KeyError as error:

@@ -33,7 +33,8 @@ CONFIG, DATA = str(MACHINE.config_file), str(MACHINE.data_dir)
 ETC = str(MACHINE.config_file.parent)
 UNIT_FILE, UPDATE_UNIT_FILE = str(MACHINE.unit), str(MACHINE.update_unit)
 DROP_INS = f"{UNIT_FILE}.d"
-WANTED_BY = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
+_WANTED = "/etc/systemd/system/multi-user.target.wants"
+WANTED_BY, UPDATE_WANTED_BY = f"{_WANTED}/{UNIT}", f"{_WANTED}/{UPDATE_UNIT}"
 JOURNAL_FILE = f"/etc/systemd/journald@{JOURNAL}.conf"
 COMPLETIONS = {
     "bash": "/usr/local/share/bash-completion/completions/mnedge",
@@ -42,9 +43,8 @@ COMPLETIONS = {
 }
 PATHS = (
     *(OPT, RELEASES, RUNTIME, CURRENT, COMMAND, ETC, CONFIG, DATA, UNIT_FILE, UPDATE_UNIT_FILE),
-    *(DROP_INS, WANTED_BY, JOURNAL_FILE, *COMPLETIONS.values()),
+    *(DROP_INS, WANTED_BY, UPDATE_WANTED_BY, JOURNAL_FILE, *COMPLETIONS.values()),
     *(str(Path(path).parent) for path in COMPLETIONS.values()),
-    WANTED_BY.replace(UNIT, UPDATE_UNIT),
 )
 """What a plan needs to know of a machine."""
 DEVICE_GROUPS = ("video", "render", "dialout", "audio", "gpio", "i2c", "spi", "plugdev")
@@ -288,9 +288,8 @@ def _started(box: Box, wanted: Wanted, plan: Plan) -> Plan:
     if box.systemd_runs:
         if box.service.stale or changed & {UNIT_FILE, UPDATE_UNIT_FILE}:
             steps.append(Systemctl(words=("daemon-reload",)))
-        for unit_name, is_enabled in ((UNIT, box.service.enabled),):
-            if not is_enabled:
-                steps.append(Systemctl(words=("enable", unit_name)))
+        if not box.service.enabled:
+            steps.append(Systemctl(words=("enable", UNIT)))
         if wanted.update_unit and UPDATE_UNIT_FILE in changed:
             steps.append(Systemctl(words=("enable", UPDATE_UNIT)))
         if wanted.start:
@@ -304,8 +303,7 @@ def _started(box: Box, wanted: Wanted, plan: Plan) -> Plan:
     elif box.has_systemd:
         steps.extend(_link(box, WANTED_BY, UNIT_FILE))
         if wanted.update_unit:
-            name = WANTED_BY.replace(UNIT, UPDATE_UNIT)
-            steps.extend(_link(box, name, UPDATE_UNIT_FILE))
+            steps.extend(_link(box, UPDATE_WANTED_BY, UPDATE_UNIT_FILE))
         if not box.is_image:
             by_hand = (*by_hand, "systemd does not run here: it starts mnedge when it runs")
     return Plan(steps=tuple(steps), notes=plan.notes, by_hand=by_hand)

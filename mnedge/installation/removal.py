@@ -16,6 +16,7 @@ from mnedge.installation.plan import (
     OPT,
     UNIT_FILE,
     UPDATE_UNIT_FILE,
+    UPDATE_WANTED_BY,
     WANTED_BY,
     Plan,
     Settings,
@@ -23,7 +24,6 @@ from mnedge.installation.plan import (
 )
 from mnedge.installation.steps import AnyStep, Remove, RemoveGroup, RemoveUser, Systemctl
 
-UPDATE_WANTED_BY = WANTED_BY.replace(UNIT, UPDATE_UNIT)
 NO_FOLDERS = frozenset(
     ("/", "/boot", "/dev", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib")
 )

@@ -121,7 +121,7 @@ class AwaitHealth(Step, frozen=True, kw_only=True):
 
 
 class Remove(Step, frozen=True, kw_only=True):
-    """A file, link or folder is there no more; `pattern`: all that it matches."""
+    """A file, link or folder is there no more; `is_pattern`: all folders that the path matches."""
 
     path: str
     is_tree: bool = False
