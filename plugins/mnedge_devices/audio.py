@@ -7,13 +7,12 @@ from mnedge.hookspecs import hookimpl
 from mnedge.model.resources import Device
 from mnedge.ports import DeviceProbe
 from mnedge_devices.lines import Lines
-from mnedge_devices.trees import driver_of, entries, number, text, told_apart
+from mnedge_devices.trees import driver_of, entries, number, text
 
 
 def read(sys_root: Path, dev_root: Path) -> Iterator[Device]:
-    """Return each card; its capabilities say whether it hears (`capture`) or sounds."""
+    """Yield each card; its capabilities say whether it hears (`capture`) or sounds."""
     sound = sys_root / "class/sound"
-    found = []
     for folder in entries(sound, "card"):
         at = folder.name.removeprefix("card")
         if not at.isdecimal():
@@ -22,19 +21,16 @@ def read(sys_root: Path, dev_root: Path) -> Iterator[Device]:
         hears = any(name.endswith("c") for name in streams)
         sounds = any(name.endswith("p") for name in streams)
         node = dev_root / "snd" / f"controlC{at}"
-        found.append(
-            Device(
-                id=f"audio-{text(folder / 'id') or at}",
-                kind="audio",
-                name=text(folder / "id"),
-                driver=driver_of(folder / "device"),
-                index=number(folder / "number") or int(at),
-                path=str(node),
-                capabilities=("capture",) * hears + ("playback",) * sounds,
-                healthy=node.exists(),
-            )
+        yield Device(
+            id=f"audio-{text(folder / 'id') or at}",
+            kind="audio",
+            name=text(folder / "id"),
+            driver=driver_of(folder / "device"),
+            index=number(folder / "number") or int(at),
+            path=str(node),
+            capabilities=("capture",) * hears + ("playback",) * sounds,
+            healthy=node.exists(),
         )
-    return iter(told_apart(found))
 
 
 @hookimpl

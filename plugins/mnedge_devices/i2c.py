@@ -7,26 +7,22 @@ from mnedge.hookspecs import hookimpl
 from mnedge.model.resources import Device
 from mnedge.ports import DeviceProbe
 from mnedge_devices.lines import Lines
-from mnedge_devices.trees import driver_of, entries, parent_name, real, text, told_apart
+from mnedge_devices.trees import driver_of, entries, parent_name, real, text
 
 
 def read(sys_root: Path, dev_root: Path) -> Iterator[Device]:
-    """Return each bus that has a node."""
-    found = []
+    """Yield each bus that has a node."""
     for folder in entries(sys_root / "bus/i2c/devices", "i2c-"):
         node = dev_root / folder.name
         if not folder.name.removeprefix("i2c-").isdecimal() or not node.exists():
             continue  # without the module i2c-dev nobody can use it
-        found.append(
-            Device(
-                id=f"i2c-{parent_name(folder, folder.name.removeprefix('i2c-'))}",
-                kind="i2c",
-                name=text(folder / "name"),
-                driver=driver_of(real(folder).parent),
-                path=str(node),
-            )
+        yield Device(
+            id=f"i2c-{parent_name(folder, folder.name.removeprefix('i2c-'))}",
+            kind="i2c",
+            name=text(folder / "name"),
+            driver=driver_of(real(folder).parent),
+            path=str(node),
         )
-    return iter(told_apart(found))
 
 
 @hookimpl

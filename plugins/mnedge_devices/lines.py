@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mnedge.model.resources import Device, Fingerprint
+from mnedge_devices.trees import told_apart
 
 Read = Callable[[Path, Path], Iterable[Device]]
 """(below `/sys`, below `/dev`) → what is there."""
@@ -20,8 +21,8 @@ class Lines:
         self._dev = Path(dev_root)
 
     def probe(self) -> Fingerprint:
-        """Return what is there."""
-        found = tuple(self._read(self._sys, self._dev))
+        """Return what is there, each with an id of its own."""
+        found = told_apart(self._read(self._sys, self._dev))
         return Fingerprint(devices=found, capabilities=(self.name,) if found else ())
 
     def environment(self, lent: Sequence[Device]) -> Mapping[str, str]:
