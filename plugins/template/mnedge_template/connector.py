@@ -1,7 +1,7 @@
 """`sqlite`: reads the rows of a table, and those that are added later.
 
-Settings: `path` of the database, `table`, `key` (a column whose values grow, `rowid` if none is
-named), `interval_s`.
+Settings: `path` of the database, `table`, `key` (a column of whole numbers that grow, `rowid` if
+none is named), `interval_s`.
 """
 
 import os
@@ -87,15 +87,24 @@ def _rows(place: Path, settings: Mapping[str, Any], cursor: str | None) -> Batch
         f'SELECT "{key}" AS "_key", * FROM "{table}" '  # noqa: S608 - both are plain names
         f'WHERE "{key}" > ? ORDER BY "{key}" LIMIT {MOST_ROWS}'
     )
+    after = -1 if cursor is None else _number(cursor)
     try:
-        after = -1 if cursor is None else int(cursor)
         with closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             rows = [dict(row) for row in database.execute(asked, (after,))]
     except sqlite3.Error as error:
         raise UnavailableError(f"{settings['path']} cannot be read: {error}") from error
+    if not all(type(row["_key"]) is int for row in rows):
+        raise UsageError(f"{key} is no column of whole numbers", hint="name one, or none for rowid")
     last = rows[-1]["_key"] if rows else after
     return Batch([_item(settings, table, row.pop("_key"), row) for row in rows], str(last))
+
+
+def _number(cursor: str) -> int:
+    try:
+        return int(cursor)
+    except ValueError as error:
+        raise UsageError("this is no cursor of sqlite") from error
 
 
 def _item(settings: Mapping[str, Any], table: str, number: int, row: dict[str, Any]) -> Item:

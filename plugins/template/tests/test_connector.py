@@ -57,3 +57,12 @@ class TestSqlite(ConnectorContract):
 
     def test_names_cannot_hold_more_than_a_name(self) -> None:
         assert Sqlite().check({"path": "a", "table": 'x"; DROP TABLE y; --'})
+
+    async def test_what_will_never_be_read_is_refused_for_good(
+        self, connector: Connector, settings: dict[str, Any]
+    ) -> None:
+        with pytest.raises(UsageError, match="no cursor of sqlite"):
+            await self.got(connector, settings, "yesterday")
+        for key in ("note", "no_such_column"):
+            with pytest.raises(UsageError, match="no column of whole numbers"):
+                await self.got(connector, settings | {"key": key})
