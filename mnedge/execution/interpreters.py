@@ -1,6 +1,7 @@
-"""Interpreters of workers: the machine's own, and the one that came with a frozen mnedge. Pure.
+"""Interpreters of workers: the machine's own, and the one that came with a frozen mnedge.
 
-The machine's comes first: its administrator put libraries beside it. Source: worker contract 3.6.
+The machine's comes first: its administrator put libraries beside it. Looks along PATH, starts
+nothing. Source: worker contract 3.6.
 """
 
 import os

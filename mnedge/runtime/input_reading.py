@@ -171,10 +171,16 @@ class _Reading:
         with trio.move_on_after(READ_S) as limit:
             batch = await asked(connector, settings, None, folder=str(self._bundle.root))
         if limit.cancelled_caught:
-            raise UnavailableError(f"connector {connector.name} did not answer in {READ_S:g} s")
+            raise UnavailableError(
+                f"connector {connector.name} did not answer in {READ_S:g} s",
+                hint="is its source within reach? try again, or disable the input skill",
+            )
         bodies = [item.body for item in batch.items]
         if len(msgspec.json.encode(bodies)) > MOST_BYTES:
-            raise UsageError(f"it brings more than {MOST_BYTES >> 20} MiB")
+            raise UsageError(
+                f"it brings more than {MOST_BYTES >> 20} MiB",
+                hint="let it read less at once, or as a live input",
+            )
         self.payload[skill.name] = bodies
         return {
             "status": "read",

@@ -1,4 +1,7 @@
-"""Whether a signed release may take the place of the program that runs here. Pure."""
+"""Whether a signed release may take the place of the program that runs here.
+
+Pure, but for what this program says of itself.
+"""
 
 import importlib.util
 import platform
@@ -77,7 +80,10 @@ def weighed(
     Raises: ReleaseUnfitError; DowngradeError; SchemaBehindError.
     """
     if release.name != have.name:
-        raise ReleaseUnfitError(f"this is a release of {release.name!r}, not of {have.name}")
+        raise ReleaseUnfitError(
+            f"this is a release of {release.name!r}, not of {have.name}",
+            hint=f"name a release of {have.name}",
+        )
     if release.platform != have.platform:
         raise ReleaseUnfitError(
             f"this release is for {release.platform}, and this machine is {have.platform}",

@@ -178,7 +178,9 @@ async def _answer(settings: Mapping[str, Any], before: _Cursor | None) -> _Answe
         raise UsageError("url is no URL") from error
     except (httpx.HTTPError, OSError) as error:
         raise UnavailableError(f"the address cannot be reached: {type(error).__name__}") from error
-    raise SourceRefusedError(f"the address redirects more than {REDIRECTS} times")
+    raise SourceRefusedError(
+        f"the address redirects more than {REDIRECTS} times", hint="give the URL it leads to"
+    )
 
 
 def _within(url: "httpx.URL", response: "httpx.Response") -> "httpx.URL":
