@@ -100,7 +100,7 @@ def _expression(text: str, paths: set[str]) -> Condition:
 def _literal(text: str) -> Any:
     try:
         return msgspec.json.decode(text.encode("utf-8", "replace"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         for quote in "'\"":
             if len(text) >= 2 and text[0] == quote == text[-1]:
                 return text[1:-1]

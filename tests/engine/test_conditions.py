@@ -118,6 +118,7 @@ def test_operators(path, op, value, result):
         ("", False),
         ("${} == 1", False),
         ("${payload.outputs.name} == '", False),
+        ("${payload.outputs.name} == " + "[" * 50_000, False),
     ],
 )
 def test_expressions(expr, result):

@@ -52,7 +52,7 @@ def as_json(data: bytes) -> Mapping[str, Any]:
     """Return the data as an object, empty if it is none."""
     try:
         value = msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

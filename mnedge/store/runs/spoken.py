@@ -55,7 +55,7 @@ class Spool:
         self._told.clear()
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=list[Spoken])
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = []
         self._waiting = {spoken.line_id: spoken for spoken in found}
 

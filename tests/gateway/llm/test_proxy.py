@@ -87,7 +87,7 @@ async def test_a_request_that_needs_no_change_goes_as_it_came(autojump_clock):
     assert standin.asked[0].content == body
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff"])
+@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff", b'{"a":' + b"[" * 50_000])
 async def test_a_body_that_is_no_object_is_refused(autojump_clock, body):
     async with proxied(StandIn(whole())) as proxy:
         request = Asked(caller="ada", method="POST", path=CHAT, headers={}, body=body)

@@ -63,8 +63,9 @@ def test_what_is_not_confirmed_is_there_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_file_is_an_empty_one(tmp_path):
-    (tmp_path / "human.heard.json").write_bytes(b'[{"line_id": 7}')
+@pytest.mark.parametrize("damaged", [b'[{"line_id": 7}', b'[{"payload":' + b'{"a":' * 50_000])
+def test_a_damaged_file_is_an_empty_one(tmp_path, damaged):
+    (tmp_path / "human.heard.json").write_bytes(damaged)
     assert loaded(tmp_path).new() == []
 
 
