@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from mnedge.durable import read_plain, to_disk, write_whole
+from mnedge.durable import read_plain, remove, to_disk, write_whole
 from mnedge.errors import CorruptError, NotFoundError, UnavailableError
 
 FILE = "depot.json"
@@ -280,7 +280,7 @@ class Depot:
 
     def _write(self, records: dict[str, Record]) -> None:
         if not records:
-            self._file.unlink(missing_ok=True)
+            remove(self._file)
             return
         listing = _Listing(records=tuple(records[name] for name in sorted(records)))
         text = msgspec.json.format(msgspec.json.encode(listing), indent=1)
