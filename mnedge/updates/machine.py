@@ -133,7 +133,7 @@ class ThisMachine:
         said = self._said(program, "update", "--describe", within_s=ASKED_S)
         try:
             return msgspec.json.decode(said, type=Build)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ProgramBadError(f"{program} does not say what it is: {error}") from error
 
     def try_out(self, program: Path) -> None:
