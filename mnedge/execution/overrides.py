@@ -64,17 +64,7 @@ def said_by(environ: Mapping[str, str]) -> Said:
     devices = _devices(hardware, problems)
     inner = {key: hardware.get(key) for key in ("cpu", "memory", "disk")}
     cpu, memory, disk = ({} if not isinstance(v, dict) else v for v in inner.values())
-    gpu: dict[str, Any] = {
-        field: words[name] for name, field in reversed(_TEXTS.items()) if name in words
-    }
-    for field in ("vendor", "driver"):
-        if field in gpu:
-            gpu[field] = gpu[field].lower()
-    total = next((_whole(words, name, problems) for name in _MEMORY if name in words), None)
-    if total is not None:
-        gpu["memory_total_mb"] = total
-    if "MN_NODE_GPU_CAPABILITIES" in words:
-        gpu["capabilities"] = with_markers(words["MN_NODE_GPU_CAPABILITIES"].split(","))
+    gpu = _gpu(words, problems)
     count = _whole(words, "MN_NODE_GPU_COUNT", problems)
     if count is not None and count > _MOST_GPUS:
         problems.append(f"MN_NODE_GPU_COUNT: {count} is more than {_MOST_GPUS}")
@@ -163,6 +153,22 @@ def _devices(hardware: Mapping[str, Any], problems: list[str]) -> tuple[Device, 
         problems.append("MN_NODE_HARDWARE_JSON: two devices have one id")
         return None
     return tuple(found)
+
+
+def _gpu(words: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """Return the fields that every GPU has."""
+    gpu: dict[str, Any] = {
+        field: words[name] for name, field in reversed(_TEXTS.items()) if name in words
+    }
+    for field in ("vendor", "driver"):
+        if field in gpu:
+            gpu[field] = gpu[field].lower()
+    total = next((_whole(words, name, problems) for name in _MEMORY if name in words), None)
+    if total is not None:
+        gpu["memory_total_mb"] = total
+    if "MN_NODE_GPU_CAPABILITIES" in words:
+        gpu["capabilities"] = with_markers(words["MN_NODE_GPU_CAPABILITIES"].split(","))
+    return gpu
 
 
 def _labels(value: Any) -> list[str]:
