@@ -221,7 +221,10 @@ def _program(box: Box, wanted: Wanted) -> Iterator[AnyStep]:
 
 
 def _ours(found: Found) -> bool:
-    """Tell whether a file where the command belongs may give way: it is a copy of mnedge."""
+    """Tell whether a file where the command belongs may give way.
+
+    It is a copy of mnedge if it is too large to have been read: other people's scripts are not.
+    """
     return not found.text
 
 
