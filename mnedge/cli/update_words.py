@@ -38,11 +38,14 @@ def phase_told(trial: Trial) -> str:
 def outcome_told(outcome: Outcome) -> str:
     """Return what came of an update, in one sentence."""
     if outcome.result == "confirmed":
-        told = f"mnedge {outcome.to_version} runs; before: {outcome.from_version}"
+        place = "runs" if outcome.runs else "is in its place, the node stopped as it was"
+        told = f"mnedge {outcome.to_version} {place}; before: {outcome.from_version}"
         return told if outcome.well else f"{told}; BUT IT IS NOT WELL NOW: {outcome.unwell}"
     if outcome.result == "abandoned":
         return f"mnedge {outcome.from_version} stays: {outcome.why}"
     told = f"mnedge {outcome.to_version} was not taken: {outcome.why}; "
+    if not outcome.runs:
+        return f"{told}{outcome.from_version} is back, the node stopped as it was"
     if outcome.well:
         return f"{told}{outcome.from_version} runs again, and is well"
     return f"{told}{outcome.from_version} is back, AND NOT WELL EITHER: {outcome.unwell}"

@@ -184,6 +184,7 @@ class _Finishing:
             to_version=trial.new.version,
             from_release=trial.old.release,
             to_release=trial.new.release,
+            runs=trial.runs,
             well=seen.good,
             why=why,
             unwell=seen.why,

@@ -74,6 +74,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     to_version: str
     from_release: str
     to_release: str
+    runs: bool = True
+    """The node runs, or is meant to: nobody had stopped it."""
     well: bool
     """Whoever runs now was seen to be well, if it has to run."""
     why: str = ""

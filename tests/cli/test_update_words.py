@@ -79,6 +79,8 @@ def test_every_standing_and_every_phase_has_its_words():
     [
         ({"result": "confirmed"}, "mnedge 2.0 runs; before: 1.0"),
         ({"result": "confirmed", "well": False, "unwell": "it hangs"}, "NOT WELL NOW: it hangs"),
+        ({"result": "confirmed", "runs": False}, "2.0 is in its place, the node stopped as it was"),
+        ({"result": "rolled_back", "why": "w", "runs": False}, "1.0 is back, the node stopped"),
         ({"result": "abandoned", "why": "power"}, "mnedge 1.0 stays: power"),
         ({"result": "rolled_back", "why": "it hangs"}, "not taken: it hangs; 1.0 runs again"),
         ({"result": "rolled_back", "well": False, "unwell": "so do I"}, "EITHER: so do I"),

@@ -98,7 +98,7 @@ def test_it_is_said_if_the_old_one_is_not_well_either(root):
 def test_a_node_that_does_not_run_is_not_started(root):
     root.machine.change(running="")
     outcome = updated(root, version="1.1.0", does="crashes")
-    assert outcome.result == "confirmed"
+    assert (outcome.result, outcome.runs) == ("confirmed", False)
     assert root.runs == ""
 
 
