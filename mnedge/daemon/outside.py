@@ -67,7 +67,10 @@ async def proven_plugins(config: Config, *, is_daemon: bool = False) -> loading.
     """As `plugins_of`, while the loop goes on."""
     if _has_depot(config):
         await trio.to_thread.run_sync(_prove, config.data_dir, config.plugins, is_daemon)
-    return plugins_of(config)
+    found = plugins_of(config)
+    for plugin in found.outside:
+        plugin.may_be_interrupted = not is_daemon
+    return found
 
 
 @cache

@@ -55,6 +55,10 @@ class Author(Protocol):
     def fault(self) -> str:
         """Why it is not used any more; nothing while it is good."""
 
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Tell whether an interrupt may be a person's; a daemon hears of those by a signal."""
+
 
 def wrapped(hook: str, thing: Any, author: Author) -> Any:
     """Return the thing in a wrapper that keeps the port's promises; it passed `shape_problem`."""
@@ -250,9 +254,11 @@ def _blamed(author: Author, what: str) -> Iterator[None]:
         raise
     except _Unfit as error:
         raise _broken(author, f"{what} returned {error}") from error
-    except (KeyboardInterrupt, GeneratorExit, trio.Cancelled):
+    except (GeneratorExit, trio.Cancelled):
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and author.may_be_interrupted:
+            raise
         if isinstance(error, BaseExceptionGroup) and (ours := error.subgroup(trio.Cancelled)):
             raise ours from None  # the cancellation counts; what else broke on the way out is told
         raise _broken(author, f"{what} raised {said(error)}") from error

@@ -78,6 +78,7 @@ class Outside:
     def __init__(self, record: Record, terms: Terms, watch: suspicion.Watch) -> None:
         self.record = record
         self.fault = ""
+        self.may_be_interrupted = True
         self._terms = terms
         self._watch = watch
         self._manager: pluggy.PluginManager | None = None

@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,15 @@ async def test_plugins_are_proven_and_loaded_once_in_a_process(config, proven):
     assert await proven_plugins(config) is first
     assert len(proven) == 1
     assert proven[0].depot.folder == config.data_dir / "plugins"
+
+
+async def test_in_a_daemon_no_plugin_passes_for_somebody_at_the_keyboard(config, monkeypatch):
+    plugin = SimpleNamespace()
+    monkeypatch.setattr(outside, "plugins_of", lambda config: SimpleNamespace(outside=(plugin,)))
+    await proven_plugins(config, is_daemon=True)
+    assert not plugin.may_be_interrupted
+    await proven_plugins(config)
+    assert plugin.may_be_interrupted
 
 
 def test_the_terms_are_those_of_this_program(config):

@@ -29,6 +29,7 @@ DELIVERY = Delivery(delivery_id="d", kind="test", title="t", at=1.0)
 class Author:
     label: str = "acme 1.0"
     fault: str = ""
+    may_be_interrupted: bool = True
 
 
 class Runner:
@@ -200,6 +201,17 @@ def test_a_quarantined_runner_cannot_be_used():
 
 
 # ---- skills, probes, connectors ----
+
+
+async def test_an_interrupt_is_ours_where_a_person_waits_and_the_plugins_in_a_daemon():
+    inner = whole(read=raising_async(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        await CheckedConnector(inner, Author()).read({})
+    daemons = Author(may_be_interrupted=False)
+    with pytest.raises(PluginBrokenError, match="raised KeyboardInterrupt"):
+        await CheckedConnector(inner, daemons).read({})
+    with pytest.raises(PluginBrokenError, match="raised KeyboardInterrupt"):
+        CheckedProbe(whole(probe=raising_sync(KeyboardInterrupt())), daemons).probe()
 
 
 async def test_a_skills_own_errors_pass_and_others_are_named():
