@@ -16,7 +16,7 @@ import trio
 from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.model.resources import Device, Fingerprint
 from mnedge.model.states import OutcomeStatus
-from mnedge.plugins.shapes import are_texts, is_json, is_table, is_variable, said, short
+from mnedge.plugins.shapes import are_texts, is_json, is_table, is_text, is_variable, said, short
 from mnedge.ports import (
     Batch,
     Connector,
@@ -89,7 +89,7 @@ class CheckedRunner(Runner):
         try:
             with _blamed(self._author, f"runner {self.name}: available()"):
                 answer: str | None = self._inner.available()
-                _expected(answer, answer is None or type(answer) is str, "None or a text")
+                _expected(answer, answer is None or is_text(answer), "None or a text")
                 return answer
         except PluginBrokenError as error:
             return error.message
@@ -206,8 +206,8 @@ class CheckedConnector(Connector):
             is_pair = isinstance(answer, tuple) and len(answer) == 2
             _expected(answer, is_pair, "a Batch")
             items, onwards = answer
-            _expected(onwards, type(onwards) is str, "a cursor that is text")
-            is_short = len(onwards.encode("utf-8", "surrogatepass")) <= MOST_CURSOR_BYTES
+            _expected(onwards, is_text(onwards), "a cursor that is text")
+            is_short = len(onwards.encode()) <= MOST_CURSOR_BYTES
             _expected(len(onwards), is_short, "a cursor of at most 64 KiB")
             _expected(items, isinstance(items, list), "a list of items")
             for item in items:
@@ -250,7 +250,9 @@ def _blamed(author: Author, what: str) -> Iterator[None]:
     """Turn what the plugin raises into an error that names it; our own errors pass."""
     try:
         yield
-    except MnedgeError:
+    except MnedgeError as error:
+        if not _is_sayable(error):
+            raise _broken(author, f"{what} raised {said(error)}") from error
         raise
     except _Unfit as error:
         raise _broken(author, f"{what} returned {error}") from error
@@ -272,6 +274,11 @@ async def _patience(seconds: float, author: Author, what: str) -> AsyncIterator[
             yield
     if deadline.cancelled_caught:
         raise _broken(author, f"{what} did not come back within {seconds:.0f} s")
+
+
+def _is_sayable(error: MnedgeError) -> bool:
+    """Tell whether an error of ours, as a plugin made it, can be shown and written down."""
+    return is_text(getattr(error, "message", None)) and is_text(getattr(error, "hint", "") or "")
 
 
 def _usable(author: Author) -> None:
@@ -311,7 +318,7 @@ def _finished(answer: object, cap_bytes: int) -> Finished:
         ("exit_code", lambda value: value is None or type(value) is int),
         ("stdout", lambda value: type(value) is bytes),
         ("stderr", lambda value: type(value) is bytes),
-        ("error", lambda value: value is None or type(value) is str),
+        ("error", lambda value: value is None or is_text(value)),
         ("dropped_bytes", lambda value: is_table(value, int)),
         ("elapsed_s", lambda value: type(value) in (int, float)),
         ("rusage", lambda value: is_table(value, int, float)),
@@ -346,6 +353,7 @@ def _converted(value: Any, kind: Any) -> Any:
     Raises: _Unfit.
     """
     try:
+        msgspec.json.encode(value)  # it has to be kept: texts that nothing can write are none
         return msgspec.convert(msgspec.to_builtins(value), kind, strict=True)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise _Unfit(f"a {type(value).__name__} that is none: {error}") from error

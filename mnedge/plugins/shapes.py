@@ -5,7 +5,7 @@ Nothing here trusts what it looks at, not even that it can be shown.
 
 import re
 from inspect import isclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -51,7 +51,7 @@ def names_of(hook: str, thing: Any) -> tuple[str, ...]:
 def said(error: BaseException) -> str:
     """Return kind and text of an error in one line, even if its text cannot be had."""
     try:
-        text = " ".join(str(error).split())[:300]
+        text = " ".join(str(error).split())[:300].encode(errors="replace").decode()
     except KeyboardInterrupt:
         raise
     except BaseException:
@@ -77,18 +77,29 @@ def is_table(value: object, *kinds: type) -> bool:
     )
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether it is a text that can be written down: half a surrogate pair cannot."""
+    if type(value) is not str:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def are_texts(value: object) -> bool:
     """Tell whether it is a short list of texts."""
     return (
         isinstance(value, list | tuple)
         and len(value) <= MOST_NAMES
-        and all(type(text) is str for text in value)
+        and all(is_text(text) for text in value)
     )
 
 
 def is_variable(name: object, value: object) -> bool:
     """Tell whether an environment can hold it."""
-    if type(name) is not str or type(value) is not str:
+    if not is_text(name) or not is_text(value):
         return False
     return bool(name) and "=" not in name and "\0" not in name + value
 

@@ -115,6 +115,7 @@ async def test_a_runner_that_raises_gives_a_failed_attempt_under_its_name(error)
         Finished(status=OutcomeStatus.SUCCEEDED, rusage={"user_s": "much"}),
         Finished(status=OutcomeStatus.SUCCEEDED, dropped_bytes=None),
         Finished(status=OutcomeStatus.SUCCEEDED, error=b"bytes"),
+        Finished(status=OutcomeStatus.SUCCEEDED, error="\ud800"),
     ],
 )
 async def test_an_answer_that_is_none_gives_a_failed_attempt(answer):
@@ -262,10 +263,20 @@ def test_a_probe_gives_devices_or_an_error_that_names_it():
         Fingerprint(devices=({"id": "1"},)),
         Fingerprint(devices=(Device(id=1, kind="gpu"),)),
         Fingerprint(devices=5),
+        Fingerprint(devices=(Device(id="1", kind="gpu", name="\ud800"),)),
     ):
         with pytest.raises(PluginBrokenError, match=r"probe\(\) returned"):
             CheckedProbe(whole(probe=lambda answer=answer: answer), Author()).probe()
-    for answer in (None, [("A", "b")], {"A": 1}, {1: "b"}, {"A=": "b"}, {"": "b"}, {"A": "\0"}):
+    for answer in (
+        None,
+        [("A", "b")],
+        {"A": 1},
+        {1: "b"},
+        {"A=": "b"},
+        {"": "b"},
+        {"A": "\0"},
+        {"A": "\ud800"},
+    ):
         probe = CheckedProbe(whole(environment=lambda lent, answer=answer: answer), Author())
         with pytest.raises(PluginBrokenError, match=r"environment\(\) returned"):
             probe.environment([])
@@ -291,6 +302,9 @@ async def test_a_connector_gives_a_batch_or_an_error_that_names_it():
         ([], "c" * 70_000),
         ([Item(item_id=1, event="x")], "c"),
         ([Item(item_id="1", event="x", body={"a": object()})], "c"),
+        ([Item(item_id="1", event="x", body={"a": "\ud800"})], "c"),
+        ([Item(item_id="\ud800", event="x")], "c"),
+        ([], "\ud800"),
     ):
         answer = bad
         with pytest.raises(PluginBrokenError, match=r"read\(\) returned"):
@@ -299,3 +313,11 @@ async def test_a_connector_gives_a_batch_or_an_error_that_names_it():
     with pytest.raises(UnavailableError, match="away"):
         await away.read({})
     assert CheckedConnector(whole(check=lambda settings: []), Author()).check({}) == []
+
+
+async def test_what_is_said_with_an_error_can_be_written_down():
+    for error in (UnavailableError("\ud800"), UnavailableError(5), ValueError("\ud800")):
+        connector = CheckedConnector(whole(read=raising_async(error)), Author())
+        with pytest.raises(PluginBrokenError, match="plugin acme") as told:
+            await connector.read({})
+        assert told.value.message.encode()

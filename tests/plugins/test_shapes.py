@@ -70,6 +70,8 @@ def test_values_are_told_from_those_that_only_look_like_them():
     assert are_texts(("a", "b"))
     assert not are_texts("ab")
     assert not are_texts(["a"] * 1000)
+    assert not are_texts(["\ud800"])
     assert is_variable("A", "b")
     assert not is_variable("A=", "b")
     assert not is_variable("A", "b\0")
+    assert not is_variable("A", "\ud800")
