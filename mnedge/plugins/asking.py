@@ -89,7 +89,10 @@ def imported(points: Sequence[Point]) -> pluggy.PluginManager:
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginUnfitError("import", f"it implements an unknown hook: {error}") from error
+        named = str(error).partition(" in plugin ")[0]
+        raise PluginUnfitError(
+            "import", f"it implements an {named}; there are {', '.join(HOOKS)}"
+        ) from error
     if points and not any(manager.get_hookcallers(plugin) for plugin in manager.get_plugins()):
         named = " and ".join(point.value for point in points)
         raise PluginUnfitError("import", f"nothing in {named} is marked @hookimpl")

@@ -18,6 +18,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 """Hook → what each thing that it returns must be able to do."""
 ISOLATIONS = ("none", "process", "sandbox", "vm")
 MOST_NAMES = 64
+MOST_LETTERS = 200
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 
@@ -32,8 +33,8 @@ def shape_problem(hook: str, thing: object) -> str:
         if not callable(getattr(thing, method, None)):
             return f"{hook} returned {name!r}, which has no method {method}"
     if hook == "runners":
-        modules = getattr(thing, "modules", None)
-        if not are_texts(modules):
+        modules: Any = getattr(thing, "modules", None)
+        if not are_texts(modules) or not all(map(_is_wire_name, modules)):
             return f"{hook} returned {name!r}, whose modules are {short(modules)}, not texts"
         isolation = getattr(thing, "isolation", None)
         if isolation not in ISOLATIONS:
@@ -46,6 +47,10 @@ def shape_problem(hook: str, thing: object) -> str:
 def names_of(hook: str, thing: Any) -> tuple[str, ...]:
     """Return the names that no other plugin may have."""
     return (thing.name, *thing.modules) if hook == "runners" else (thing.name,)
+
+
+def _is_wire_name(text: str) -> bool:
+    return 0 < len(text) <= MOST_LETTERS and text.isprintable() and text == text.strip()
 
 
 def said(error: BaseException) -> str:

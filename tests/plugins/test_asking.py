@@ -17,6 +17,14 @@ def test_what_does_not_fit_is_refused_with_its_stage(plugin):
     assert told.value.stage == "hook"
 
 
+def test_an_unknown_hook_is_told_beside_those_that_there_are(plugin):
+    with pytest.raises(PluginUnfitError) as told:
+        things([plugin(widgets=lambda: None)], harmless("/nowhere"))
+    assert told.value.message == (
+        "it implements an unknown hook 'widgets'; there are runners, skills, devices, connectors"
+    )
+
+
 def test_a_module_without_a_hook_is_no_plugin(plugin):
     point = plugin()
     with pytest.raises(PluginUnfitError, match=f"nothing in {point.value} is marked @hookimpl"):

@@ -37,6 +37,8 @@ def test_a_missing_method_and_a_class_are_told(hook):
 def test_odd_members_are_told():
     assert "modules" in shape_problem("runners", whole(modules="Acme"))
     assert "modules" in shape_problem("runners", whole(modules=(1,)))
+    for name in ("", " Acme.Runner", "Acme\x1b[31m", "x" * 201):
+        assert "modules" in shape_problem("runners", whole(modules=(name,)))
     assert "isolation" in shape_problem("runners", whole(isolation="total"))
     assert "watched" in shape_problem("devices", whole(watched=None))
 
