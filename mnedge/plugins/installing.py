@@ -87,6 +87,7 @@ def install(
                     outcomes.append((name, was))
             for name, _ in outcomes:
                 key = key_of(after[name], after, terms.version)
+                reports[name] = _beside(records[name], reports[name], records, terms, allow)
                 records[name] = _decided(records[name], reports[name], key, terms, allow, by)
             for name in _unneeded(records):
                 del records[name]
@@ -121,6 +122,8 @@ def permit(name: str, terms: Terms, *, allow: bool, by: str) -> Outcome:
         if records.get(was.name) is None:
             raise PluginRefusedError(was.label, [Problem(message="it was removed meanwhile")])
         record = records[was.name]
+        if report is not None:
+            report = _beside(record, report, records, terms, allow)
         if allow:
             record = msgspec.structs.replace(record, quarantine=None, strikes=0)
         done = _decided(record, report, key_of(was, there, terms.version), terms, allow, by)
@@ -171,6 +174,7 @@ def check(record: Record, terms: Terms) -> Checked:
     report = None
     if record.is_plugin and not found:
         report = probed(record, records, terms.depot, terms.probing)
+        report = _beside(record, report, records, terms)
         if report.trouble is not None:
             found.append(Problem(message=report.trouble.message))
     return Checked(record=record, problems=tuple(found), report=report)
@@ -278,6 +282,34 @@ def _met(
     except OSError as error:
         told = Trouble(stage="install", message=f"it cannot be probed: {error}")
         return Report(trouble=told)
+
+
+def _beside(
+    record: Record,
+    report: Report,
+    records: Mapping[str, Record],
+    terms: Terms,
+    allow: bool | None = None,
+) -> Report:
+    """Return the report; with a trouble if it would be on, and one that is on has a name of its.
+
+    What else a runner is called by is compared at the start only: a verdict does not hold it.
+    """
+    allowed = record.allowed if allow is None else allow
+    pardoned = msgspec.structs.replace(record, allowed=allowed, quarantine=None)
+    if report.trouble is not None or pardoned.state(terms.configured) != "on":
+        return report
+    for other in records.values():
+        is_on = other.name != record.name and other.state(terms.configured) == "on"
+        if not is_on or other.verdict is None:
+            continue
+        for hook, names in report.brings.items():
+            for name in names:
+                if name in other.verdict.brings.get(hook, ()):
+                    said = f"its hook {hook} brings {name!r}, a name that {other.name} has already"
+                    trouble = Trouble(stage="clash", message=f"{said}; remove one of the two")
+                    return msgspec.structs.replace(report, trouble=trouble)
+    return report
 
 
 def _decided(

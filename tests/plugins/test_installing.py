@@ -277,6 +277,24 @@ def test_one_that_the_configuration_names_stays(terms, tmp_path):
         remove("nobody", terms)
 
 
+def test_a_name_that_another_one_has_is_noticed_when_it_is_let_in(terms, tmp_path):
+    put(terms, wheel(tmp_path), allow=True)
+    twin = wheel(tmp_path, "zulu", modules={"zulu.py": RUNNER}, points={"zulu": "zulu"})
+    (outcome,) = put(terms, twin)
+    assert outcome.report.trouble is None, "as long as it is off nobody minds"
+    told = "its hook runners brings 'acme', a name that acme-runner has already"
+    outcome = permit("zulu", terms, allow=True, by="me")
+    assert outcome.report.trouble.stage == "clash"
+    assert told in outcome.record.quarantine.reason
+    assert told in check(terms.depot.find("zulu"), terms).problems[0].message
+    (outcome,) = put(terms, twin, allow=True)
+    assert told in outcome.report.trouble.message
+    assert check(terms.depot.find("acme-runner"), terms).problems == ()
+    remove("acme-runner", terms)
+    assert permit("zulu", terms, allow=True, by="me").report.trouble is None
+    assert states(terms) == {"zulu": "on"}
+
+
 def test_permission_is_given_and_taken_by_name(terms, tmp_path, probes):
     put(terms, a_set(tmp_path / "set"))
     permit("Acme_Runner", terms, allow=True, by="me")
