@@ -16,7 +16,16 @@ import trio
 from mnedge.errors import MnedgeError, UnavailableError
 from mnedge.model.resources import Device, Fingerprint
 from mnedge.model.states import OutcomeStatus
-from mnedge.plugins.shapes import are_texts, is_json, is_table, is_text, is_variable, said, short
+from mnedge.plugins.shapes import (
+    are_texts,
+    device_problem,
+    is_json,
+    is_table,
+    is_text,
+    is_variable,
+    said,
+    short,
+)
 from mnedge.ports import (
     Batch,
     Connector,
@@ -170,6 +179,9 @@ class CheckedProbe(DeviceProbe):
             answer = self._inner.probe()
             _expected(answer, isinstance(answer, Fingerprint), "a Fingerprint")
             found: Fingerprint = _converted(answer, Fingerprint)
+            for device in found.devices:
+                if problem := device_problem(device):
+                    raise _Unfit(f"the device {short(device.id)}: {problem}")
             return found
 
     def environment(self, lent: Sequence[Device]) -> Mapping[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from mnedge.model.resources import Device
+
 METHODS: dict[str, tuple[str, ...]] = {
     "runners": ("available", "run", "sweep"),
     "skills": ("check", "deliver"),
@@ -73,6 +75,18 @@ def is_json(value: object) -> bool:
     except (TypeError, ValueError, RecursionError, OverflowError):
         return False
     return True
+
+
+def device_problem(device: Device) -> str:
+    """Return why a device cannot be listed, asked for or lent, or nothing. Pure."""
+    for what, text in (("id", device.id), ("kind", device.kind)):
+        if not text or text != text.strip() or not text.isprintable():
+            return f"its {what} is {short(text)}, not a short text"
+    if "," in device.id:
+        return "its id holds a comma, which stands between ids"
+    if device.memory_total_mb < 0 or device.shares < 0:
+        return "memory_total_mb and shares are 0 or more"
+    return "" if device.path.isprintable() else f"its path is {short(device.path)}"
 
 
 def is_table(value: object, *kinds: type) -> bool:

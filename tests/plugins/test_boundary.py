@@ -263,6 +263,7 @@ def test_a_probe_gives_devices_or_an_error_that_names_it():
         Fingerprint(devices=({"id": "1"},)),
         Fingerprint(devices=(Device(id=1, kind="gpu"),)),
         Fingerprint(devices=5),
+        Fingerprint(devices=(Device(id="", kind="gpu"),)),
         Fingerprint(devices=(Device(id="1", kind="gpu", name="\ud800"),)),
     ):
         with pytest.raises(PluginBrokenError, match=r"probe\(\) returned"):

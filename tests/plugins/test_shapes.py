@@ -2,9 +2,11 @@
 
 import pytest
 
+from mnedge.model.resources import Device
 from mnedge.plugins.shapes import (
     METHODS,
     are_texts,
+    device_problem,
     is_json,
     is_table,
     is_variable,
@@ -41,6 +43,22 @@ def test_odd_members_are_told():
         assert "modules" in shape_problem("runners", whole(modules=(name,)))
     assert "isolation" in shape_problem("runners", whole(isolation="total"))
     assert "watched" in shape_problem("devices", whole(watched=None))
+
+
+def test_a_device_that_nobody_could_ask_for_is_told():
+    assert device_problem(Device(id="a@0:1", kind="sensor", path="/dev/a b", shares=0)) == ""
+    for odd in (
+        {"id": ""},
+        {"id": " a"},
+        {"id": "a\x1b[31m"},
+        {"id": "a,b"},
+        {"kind": ""},
+        {"kind": "a\n"},
+        {"memory_total_mb": -1},
+        {"shares": -1},
+        {"path": "/dev/\n"},
+    ):
+        assert device_problem(Device(**{"id": "a", "kind": "sensor", **odd}))
 
 
 def test_a_runner_takes_all_its_names():
