@@ -367,5 +367,7 @@ def _fault_of(error: Exception, causes: list[Exception]) -> dict[str, Any]:
             return poison.fault
         case [MnedgeError() as known]:
             return {"error": f"{known.message}; {known.hint}" if known.hint else known.message}
+        case [cause]:  # its last line says what broke; that of a group only draws a frame
+            return {"error": "".join(traceback.format_exception(cause))}
         case _:
             return {"error": "".join(traceback.format_exception(error))}

@@ -236,6 +236,19 @@ async def test_a_fault_is_told_when_there_is_room_to_tell_it(tmp_path, autojump_
     assert "Traceback" not in record.fault["error"]
 
 
+async def test_the_last_line_of_a_fault_says_what_broke(tmp_path, autojump_clock, monkeypatch):
+    async def broken(coordinator):
+        raise ExceptionGroup("nursery", [ExceptionGroup("nursery", [ValueError("odd")])])
+
+    monkeypatch.setattr(Coordinator, "run", broken)
+    async with a_rig(tmp_path) as rig, rig.host() as host:
+        await submitted(rig, pipeline())
+        await host.start_job("job-1")
+        record = await host.finished("job-1")
+    assert record.status is JobStatus.FAULTED
+    assert record.fault["error"].splitlines()[-1] == "ValueError: odd"
+
+
 async def test_a_job_that_is_over_is_not_faulted_by_what_comes_after(tmp_path, autojump_clock):
     async with a_rig(tmp_path) as rig, rig.host() as host:
         scan = rig.store.table.scan
