@@ -1,6 +1,6 @@
 """`mnedge logs` and `mnedge events` without a job: all jobs at once, also those that come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 from rich.text import Text
@@ -16,6 +16,8 @@ from mnedge.model.states import TERMINAL, JobStatus
 from mnedge.store.runs.readers import Record
 
 NEW_JOBS_S = 1.0
+LOOK_JOBS = 50
+"""So many of the newest are looked at each time."""
 MOST_JOBS = 20
 """So many of the newest jobs are looked into, if nobody follows."""
 
@@ -33,7 +35,7 @@ async def tell_everybody(asked: Asked, stream: str, wanted: Wanted) -> None:
     )
     async with desk(asked) as there:
         if wanted.follow:
-            await interruptible(_Following(screen, there, stream, wanted, lines_of).run)
+            await interruptible(Following(screen, there, stream, wanted, lines_of).run)
             return
         found: list[tuple[str, Record]] = []
         for record in await there.jobs(set(JobStatus), MOST_JOBS):
@@ -49,7 +51,7 @@ async def tell_everybody(asked: Asked, stream: str, wanted: Wanted) -> None:
         screen.say("nothing yet")
 
 
-class _Following:
+class Following:
     """Follows every job that is open, and each that begins."""
 
     def __init__(
@@ -69,19 +71,23 @@ class _Following:
 
     async def run(self) -> None:
         """Follow until interrupted. What happened before is not told; of later jobs all is."""
-        first = True
+        # What is over first: a job that begins and ends between the two looks is a later one.
+        self.known.update(record.job_id for record in await self.there.jobs(TERMINAL, LOOK_JOBS))
+        begun = await self.there.jobs(set(JobStatus) - TERMINAL, None)
         async with trio.open_nursery() as nursery:
+            self._start(nursery, begun, from_now=True)
             while True:
-                every = set(JobStatus) if not first else set(JobStatus) - TERMINAL
-                for record in await self.there.jobs(every, None if first else 50):
-                    if record.job_id not in self.known:
-                        self.known.add(record.job_id)
-                        nursery.start_soon(self._follow, record, first)
-                if first:
-                    for record in await self.there.jobs(TERMINAL, 50):
-                        self.known.add(record.job_id)
-                first = False
                 await trio.sleep(NEW_JOBS_S)
+                newest = await self.there.jobs(set(JobStatus), LOOK_JOBS)
+                self._start(nursery, newest, from_now=False)
+
+    def _start(
+        self, nursery: trio.Nursery, records: Iterable[JobRecord], *, from_now: bool
+    ) -> None:
+        for record in records:
+            if record.job_id not in self.known:
+                self.known.add(record.job_id)
+                nursery.start_soon(self._follow, record, from_now)
 
     async def _follow(self, record: JobRecord, from_now: bool) -> None:
         opened = await _opened(self.there, self.stream, record)

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.live.box import Box, until
@@ -38,6 +39,14 @@ class Served(Box):
         """Take the daemon away without a word."""
         self.daemon.send_signal(signal.SIGKILL)
         self.daemon.wait(30)
+
+    def lists_of_jobs(self) -> float:
+        """Return how often the daemon was asked for its jobs."""
+        transport = httpx.HTTPTransport(uds=str(self.home / "mnedge" / "mnedge.sock"))
+        with httpx.Client(transport=transport, base_url="http://node") as client:
+            figures = client.get("/metrics").text
+        counted = r'^http_requests_total\{method="GET",route="/api/v1/jobs",status="200"\} (\S+)$'
+        return sum(map(float, re.findall(counted, figures, re.MULTILINE)))
 
     def waiting(self, after: str = "echo through") -> tuple[Path, Path]:
         """Return a bundle whose worker waits for a file, and that file."""
@@ -311,6 +320,7 @@ def test_all_jobs_are_read_at_once(served):
     bundle = served.bundle("echo hello from the worker")
     logs = served.start("logs", "--follow", "-o", "ndjson")
     events = served.start("events", "--follow", "--type", "job_completed", "-o", "ndjson")
+    until(lambda: served.lists_of_jobs() >= 4)  # what comes from now on is new to both
     for name in ("a", "b"):
         served.call("job", "submit", str(bundle), "--run-id", name)
         served.call("job", "watch", name)
