@@ -13,7 +13,10 @@ _ID = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_-]{4,}|--[A-Za-z0-9_-]{41}")
 
 
 class _OfMessage(Verb):
-    """A verb that names a message. One of 64 ids begins with a dash and is no option for that."""
+    """A verb that names a message. One of 64 ids begins with a dash and is no option for that.
+
+    Ids are derived, and journals hold them: they cannot be drawn from fewer letters any more.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words; what can only be an id is marked as one."""

@@ -144,18 +144,16 @@ class _Watching:
 
     async def _found(self) -> JobRecord:
         """Return the record; a daemon that stops just as the job ends is waited for."""
-        lost_at = None
+        until = trio.current_time() + RESTART_S
         while True:
             try:
                 return await self.there.find(self.shown.record.job_id)
             except UnavailableError as error:
                 from mnedge.cli.link import AGAIN_S, DaemonAwayError  # slow to load
 
-                lost_at = trio.current_time() if lost_at is None else lost_at
-                gone_s = trio.current_time() - lost_at
-                if not isinstance(error, DaemonAwayError) or gone_s > RESTART_S:
+                if not isinstance(error, DaemonAwayError) or trio.current_time() > until:
                     raise
-                await trio.sleep(AGAIN_S)
+            await trio.sleep(AGAIN_S)
 
     async def _obey(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         async for number in signals:
